@@ -1,0 +1,241 @@
+//! The list of settings.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use super::Preset::{Derived, Required, Text, Unset};
+use super::load::{Loader, Slot};
+use super::{
+    DatabaseUrl, LogFormat, LogLevel, Minutes, Origin, Profile, PublicUrl, RootKey, Seconds, Section,
+    Setting, SettingValue, SettingWarning, SignupAccessPolicy, SqliteSynchronous, TextList,
+};
+
+settings! {
+    Application {
+        /// Where the program runs. Staging and production are hardened: they refuse weak settings and have stricter defaults.
+        environment: Profile = "ENVIRONMENT" {
+            default: Text("development"),
+            fix: "use development, test, staging or production",
+        }
+        /// What the product calls itself in front of its users.
+        app_name: String = "APP_NAME" {
+            default: Text("SaaS"),
+            fix: "set a name in plain text",
+        }
+        /// The address at which users reach the product, without a slash at the end.
+        app_public_url: PublicUrl = "APP_PUBLIC_URL" {
+            default: Text("http://localhost:8000"),
+            hardened: Required,
+            rule: "must be set and begin with https://",
+            fix: "set the address that users open, for example https://app.example.com",
+        }
+        /// The directory for what the product keeps in files: the SQLite database, generated keys.
+        data_dir: PathBuf = "DATA_DIR" {
+            default: Text("var"),
+            fix: "name a directory that the program may write to",
+        }
+    }
+    Server {
+        /// The address to listen on.
+        host: IpAddr = "HOST" {
+            default: Text("127.0.0.1"),
+            fix: "set an IP address, for example 127.0.0.1, or 0.0.0.0 for every network",
+        }
+        /// The port to listen on; 0 takes any free one.
+        port: u16 = "PORT" {
+            default: Text("8000"),
+            range: 0..=65_535,
+            fix: "set a port number, for example 8000",
+        }
+        /// The largest request body accepted, in bytes.
+        request_body_limit_bytes: usize = "REQUEST_BODY_LIMIT_BYTES" {
+            default: Text("1048576"),
+            range: 1_024..=104_857_600,
+            fix: "set a number of bytes, for example 1048576",
+        }
+        /// How long a request may take until it is answered with a time-out.
+        request_timeout: Seconds = "REQUEST_TIMEOUT_SECONDS" {
+            default: Text("30"),
+            range: 1..=3_600,
+            fix: "set a number of seconds, for example 30",
+        }
+        /// How long a stopping server waits for the requests that it has begun.
+        shutdown_deadline: Seconds = "SHUTDOWN_DEADLINE_SECONDS" {
+            default: Text("20"),
+            range: 0..=3_600,
+            fix: "set a number of seconds, for example 20, below the time after which your supervisor kills",
+        }
+    }
+    Database {
+        /// The database: `sqlite:<path>` or `postgres://user:password@host/name`. A driver in the scheme (`postgresql+asyncpg`) is dropped.
+        database_url: DatabaseUrl = "DATABASE_URL" {
+            default: Derived("`sqlite:<DATA_DIR>/saas.db`"),
+            hardened: Required,
+            rule: "must be set; its password must not be a placeholder",
+            fix: "set postgres://user:password@host/name or sqlite:<path>, special characters of the password percent-encoded",
+        }
+        /// The same database as a user who may change the schema; migrations use it. Without it they use `DATABASE_URL`.
+        migration_database_url: Option<DatabaseUrl> = "MIGRATION_DATABASE_URL" {
+            default: Unset,
+            rule: "its password must not be a placeholder",
+            fix: "set postgres://owner:password@host/name for the database of DATABASE_URL, or unset it",
+        }
+        /// How many connections the program holds at most.
+        database_pool_size: u32 = "DATABASE_POOL_SIZE" {
+            default: Text("10"),
+            range: 1..=1_000,
+            fix: "set a number of connections, for example 10",
+        }
+        /// How long to wait for a free connection.
+        database_pool_timeout: Seconds = "DATABASE_POOL_TIMEOUT" {
+            default: Text("5"),
+            range: 1..=3_600,
+            fix: "set a number of seconds, for example 5",
+        }
+        /// How long to wait for the one writer that SQLite has.
+        database_write_timeout: Seconds = "DATABASE_WRITE_TIMEOUT" {
+            default: Text("5"),
+            range: 1..=3_600,
+            fix: "set a number of seconds, for example 5",
+        }
+        /// How long one statement may run on PostgreSQL.
+        database_statement_timeout: Seconds = "DATABASE_STATEMENT_TIMEOUT" {
+            default: Text("30"),
+            range: 1..=86_400,
+            fix: "set a number of seconds, for example 30",
+        }
+        /// How long a statement may wait for a lock on PostgreSQL.
+        database_lock_timeout: Seconds = "DATABASE_LOCK_TIMEOUT" {
+            default: Text("5"),
+            range: 1..=3_600,
+            fix: "set a number of seconds, for example 5",
+        }
+        /// How long the health check waits for the database.
+        database_health_timeout: Seconds = "DATABASE_HEALTH_TIMEOUT" {
+            default: Text("5"),
+            range: 1..=3_600,
+            fix: "set a number of seconds, for example 5",
+        }
+        /// Whether SQLite waits for the disk at every commit (`full`), or may lose the last commits when the power fails (`normal`).
+        sqlite_synchronous: SqliteSynchronous = "SQLITE_SYNCHRONOUS" {
+            default: Text("full"),
+            fix: "use full or normal",
+        }
+        /// Whether a starting host brings the schema up to date by itself.
+        auto_run_migrations: Option<bool> = "AUTO_RUN_MIGRATIONS" {
+            default: Derived("true"),
+            hardened: Derived("true on SQLite, else false"),
+            fix: "use true or false",
+        }
+    }
+    Secrets {
+        /// The key under which the product's own secrets are sealed: 32 bytes in base64. Without it one is generated in `DATA_DIR`.
+        root_key: Option<RootKey> = "ROOT_KEY" {
+            default: Derived("generated in `DATA_DIR`"),
+            hardened: Derived("on SQLite generated in `DATA_DIR`"),
+            rule: "must be set on PostgreSQL, and be neither a pattern nor a placeholder",
+            fix: "set 32 random bytes in base64, for example from: openssl rand -base64 32",
+        }
+    }
+    Tokens {
+        /// Who signs the access tokens: their `iss`.
+        issuer: PublicUrl = "ISSUER" {
+            default: Derived("`APP_PUBLIC_URL`"),
+            rule: "must begin with https://",
+            fix: "set the address under which verifiers know the product, or unset it to use APP_PUBLIC_URL",
+        }
+        /// Whom the access tokens are for. The first is their `aud`; a list is written `a,b` or as a JSON array.
+        auth_audience: TextList = "AUTH_AUDIENCE" {
+            default: Text("agent-api"),
+            fix: "set at least one name, for example agent-api",
+        }
+        /// How long an access token is good for.
+        access_token_expire: Minutes = "ACCESS_TOKEN_EXPIRE_MINUTES" {
+            default: Text("15"),
+            range: 1..=15,
+            fix: "set 15 or fewer; a session is kept by its refresh token, not by a longer access token",
+        }
+        /// How long others may cache the keys that verify access tokens.
+        auth_jwks_max_age: Seconds = "AUTH_JWKS_MAX_AGE_SECONDS" {
+            default: Text("300"),
+            range: 1..=86_400,
+            fix: "set a number of seconds, for example 300",
+        }
+    }
+    Sessions {
+        /// How long a session lasts without being used.
+        auth_refresh_token_ttl: Minutes = "AUTH_REFRESH_TOKEN_TTL_MINUTES" {
+            default: Text("43200"),
+            range: 1..=5_256_000,
+            fix: "set a number of minutes, for example 43200 for 30 days",
+        }
+        /// How long a session lasts at most, however much it is used.
+        auth_session_absolute_ttl: Minutes = "AUTH_SESSION_ABSOLUTE_TTL_MINUTES" {
+            default: Text("129600"),
+            range: 1..=5_256_000,
+            fix: "set a number of minutes, for example 129600 for 90 days, not below AUTH_REFRESH_TOKEN_TTL_MINUTES",
+        }
+        /// How long a refresh token that was just replaced is forgiven a second use, as when two tabs refresh at once.
+        auth_refresh_grace: Seconds = "AUTH_REFRESH_GRACE_SECONDS" {
+            default: Text("10"),
+            range: 0..=60,
+            fix: "set 60 seconds or fewer",
+        }
+    }
+    Passwords {
+        /// How many characters a new password needs. While a password is the only factor, a hardened environment takes no
+        /// fewer than 15 (NIST SP 800-63B-4, 3.1.1.2).
+        auth_password_min_length: usize = "AUTH_PASSWORD_MIN_LENGTH" {
+            default: Text("15"),
+            range: 8..=64,
+            rule: "at least 15, until there are second factors",
+            fix: "set a number of characters, for example 15",
+        }
+        /// The memory that one password hash (Argon2id) takes, in KiB.
+        password_hash_memory_kib: u32 = "PASSWORD_HASH_MEMORY_KIB" {
+            default: Text("19456"),
+            range: 8..=4_194_304,
+            rule: "with the iterations at least one of OWASP's pairs: 47104 and 1, 19456 and 2, 12288 and 3",
+            fix: "set a number of KiB, for example 19456",
+        }
+        /// How many passes a password hash makes over its memory.
+        password_hash_iterations: u32 = "PASSWORD_HASH_ITERATIONS" {
+            default: Text("2"),
+            range: 1..=1_000,
+            rule: "see `PASSWORD_HASH_MEMORY_KIB`",
+            fix: "set a number of passes, for example 2",
+        }
+        /// How many passwords are hashed at once; 0 stands for the number of cores.
+        password_hash_concurrency: usize = "PASSWORD_HASH_CONCURRENCY" {
+            default: Text("0"),
+            range: 0..=1_024,
+            fix: "set a number of threads, or 0 for the number of cores",
+        }
+        /// How many passwords may wait to be hashed until further requests are turned away.
+        password_hash_queue: usize = "PASSWORD_HASH_QUEUE" {
+            default: Text("128"),
+            range: 1..=100_000,
+            fix: "set a number of requests, for example 128",
+        }
+    }
+    Signup {
+        /// Who may register: anybody, the invited, or whoever is approved.
+        signup_access_policy: SignupAccessPolicy = "SIGNUP_ACCESS_POLICY" {
+            default: Text("public"),
+            hardened: Text("invite_only"),
+            fix: "use public, invite_only or approval",
+        }
+    }
+    Logging {
+        /// What is logged: a level, or levels by module as in `info,saas_auth=debug`.
+        log_level: LogLevel = "LOG_LEVEL" {
+            default: Text("info"),
+            fix: "use off, error, warn, info, debug or trace, alone or as <module>=<level>, separated by commas",
+        }
+        /// How log lines look: for people, for machines, or whichever suits where they go.
+        log_format: LogFormat = "LOG_FORMAT" {
+            default: Text("auto"),
+            fix: "use auto, pretty or json",
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! What settings demand of each other, and a hardened environment of all.
+
+use super::catalogue::Draft;
+use super::load::Loader;
+use super::{DatabaseEngine, DatabaseUrl, PublicUrl, Setting};
+
+/// Memory in KiB and iterations of Argon2id: the first three equivalent settings of OWASP's Password Storage Cheat Sheet, each a
+/// floor. The two with less memory are left out: memory is what a cracker pays for.
+const OWASP: [(u32, u32); 3] = [(47_104, 1), (19_456, 2), (12_288, 3)];
+
+/// Adds a problem for everything that does not fit together. A setting that could not be read is passed over: it has its problem.
+pub(super) fn check(draft: &Draft, loader: &mut Loader<'_>) {
+    migration_engine(draft, loader);
+    session_lifetimes(draft, loader);
+    if loader.profile().is_hardened() {
+        encrypted_addresses(draft, loader);
+        database_passwords(draft, loader);
+        root_key(draft, loader);
+        password_length(draft, loader);
+        password_hashing(draft, loader);
+    }
+}
+
+fn migration_engine(draft: &Draft, loader: &mut Loader<'_>) {
+    if let (Some(database), Some(Some(migration))) = (&draft.database_url, &draft.migration_database_url)
+        && database.engine() != migration.engine()
+    {
+        loader.problem(
+            "MIGRATION_DATABASE_URL",
+            "is another kind of database than DATABASE_URL",
+            "set both to the same database, or unset MIGRATION_DATABASE_URL",
+        );
+    }
+}
+
+fn session_lifetimes(draft: &Draft, loader: &mut Loader<'_>) {
+    if let (Some(idle), Some(absolute)) = (draft.auth_refresh_token_ttl, draft.auth_session_absolute_ttl)
+        && absolute < idle
+    {
+        loader.problem(
+            "AUTH_SESSION_ABSOLUTE_TTL_MINUTES",
+            "is shorter than AUTH_REFRESH_TOKEN_TTL_MINUTES",
+            "raise it, or lower AUTH_REFRESH_TOKEN_TTL_MINUTES: a session cannot be idle for longer than it lasts",
+        );
+    }
+}
+
+fn encrypted_addresses(draft: &Draft, loader: &mut Loader<'_>) {
+    let open = |url: &Option<PublicUrl>| url.as_ref().is_some_and(|url| !url.is_https());
+    let what = "does not begin with https://";
+    if open(&draft.app_public_url) {
+        loader.problem("APP_PUBLIC_URL", what, "set the https:// address that users open");
+    }
+    // The issuer that follows from the public address is not reported twice.
+    if open(&draft.issuer) && draft.issuer != draft.app_public_url {
+        loader.problem("ISSUER", what, "set an https:// address, or unset it to use APP_PUBLIC_URL");
+    }
+}
+
+fn database_passwords(draft: &Draft, loader: &mut Loader<'_>) {
+    for (name, url) in [
+        ("DATABASE_URL", draft.database_url.as_ref()),
+        ("MIGRATION_DATABASE_URL", draft.migration_database_url.as_ref().and_then(Option::as_ref)),
+    ] {
+        if url.is_some_and(DatabaseUrl::has_placeholder_password) {
+            loader.problem(
+                name,
+                "has a placeholder for a password",
+                "give the database user a random password",
+            );
+        }
+    }
+}
+
+/// Where the database is not known to be SQLite, the key is reported as well: all that is missing is told at once.
+fn root_key(draft: &Draft, loader: &mut Loader<'_>) {
+    let sqlite = draft.database_url.as_ref().is_some_and(|url| url.engine() == DatabaseEngine::Sqlite);
+    let fix = Setting::named("ROOT_KEY").map_or("", |setting| setting.fix);
+    match &draft.root_key {
+        Some(Some(key)) => {
+            if let Some(weakness) = key.weakness() {
+                loader.problem("ROOT_KEY", weakness, fix);
+            }
+        }
+        Some(None) if !sqlite => {
+            loader.problem(
+                "ROOT_KEY",
+                "is not set, which only SQLite can do without (it generates one)",
+                fix,
+            );
+        }
+        Some(None) | None => {}
+    }
+}
+
+fn password_length(draft: &Draft, loader: &mut Loader<'_>) {
+    if draft.auth_password_min_length.is_some_and(|length| length < 15) {
+        loader.problem(
+            "AUTH_PASSWORD_MIN_LENGTH",
+            "is below 15, too short while a password is the only factor",
+            "set 15 or more",
+        );
+    }
+}
+
+fn password_hashing(draft: &Draft, loader: &mut Loader<'_>) {
+    if let (Some(memory), Some(iterations)) = (draft.password_hash_memory_kib, draft.password_hash_iterations)
+        && !OWASP.iter().any(|&(least, passes)| memory >= least && iterations >= passes)
+    {
+        loader.problem(
+            "PASSWORD_HASH_MEMORY_KIB",
+            &format!("of {memory} with PASSWORD_HASH_ITERATIONS of {iterations} is weaker than OWASP allows"),
+            "set at least 47104 with 1, 19456 with 2 or 12288 with 3 iterations",
+        );
+    }
+}

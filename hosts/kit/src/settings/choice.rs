@@ -1,0 +1,92 @@
+//! Settings that are one word out of a few.
+
+use std::fmt;
+
+use super::SettingValue;
+
+macro_rules! choice {
+    ($(#[$meta:meta])+ $name:ident { $($(#[$variant_meta:meta])+ $variant:ident = $word:literal,)+ }) => {
+        $(#[$meta])+
+        #[derive(Clone, Copy, Debug, Eq, PartialEq)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$variant_meta])+ $variant,)+
+        }
+
+        impl $name {
+            /// The word for it.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)+
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        impl SettingValue for $name {
+            const KIND: &'static str = "choice";
+            const CHOICES: &'static [&'static str] = &[$($word),+];
+
+            fn parse(text: &str) -> Result<Self, String> {
+                match text.to_ascii_lowercase().as_str() {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(format!("is none of {}", Self::CHOICES.join(", "))),
+                }
+            }
+
+            fn shown(&self) -> Option<String> {
+                Some(self.to_string())
+            }
+        }
+    };
+}
+
+choice! {
+    /// Who may register.
+    SignupAccessPolicy {
+        /// Anybody.
+        Public = "public",
+        /// Whoever holds an invitation.
+        InviteOnly = "invite_only",
+        /// Whoever asked and was approved.
+        Approval = "approval",
+    }
+}
+
+choice! {
+    /// How log lines look.
+    LogFormat {
+        /// `Pretty` on a terminal, else `Json`.
+        Auto = "auto",
+        /// For people.
+        Pretty = "pretty",
+        /// One JSON object a line.
+        Json = "json",
+    }
+}
+
+choice! {
+    /// How much SQLite waits for the disk (`PRAGMA synchronous`).
+    SqliteSynchronous {
+        /// At every commit: what was committed survives a power cut.
+        Full = "full",
+        /// At checkpoints: a power cut may undo the last commits, never corrupt the file.
+        Normal = "normal",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LogFormat, SettingValue, SignupAccessPolicy};
+
+    #[test]
+    fn a_choice_reads_its_own_words() {
+        assert_eq!(SignupAccessPolicy::parse("Invite_Only"), Ok(SignupAccessPolicy::InviteOnly));
+        assert_eq!(LogFormat::parse("xml"), Err("is none of auto, pretty, json".to_owned()));
+    }
+}

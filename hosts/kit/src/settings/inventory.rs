@@ -1,0 +1,50 @@
+//! The catalogue as a page.
+
+use std::fmt::Write;
+
+use super::{Preset, Section, Setting, Settings};
+
+/// Every setting in Markdown: a table for each section, in the order of the catalogue.
+pub fn inventory() -> String {
+    let mut page = String::new();
+    let mut current: Option<Section> = None;
+    for setting in Settings::CATALOGUE {
+        if current != Some(setting.section) {
+            let gap = if current.is_some() { "\n" } else { "" };
+            let title = setting.section.title();
+            // Writing to a `String` cannot fail.
+            let _ = write!(
+                page,
+                "{gap}## {title}\n\n| Setting | Accepts | Default | Hardened | What it does |\n|---|---|---|---|---|\n"
+            );
+            current = Some(setting.section);
+        }
+        page.push_str(&row(setting));
+    }
+    page
+}
+
+fn row(setting: &Setting) -> String {
+    let accepts = if setting.secret { format!("{} (secret)", setting.accepts()) } else { setting.accepts() };
+    let default = preset(setting.default);
+    let mut hardened =
+        if setting.hardened == setting.default { String::new() } else { preset(setting.hardened) };
+    if let Some(rule) = setting.rule {
+        hardened = if setting.hardened == setting.default || setting.hardened == Preset::Required {
+            rule.to_owned()
+        } else {
+            format!("{hardened}; {rule}")
+        };
+    }
+    let cells = [&accepts, &default, &hardened, setting.doc].map(|cell| cell.replace('|', "\\|"));
+    format!("| `{}` | {} |\n", setting.full_name(), cells.join(" | "))
+}
+
+fn preset(preset: Preset) -> String {
+    match preset {
+        Preset::Text(text) => format!("`{text}`"),
+        Preset::Derived(words) => words.to_owned(),
+        Preset::Unset => "none".to_owned(),
+        Preset::Required => "must be set".to_owned(),
+    }
+}

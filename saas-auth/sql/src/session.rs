@@ -1,0 +1,255 @@
+//! Sessions in `saas_sessions`.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use saas_auth::{Device, Family, PageStart, Revocation, Session, SessionFilter, SessionStore, Snapshot, UserStatus};
+use saas_core::{Conn, PageSize, SessionId, StoreError, TenantId, Tx, UserId};
+use saas_sql::{execute, fetch_all, fetch_one, fetch_optional};
+use uuid::Uuid;
+
+/// [`SessionStore`] over SQL.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SqlSessions;
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    user_id: Uuid,
+    tenant_id: Uuid,
+    version: i64,
+    client_id: String,
+    key_id: String,
+    salt: Vec<u8>,
+    generation: i64,
+    rotated_at: DateTime<Utc>,
+    created_at: DateTime<Utc>,
+    last_seen_at: DateTime<Utc>,
+    idle_expires_at: DateTime<Utc>,
+    absolute_expires_at: DateTime<Utc>,
+    revoked_at: Option<DateTime<Utc>>,
+    platform: Option<String>,
+    browser: Option<String>,
+    device: Option<String>,
+    user_agent: Option<String>,
+    ip_masked: Option<String>,
+    fingerprint: Option<String>,
+}
+
+/// The columns of [`Row`].
+macro_rules! columns {
+    () => {
+        "id, user_id, tenant_id, version, client_id, key_id, salt, generation, rotated_at, created_at, last_seen_at, \
+         idle_expires_at, absolute_expires_at, revoked_at, platform, browser, device, user_agent, ip_masked, fingerprint"
+    };
+}
+
+impl From<Row> for Family {
+    fn from(row: Row) -> Self {
+        let session = Session {
+            id: SessionId::from_uuid(row.id),
+            user: UserId::from_uuid(row.user_id),
+            tenant: TenantId::from_uuid(row.tenant_id),
+            version: row.version,
+            created_at: row.created_at,
+            last_seen_at: row.last_seen_at,
+            idle_expires_at: row.idle_expires_at,
+            absolute_expires_at: row.absolute_expires_at,
+            revoked_at: row.revoked_at,
+            device: Device { platform: row.platform, browser: row.browser, device: row.device },
+            user_agent: row.user_agent,
+            ip_masked: row.ip_masked,
+            fingerprint: row.fingerprint,
+        };
+        Self {
+            session,
+            client_id: row.client_id,
+            key_id: row.key_id,
+            salt: row.salt,
+            generation: row.generation,
+            rotated_at: row.rotated_at,
+        }
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct SnapshotRow {
+    user_id: Uuid,
+    tenant_id: Uuid,
+    version: i64,
+    revoked_at: Option<DateTime<Utc>>,
+    idle_expires_at: DateTime<Utc>,
+    absolute_expires_at: DateTime<Utc>,
+    status: String,
+}
+
+/// Which rows a filter lets through: `$1` user, `$2` tenant or null, `$3` whether ended ones count, `$4` now.
+macro_rules! filtered {
+    () => {
+        "FROM saas_sessions WHERE user_id = $1 AND (CAST($2 AS uuid) IS NULL OR tenant_id = $2) \
+         AND ($3 OR (revoked_at IS NULL AND idle_expires_at > $4 AND absolute_expires_at > $4))"
+    };
+}
+
+#[async_trait]
+impl SessionStore for SqlSessions {
+    async fn insert(&self, tx: &mut Tx, family: &Family) -> Result<(), StoreError> {
+        let session = &family.session;
+        execute!(
+            tx.conn(),
+            concat!(
+                "INSERT INTO saas_sessions (",
+                columns!(),
+                ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
+            ),
+            session.id.as_uuid(),
+            session.user.as_uuid(),
+            session.tenant.as_uuid(),
+            session.version,
+            family.client_id.as_str(),
+            family.key_id.as_str(),
+            family.salt.as_slice(),
+            family.generation,
+            family.rotated_at,
+            session.created_at,
+            session.last_seen_at,
+            session.idle_expires_at,
+            session.absolute_expires_at,
+            session.revoked_at,
+            session.device.platform.as_deref(),
+            session.device.browser.as_deref(),
+            session.device.device.as_deref(),
+            session.user_agent.as_deref(),
+            session.ip_masked.as_deref(),
+            session.fingerprint.as_deref(),
+        )?;
+        Ok(())
+    }
+
+    async fn family(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Family>, StoreError> {
+        let row =
+            fetch_optional!(conn, Row, concat!("SELECT ", columns!(), " FROM saas_sessions WHERE id = $1"), id.as_uuid())?;
+        Ok(row.map(Family::from))
+    }
+
+    async fn rotate(
+        &self,
+        tx: &mut Tx,
+        id: SessionId,
+        generation: i64,
+        now: DateTime<Utc>,
+        idle_expires_at: DateTime<Utc>,
+    ) -> Result<Option<Family>, StoreError> {
+        let row = fetch_optional!(
+            tx.conn(),
+            Row,
+            concat!(
+                "UPDATE saas_sessions SET generation = generation + 1, rotated_at = $3, last_seen_at = $3, idle_expires_at = $4 \
+                 WHERE id = $1 AND generation = $2 AND revoked_at IS NULL AND idle_expires_at > $3 AND absolute_expires_at > $3 \
+                 RETURNING ",
+                columns!()
+            ),
+            id.as_uuid(),
+            generation,
+            now,
+            idle_expires_at,
+        )?;
+        Ok(row.map(Family::from))
+    }
+
+    async fn revoke(&self, tx: &mut Tx, user: UserId, id: SessionId, why: Revocation, now: DateTime<Utc>) -> Result<bool, StoreError> {
+        let changed = execute!(
+            tx.conn(),
+            "UPDATE saas_sessions SET revoked_at = $1, revoked_reason = $2 WHERE id = $3 AND user_id = $4 AND revoked_at IS NULL",
+            now,
+            why.as_str(),
+            id.as_uuid(),
+            user.as_uuid(),
+        )?;
+        Ok(changed == 1)
+    }
+
+    async fn revoke_all(&self, tx: &mut Tx, user: UserId, why: Revocation, now: DateTime<Utc>) -> Result<u64, StoreError> {
+        Ok(execute!(
+            tx.conn(),
+            "UPDATE saas_sessions SET revoked_at = $1, revoked_reason = $2 WHERE user_id = $3 AND revoked_at IS NULL",
+            now,
+            why.as_str(),
+            user.as_uuid(),
+        )?)
+    }
+
+    async fn snapshot(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Snapshot>, StoreError> {
+        let row = fetch_optional!(
+            conn,
+            SnapshotRow,
+            "SELECT s.user_id, s.tenant_id, s.version, s.revoked_at, s.idle_expires_at, s.absolute_expires_at, u.status \
+             FROM saas_sessions s JOIN saas_users u ON u.id = s.user_id WHERE s.id = $1",
+            id.as_uuid(),
+        )?;
+        Ok(row.map(|row| Snapshot {
+            user: UserId::from_uuid(row.user_id),
+            tenant: TenantId::from_uuid(row.tenant_id),
+            version: row.version,
+            revoked: row.revoked_at.is_some(),
+            expires_at: row.idle_expires_at.min(row.absolute_expires_at),
+            user_status: UserStatus::from_stored(&row.status),
+        }))
+    }
+
+    async fn list(
+        &self,
+        conn: &mut Conn,
+        user: UserId,
+        filter: &SessionFilter,
+        start: &PageStart,
+        size: PageSize,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Session>, StoreError> {
+        let tenant = filter.tenant.map(TenantId::as_uuid);
+        let rows = match start {
+            PageStart::Offset(offset) => fetch_all!(
+                conn,
+                Row,
+                concat!("SELECT ", columns!(), " ", filtered!(), " ORDER BY last_seen_at DESC, id DESC LIMIT $5 OFFSET $6"),
+                user.as_uuid(),
+                tenant,
+                filter.include_ended,
+                now,
+                i64::from(size.get()),
+                i64::from(*offset),
+            )?,
+            PageStart::After(seen, id) => fetch_all!(
+                conn,
+                Row,
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    " ",
+                    filtered!(),
+                    " AND (last_seen_at < $5 OR (last_seen_at = $5 AND id < $6)) ORDER BY last_seen_at DESC, id DESC LIMIT $7"
+                ),
+                user.as_uuid(),
+                tenant,
+                filter.include_ended,
+                now,
+                seen,
+                id.as_uuid(),
+                i64::from(size.get()),
+            )?,
+        };
+        Ok(rows.into_iter().map(|row| Family::from(row).session).collect())
+    }
+
+    async fn count(&self, conn: &mut Conn, user: UserId, filter: &SessionFilter, now: DateTime<Utc>) -> Result<i64, StoreError> {
+        let (count,): (i64,) = fetch_one!(
+            conn,
+            (i64,),
+            concat!("SELECT COUNT(*) ", filtered!()),
+            user.as_uuid(),
+            filter.tenant.map(TenantId::as_uuid),
+            filter.include_ended,
+            now,
+        )?;
+        Ok(count)
+    }
+}

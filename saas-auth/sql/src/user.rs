@@ -1,0 +1,109 @@
+//! Users in `saas_users`.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use saas_auth::{Credentials, InsertUserError, PasswordHash, User, UserStatus, UserStore};
+use saas_core::{Conn, DisplayName, Email, StoreError, Tx, UserId};
+use saas_sql::{Engine, engine, execute, fetch_optional};
+use uuid::Uuid;
+
+/// [`UserStore`] over SQL.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SqlUsers;
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    email: String,
+    email_shown: String,
+    display_name: Option<String>,
+    status: String,
+    password_hash: Option<String>,
+    email_verified_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+}
+
+impl From<Row> for Credentials {
+    fn from(row: Row) -> Self {
+        let user = User {
+            id: UserId::from_uuid(row.id),
+            email: Email::from_stored(row.email, row.email_shown),
+            display_name: row.display_name.map(DisplayName::from_stored),
+            status: UserStatus::from_stored(&row.status),
+            email_verified_at: row.email_verified_at,
+            created_at: row.created_at,
+        };
+        Self { user, password: row.password_hash.map(PasswordHash::from_stored) }
+    }
+}
+
+macro_rules! columns {
+    () => {
+        "SELECT id, email, email_shown, display_name, status, password_hash, email_verified_at, created_at FROM saas_users "
+    };
+}
+
+#[async_trait]
+impl UserStore for SqlUsers {
+    async fn insert(&self, tx: &mut Tx, user: &User, password: &PasswordHash) -> Result<(), InsertUserError> {
+        let inserted = execute!(
+            tx.conn(),
+            "INSERT INTO saas_users (id, email, email_shown, display_name, status, password_hash, email_verified_at, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8) ON CONFLICT (email) DO NOTHING",
+            user.id.as_uuid(),
+            user.email.as_str(),
+            user.email.shown(),
+            user.display_name.as_ref().map(DisplayName::as_str),
+            user.status.as_str(),
+            password.as_phc(),
+            user.email_verified_at,
+            user.created_at,
+        )
+        .map_err(StoreError::from)?;
+        if inserted == 1 { Ok(()) } else { Err(InsertUserError::EmailTaken) }
+    }
+
+    async fn by_id(&self, conn: &mut Conn, id: UserId) -> Result<Option<User>, StoreError> {
+        let row = fetch_optional!(conn, Row, concat!(columns!(), "WHERE id = $1"), id.as_uuid())?;
+        Ok(row.map(|row| Credentials::from(row).user))
+    }
+
+    async fn shared(&self, tx: &mut Tx, id: UserId) -> Result<Option<User>, StoreError> {
+        hold_shared(tx.conn(), id).await?;
+        self.by_id(tx.conn(), id).await
+    }
+
+    async fn credentials(&self, conn: &mut Conn, email: &Email) -> Result<Option<Credentials>, StoreError> {
+        let row = fetch_optional!(conn, Row, concat!(columns!(), "WHERE email = $1"), email.as_str())?;
+        Ok(row.map(Credentials::from))
+    }
+
+    async fn set_status(&self, tx: &mut Tx, id: UserId, status: UserStatus, now: DateTime<Utc>) -> Result<bool, StoreError> {
+        let changed = execute!(
+            tx.conn(),
+            "UPDATE saas_users SET status = $1, updated_at = $2 WHERE id = $3",
+            status.as_str(),
+            now,
+            id.as_uuid(),
+        )?;
+        Ok(changed == 1)
+    }
+}
+
+/// Holds a user's row against changes: a shared row lock on PostgreSQL; SQLite's one writer is us.
+async fn hold_shared(conn: &mut Conn, id: UserId) -> Result<(), StoreError> {
+    match engine(conn)? {
+        #[cfg(feature = "postgres")]
+        Engine::Postgres(c) => sqlx::query("SELECT id FROM saas_users WHERE id = $1 FOR SHARE")
+            .bind(id.as_uuid())
+            .execute(c)
+            .await
+            .map(drop)
+            .map_err(|error| saas_sql::SqlError::from(error).into()),
+        #[cfg(feature = "sqlite")]
+        Engine::Sqlite(_) => {
+            let _ = id;
+            Ok(())
+        }
+    }
+}

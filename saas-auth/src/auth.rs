@@ -1,0 +1,122 @@
+//! The service.
+
+use std::{sync::Arc, time::Duration};
+
+use saas_core::{
+    Clock, Entropy, InternalError, Memberships, Secret, SecretStore, Storage, clock::stored_now,
+};
+
+use crate::{
+    HashError, Keyring, KeyringError, Password, PasswordHash, PasswordHasher, PasswordPolicy, RefreshKeys, SessionStore, UserStore,
+    keys::{KeySet, KeySetError},
+    token::{AccessTokenRules, AccessTokens},
+};
+
+mod authenticate;
+mod open_session;
+mod refresh;
+mod registration;
+mod sessions;
+mod sign_in;
+mod users;
+
+pub use authenticate::{Authenticated, AuthenticateError};
+pub use open_session::{NewSession, OpenedSession, Tokens};
+pub use refresh::RefreshError;
+pub use registration::{InsertError, PrepareError, PreparedUser, Registration};
+pub use sessions::{LogoutError, RevokeError, SessionsError};
+pub use sign_in::{SignIn, SignInError};
+pub use users::{CommandError, Profile};
+
+/// What auth works with.
+#[derive(Debug, Clone)]
+pub struct AuthPorts {
+    /// Where transactions come from.
+    pub storage: Arc<dyn Storage>,
+    /// Where users are.
+    pub users: Arc<dyn UserStore>,
+    /// Where sessions are.
+    pub sessions: Arc<dyn SessionStore>,
+    /// Who belongs to which tenant.
+    pub memberships: Arc<dyn Memberships>,
+    /// What hashes passwords.
+    pub hasher: Arc<dyn PasswordHasher>,
+    /// Where keys are.
+    pub secrets: Arc<dyn SecretStore>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// How auth behaves.
+#[derive(Debug, Clone)]
+pub struct AuthConfig {
+    /// What access tokens have in common.
+    pub tokens: AccessTokenRules,
+    /// How long a session lives without being refreshed.
+    pub idle_lifetime: Duration,
+    /// How long a session lives at most.
+    pub absolute_lifetime: Duration,
+    /// How long a refresh token that was just replaced still gets its successor again; at most a minute.
+    pub refresh_grace: Duration,
+    /// What new passwords must be.
+    pub password_policy: PasswordPolicy,
+}
+
+/// Users, sign-in, sessions and tokens.
+///
+/// Every method takes an [`Actor`](saas_core::Actor) first and decides itself what that actor may do. Cloning shares everything.
+#[derive(Debug, Clone)]
+pub struct Auth {
+    ports: AuthPorts,
+    config: AuthConfig,
+    tokens: Arc<AccessTokens>,
+    refresh_keys: RefreshKeys,
+    /// What the passwords of unknown accounts are compared with, so that they cost what known ones do.
+    dummy: PasswordHash,
+}
+
+/// Why the service could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenAuthError {
+    /// A keyring could not be loaded or made.
+    #[error(transparent)]
+    Keyring(#[from] KeyringError),
+    /// The signing keys could not be loaded or made.
+    #[error(transparent)]
+    Keys(#[from] KeySetError),
+    /// The first hash failed.
+    #[error("no password could be hashed")]
+    Hash(#[from] HashError),
+}
+
+impl Auth {
+    /// Loads the keys, making them where there are none yet.
+    pub async fn open(ports: AuthPorts, config: AuthConfig) -> Result<Self, OpenAuthError> {
+        let (secrets, clock, entropy) = (&*ports.secrets, &ports.clock, &ports.entropy);
+        let masters = Keyring::load_or_create(secrets, crate::refresh_token::MASTERS, &**entropy).await?;
+        let keys = KeySet::load_or_create(secrets, &**clock, &**entropy).await?;
+        let tokens = AccessTokens::new(config.tokens.clone(), keys, Arc::clone(clock), Arc::clone(entropy));
+        let dummy = dummy_hash(&ports).await?;
+        Ok(Self { ports, config, tokens: Arc::new(tokens), refresh_keys: RefreshKeys::new(masters), dummy })
+    }
+
+    /// The access tokens, for whoever verifies them without a session and for the published keys.
+    pub fn access_tokens(&self) -> &AccessTokens {
+        &self.tokens
+    }
+
+    fn now(&self) -> chrono::DateTime<chrono::Utc> {
+        stored_now(&*self.ports.clock)
+    }
+}
+
+/// A hash at today's parameters that no password fits.
+async fn dummy_hash(ports: &AuthPorts) -> Result<PasswordHash, HashError> {
+    let random: [u8; 32] = saas_core::entropy::random(&*ports.entropy);
+    let text = Secret::new(random.iter().map(|byte| format!("{byte:02x}")).collect());
+    let password = Password::new(&text).map_err(InternalError::new)?;
+    ports.hasher.hash(password).await
+}

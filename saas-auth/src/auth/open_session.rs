@@ -1,0 +1,113 @@
+//! Opening a session, and the tokens that it answers with.
+
+use chrono::{DateTime, Utc};
+use saas_core::{
+    Actor, InternalError, Permissions, Role, Secret, SessionId, StoreError, TenantId, Tx, UserId, entropy::random,
+};
+
+use super::Auth;
+use crate::{
+    Device, Family, Session, User, device,
+    token::{AccessClaims, AccessGrant},
+};
+
+/// A session to open, for a user whose credentials were checked.
+#[derive(Debug, Clone, Copy)]
+pub struct NewSession<'a> {
+    /// The user.
+    pub user: &'a User,
+    /// The tenant that they will act in.
+    pub tenant: TenantId,
+    /// Their role in it.
+    pub role: Role,
+}
+
+/// A session that was written, and is there once its transaction commits.
+#[derive(Debug, Clone)]
+pub struct OpenedSession {
+    pub(super) family: Family,
+    pub(super) role: Role,
+    pub(super) email_verified: bool,
+}
+
+/// What a client gets at sign-in and at every refresh.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Tokens {
+    /// The access token, for `Authorization: Bearer`.
+    pub access_token: Secret<String>,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
+    /// The key that it is signed with.
+    pub kid: String,
+    /// The refresh token; each is good for one refresh.
+    pub refresh_token: Secret<String>,
+    /// When the session ends unless it is refreshed.
+    pub refresh_expires_at: DateTime<Utc>,
+    /// What the access token allows.
+    pub scopes: Permissions,
+    /// The user.
+    pub user: UserId,
+    /// The tenant.
+    pub tenant: TenantId,
+    /// The session.
+    pub session: SessionId,
+    /// Whether the user's address is verified.
+    pub email_verified: bool,
+}
+
+impl Auth {
+    /// Writes a session into the caller's transaction. Sign the tokens with [`Auth::tokens_for`] once it is committed.
+    pub async fn open_session_in(&self, tx: &mut Tx, actor: &Actor, new: NewSession<'_>) -> Result<OpenedSession, StoreError> {
+        let now = self.now();
+        let user_agent = actor.client.user_agent();
+        let looks_like = format!("{}|{}", actor.client.ip.map(|ip| ip.to_string()).unwrap_or_default(), user_agent.unwrap_or_default());
+        let session = Session {
+            id: SessionId::generate(&*self.ports.clock, &*self.ports.entropy),
+            user: new.user.id,
+            tenant: new.tenant,
+            version: 1,
+            created_at: now,
+            last_seen_at: now,
+            idle_expires_at: now + self.config.idle_lifetime,
+            absolute_expires_at: now + self.config.absolute_lifetime,
+            revoked_at: None,
+            device: user_agent.map(Device::from_user_agent).unwrap_or_default(),
+            user_agent: user_agent.map(str::to_owned),
+            ip_masked: actor.client.ip.map(device::masked),
+            fingerprint: self.refresh_keys.fingerprint(&looks_like),
+        };
+        let family = Family {
+            session,
+            client_id: AccessClaims::FIRST_PARTY.to_owned(),
+            key_id: self.refresh_keys.current().to_owned(),
+            salt: random::<32>(&*self.ports.entropy).to_vec(),
+            generation: 1,
+            rotated_at: now,
+        };
+        self.ports.sessions.insert(tx, &family).await?;
+        Ok(OpenedSession { family, role: new.role, email_verified: new.user.email_verified_at.is_some() })
+    }
+
+    /// Signs the tokens of a committed session.
+    pub fn tokens_for(&self, opened: &OpenedSession) -> Result<Tokens, InternalError> {
+        let OpenedSession { family, role, email_verified } = opened;
+        let session = &family.session;
+        let grant = AccessGrant::new(session.user, session.tenant, session.id, session.version, *role, session.created_at)
+            .with_email_verified(*email_verified);
+        let scopes = grant.scope.clone();
+        let access = self.tokens.issue(grant)?;
+        Ok(Tokens {
+            expires_at: DateTime::from_timestamp(access.claims.exp, 0).unwrap_or_default(),
+            access_token: access.token,
+            kid: access.kid,
+            refresh_token: self.refresh_keys.token(family, family.generation)?,
+            refresh_expires_at: session.refresh_expires_at(),
+            scopes,
+            user: session.user,
+            tenant: session.tenant,
+            session: session.id,
+            email_verified: *email_verified,
+        })
+    }
+}

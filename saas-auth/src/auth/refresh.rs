@@ -1,0 +1,127 @@
+//! Refreshing: one live token per family, rotated by one conditional statement.
+//!
+//! A token of the current generation is exchanged for the next. The one before it gets the same successor again for a short grace, so
+//! that a client that lost the answer, or asked from several threads, is not thrown out. Any other genuine token has been used before:
+//! somebody holds a copy, and the family is revoked (RFC 9700 section 4.14.2, ASVS 10.4.5).
+
+use chrono::{DateTime, Utc};
+use saas_core::{
+    Actor, ErrorKind, Fault, InternalError, Reach, Report, Role, Secret, StoreError, TenantState, Tx,
+};
+
+use super::{Auth, OpenedSession, Tokens};
+use crate::{Family, RefreshToken, Revocation, UserStatus, token::AccessClaims};
+
+/// Why a token was not exchanged.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RefreshError {
+    /// Forged, expired, revoked, used before, or of a user or member who is no more: sign in again.
+    #[error("the refresh token is not valid: sign in again")]
+    Invalid,
+    /// The storage failed; the token is still good.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The tokens could not be made.
+    #[error(transparent)]
+    Internal(#[from] InternalError),
+}
+
+impl Fault for RefreshError {
+    fn report(&self) -> Report<'_> {
+        match self {
+            Self::Invalid => Report::new(ErrorKind::Unauthenticated, "invalid_refresh_token"),
+            Self::Store(error) => error.report(),
+            Self::Internal(_) => Report::internal(),
+        }
+    }
+}
+
+/// What a genuine token of a family is worth now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Worth {
+    /// The live one.
+    Current,
+    /// Just replaced: it gets its successor again.
+    InGrace,
+    /// Replaced for good.
+    Reused,
+    /// Nothing: of a dead family, or of a generation that was never given out.
+    Nothing,
+}
+
+const REACH: Reach = Reach::Platform("refresh");
+
+impl Auth {
+    /// Exchanges a refresh token. A failure leaves it as it was.
+    pub async fn refresh(&self, _actor: &Actor, presented: &Secret<String>) -> Result<Tokens, RefreshError> {
+        let token = RefreshToken::parse(presented.expose()).map_err(|_| RefreshError::Invalid)?;
+        let family = {
+            let mut conn = self.ports.storage.read(REACH).await?;
+            self.ports.sessions.family(&mut conn, token.session).await?.ok_or(RefreshError::Invalid)?
+        };
+        // A forged token changes nothing and holds no lock.
+        if !self.refresh_keys.made(&token, &family)? || family.client_id != AccessClaims::FIRST_PARTY {
+            return Err(RefreshError::Invalid);
+        }
+        let mut tx = self.ports.storage.begin(REACH).await?;
+        let now = self.now();
+        let idle_expires_at = now + self.config.idle_lifetime;
+        let rotated = self.ports.sessions.rotate(&mut tx, token.session, token.generation, now, idle_expires_at).await?;
+        let family = match rotated {
+            Some(family) => family,
+            None => match self.not_current(&mut tx, &token, now).await? {
+                (Worth::InGrace, family) => family,
+                (Worth::Reused, family) => return self.end_reused(tx, &family, now).await,
+                _ => return Err(RefreshError::Invalid),
+            },
+        };
+        let (role, email_verified) = self.still_welcome(&mut tx, &family).await?;
+        tx.commit().await?;
+        Ok(self.tokens_for(&OpenedSession { family, role, email_verified })?)
+    }
+
+    /// Why the conditional statement did not match, read after it in the same transaction.
+    async fn not_current(&self, tx: &mut Tx, token: &RefreshToken, now: DateTime<Utc>) -> Result<(Worth, Family), RefreshError> {
+        let family = self.ports.sessions.family(tx.conn(), token.session).await?.ok_or(RefreshError::Invalid)?;
+        Ok((self.worth(token.generation, &family, now), family))
+    }
+
+    fn worth(&self, generation: i64, family: &Family, now: DateTime<Utc>) -> Worth {
+        let live = family.session.revoked_at.is_none() && now < family.session.refresh_expires_at();
+        if !live || generation > family.generation {
+            Worth::Nothing
+        } else if generation == family.generation {
+            Worth::Current
+        } else if generation + 1 == family.generation && now - family.rotated_at <= self.grace() {
+            Worth::InGrace
+        } else {
+            Worth::Reused
+        }
+    }
+
+    fn grace(&self) -> chrono::TimeDelta {
+        chrono::TimeDelta::from_std(self.config.refresh_grace).unwrap_or_default()
+    }
+
+    async fn end_reused(&self, mut tx: Tx, family: &Family, now: DateTime<Utc>) -> Result<Tokens, RefreshError> {
+        let session = &family.session;
+        self.ports.sessions.revoke(&mut tx, session.user, session.id, Revocation::RefreshReuse, now).await?;
+        tx.commit().await?;
+        tracing::warn!(user.id = %session.user, session.id = %session.id, "a refresh token was used again: its session is revoked");
+        Err(RefreshError::Invalid)
+    }
+
+    /// The role as it is now, if the user and the tenant still let this session be.
+    async fn still_welcome(&self, tx: &mut Tx, family: &Family) -> Result<(Role, bool), RefreshError> {
+        let session = &family.session;
+        let user = self.ports.users.by_id(tx.conn(), session.user).await?.ok_or(RefreshError::Invalid)?;
+        let standing = self.ports.memberships.standing(tx.conn(), session.user, session.tenant).await?;
+        match standing {
+            Some(standing) if user.status == UserStatus::Active && standing.tenant_state == TenantState::Active => {
+                Ok((standing.role, user.email_verified_at.is_some()))
+            }
+            _ => Err(RefreshError::Invalid),
+        }
+    }
+}

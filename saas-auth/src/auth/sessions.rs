@@ -1,0 +1,172 @@
+//! Listing and ending sessions.
+
+use chrono::{DateTime, Utc};
+use saas_core::{
+    Actor, Cursor, ErrorKind, Fault, InternalError, InvalidCursor, PageSize, Reach, Report, Secret, SessionId, StoreError, UserId,
+    actor::UserPrincipal,
+};
+
+use super::Auth;
+use crate::{PageStart, RefreshToken, Revocation, Session, SessionFilter, SessionPage};
+
+/// Why a session was not ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RevokeError {
+    /// Only a signed-in user has sessions.
+    #[error("sign in first")]
+    Unauthenticated,
+    /// No live session of this user has that id.
+    #[error("the session is not there or has ended already")]
+    NotFound,
+    /// The storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Fault for RevokeError {
+    fn report(&self) -> Report<'_> {
+        match self {
+            Self::Unauthenticated => Report::new(ErrorKind::Unauthenticated, "unauthenticated"),
+            Self::NotFound => Report::new(ErrorKind::NotFound, "session_not_found"),
+            Self::Store(error) => error.report(),
+        }
+    }
+}
+
+/// Why a sign-out failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LogoutError {
+    /// Only a signed-in user can sign out.
+    #[error("sign in first")]
+    Unauthenticated,
+    /// The refresh token is not one of this user's.
+    #[error("the refresh token is not one of yours")]
+    NotYours,
+    /// The storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The token could not be compared.
+    #[error(transparent)]
+    Internal(#[from] InternalError),
+}
+
+impl Fault for LogoutError {
+    fn report(&self) -> Report<'_> {
+        match self {
+            Self::Unauthenticated => Report::new(ErrorKind::Unauthenticated, "unauthenticated"),
+            Self::NotYours => Report::new(ErrorKind::Forbidden, "refresh_token_not_yours"),
+            Self::Store(error) => error.report(),
+            Self::Internal(_) => Report::internal(),
+        }
+    }
+}
+
+/// Why sessions were not listed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionsError {
+    /// Only a signed-in user has sessions.
+    #[error("sign in first")]
+    Unauthenticated,
+    /// The cursor is of another list.
+    #[error(transparent)]
+    Cursor(#[from] InvalidCursor),
+    /// The storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Fault for SessionsError {
+    fn report(&self) -> Report<'_> {
+        match self {
+            Self::Unauthenticated => Report::new(ErrorKind::Unauthenticated, "unauthenticated"),
+            Self::Cursor(_) => Report::new(ErrorKind::Invalid, "invalid_cursor"),
+            Self::Store(error) => error.report(),
+        }
+    }
+}
+
+const REACH: Reach = Reach::Platform("a user's sessions");
+
+impl Auth {
+    /// Ends the session of a refresh token of the actor's own; an old or expired token will do. `false` when it had ended already.
+    pub async fn logout(&self, actor: &Actor, presented: &Secret<String>) -> Result<bool, LogoutError> {
+        let user = actor.user().ok_or(LogoutError::Unauthenticated)?.user;
+        let token = RefreshToken::parse(presented.expose()).map_err(|_| LogoutError::NotYours)?;
+        let family = {
+            let mut conn = self.ports.storage.read(REACH).await?;
+            self.ports.sessions.family(&mut conn, token.session).await?
+        };
+        // A session that was purged is as ended as one can be.
+        let Some(family) = family else { return Ok(false) };
+        if family.session.user != user || token.generation > family.generation || !self.refresh_keys.made(&token, &family)? {
+            return Err(LogoutError::NotYours);
+        }
+        Ok(self.end(user, token.session, Revocation::Logout).await?)
+    }
+
+    /// Ends every session of the actor and tells how many there were.
+    pub async fn logout_all(&self, actor: &Actor) -> Result<u64, RevokeError> {
+        let user = actor.user().ok_or(RevokeError::Unauthenticated)?.user;
+        let mut tx = self.ports.storage.begin(REACH).await?;
+        let ended = self.ports.sessions.revoke_all(&mut tx, user, Revocation::LogoutAll, self.now()).await?;
+        tx.commit().await?;
+        tracing::info!(user.id = %user, sessions = ended, "signed out everywhere");
+        Ok(ended)
+    }
+
+    /// Ends one of the actor's sessions.
+    pub async fn revoke_session(&self, actor: &Actor, session: SessionId) -> Result<(), RevokeError> {
+        let user = actor.user().ok_or(RevokeError::Unauthenticated)?.user;
+        if self.end(user, session, Revocation::Listed).await? { Ok(()) } else { Err(RevokeError::NotFound) }
+    }
+
+    async fn end(&self, user: UserId, session: SessionId, why: Revocation) -> Result<bool, StoreError> {
+        let mut tx = self.ports.storage.begin(REACH).await?;
+        let ended = self.ports.sessions.revoke(&mut tx, user, session, why, self.now()).await?;
+        tx.commit().await?;
+        tracing::info!(user.id = %user, session.id = %session, session.ended = ended, reason = why.as_str(), "session end asked for");
+        Ok(ended)
+    }
+
+    /// A page of the actor's sessions, last seen first.
+    pub async fn sessions(
+        &self,
+        actor: &Actor,
+        filter: &SessionFilter,
+        after: Option<&Cursor>,
+        offset: u32,
+        size: PageSize,
+    ) -> Result<SessionPage, SessionsError> {
+        let user = actor.user().ok_or(SessionsError::Unauthenticated)?;
+        let list = list_name(user, filter);
+        let start = match after {
+            Some(cursor) => from_key(&cursor.key(&list)?)?,
+            None => PageStart::Offset(offset),
+        };
+        let now = self.now();
+        let mut conn = self.ports.storage.read(REACH).await?;
+        let sessions = self.ports.sessions.list(&mut conn, user.user, filter, &start, size, now).await?;
+        let total = self.ports.sessions.count(&mut conn, user.user, filter, now).await?;
+        let full = sessions.len() as u64 == u64::from(size.get());
+        let next = sessions.last().filter(|_| full).map(|last| Cursor::new(&list, &to_key(last)));
+        Ok(SessionPage { sessions, total, next })
+    }
+}
+
+fn list_name(user: &UserPrincipal, filter: &SessionFilter) -> String {
+    let tenant = filter.tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
+    format!("sessions|{}|{tenant}|{}", user.user, filter.include_ended)
+}
+
+fn to_key(session: &Session) -> String {
+    format!("{}|{}", session.last_seen_at.timestamp_micros(), session.id)
+}
+
+fn from_key(key: &str) -> Result<PageStart, InvalidCursor> {
+    let (micros, id) = key.split_once('|').ok_or(InvalidCursor)?;
+    let seen = micros.parse().ok().and_then(DateTime::<Utc>::from_timestamp_micros).ok_or(InvalidCursor)?;
+    Ok(PageStart::After(seen, id.parse().map_err(|_| InvalidCursor)?))
+}

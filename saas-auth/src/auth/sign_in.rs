@@ -1,0 +1,137 @@
+//! Sign-in with a password.
+
+use saas_core::{
+    Actor, Email, ErrorKind, Fault, InternalError, Reach, Report, Role, Secret, StoreError, TenantChoice, TenantId, TenantState,
+};
+
+use super::{Auth, NewSession, Tokens};
+use crate::{Credentials, HashError, Password, User, UserStatus};
+
+/// Who wants in, and where.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct SignIn {
+    /// The address.
+    pub email: Email,
+    /// The password, as typed.
+    pub password: Secret<String>,
+    /// The tenant; needed by those who belong to several.
+    pub tenant: Option<TenantId>,
+}
+
+impl SignIn {
+    /// With an address and a password.
+    pub fn new(email: Email, password: Secret<String>) -> Self {
+        Self { email, password, tenant: None }
+    }
+
+    /// Into this tenant.
+    #[must_use]
+    pub fn with_tenant(mut self, tenant: Option<TenantId>) -> Self {
+        self.tenant = tenant;
+        self
+    }
+}
+
+/// Why nobody was signed in.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignInError {
+    /// Unknown address, wrong password, disabled user or no member of that tenant: the answer does not tell which.
+    #[error("the e-mail address or the password is wrong")]
+    InvalidCredentials,
+    /// The password is right and the user belongs to several tenants: name one of them.
+    #[error("the user belongs to several tenants: name one of them as tenant_id")]
+    TenantRequired {
+        /// Those they may choose from.
+        choices: Vec<TenantChoice>,
+    },
+    /// The password could not be checked.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// The storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The tokens could not be signed.
+    #[error(transparent)]
+    Internal(#[from] InternalError),
+}
+
+impl Fault for SignInError {
+    fn report(&self) -> Report<'_> {
+        match self {
+            Self::InvalidCredentials => Report::new(ErrorKind::Unauthenticated, "invalid_credentials"),
+            Self::TenantRequired { .. } => Report::new(ErrorKind::Conflict, "tenant_required"),
+            Self::Hash(error) => error.report(),
+            Self::Store(error) => error.report(),
+            Self::Internal(_) => Report::internal(),
+        }
+    }
+}
+
+/// The most tenants that are offered to choose from.
+const CHOICES: u32 = 50;
+
+const REACH: Reach = Reach::Platform("sign-in");
+
+impl Auth {
+    /// Checks a password and opens a session.
+    pub async fn sign_in(&self, actor: &Actor, command: SignIn) -> Result<Tokens, SignInError> {
+        let user = self.first_factor(&command).await?;
+        let (tenant, role) = self.tenant_for(&user, command.tenant).await?;
+        let mut tx = self.ports.storage.begin(REACH).await?;
+        // Held until the commit: whoever disables the user now either comes first and is seen, or finds this session and ends it.
+        let still_active = self.ports.users.shared(&mut tx, user.id).await?.is_some_and(|user| user.status == UserStatus::Active);
+        if !still_active {
+            return Err(SignInError::InvalidCredentials);
+        }
+        let opened = self.open_session_in(&mut tx, actor, NewSession { user: &user, tenant, role }).await?;
+        tx.commit().await?;
+        tracing::info!(user.id = %user.id, tenant.id = %tenant, session.id = %opened.family.session.id, "signed in");
+        Ok(self.tokens_for(&opened)?)
+    }
+
+    /// The user, if the password is theirs and they may sign in; exactly one hash is computed whatever the answer.
+    async fn first_factor(&self, command: &SignIn) -> Result<User, SignInError> {
+        let found = {
+            let mut conn = self.ports.storage.read(REACH).await?;
+            self.ports.users.credentials(&mut conn, &command.email).await?
+        };
+        let (user, hash) = match found {
+            Some(Credentials { user, password: Some(hash) }) => (Some(user), hash),
+            Some(Credentials { password: None, .. }) | None => (None, self.dummy.clone()),
+        };
+        // No stored hash is of a password that long; what is refused for its length alone tells nothing about an account.
+        let password = Password::new(&command.password).map_err(|_| SignInError::InvalidCredentials)?;
+        let right = self.ports.hasher.verify(password, hash).await?;
+        match user {
+            Some(user) if right && user.status == UserStatus::Active => Ok(user),
+            Some(user) => {
+                tracing::info!(user.id = %user.id, password.right = right, "sign-in refused");
+                Err(SignInError::InvalidCredentials)
+            }
+            None => {
+                tracing::info!("sign-in refused: no such account");
+                Err(SignInError::InvalidCredentials)
+            }
+        }
+    }
+
+    /// The tenant to sign in to: the named one, or the only one.
+    async fn tenant_for(&self, user: &User, named: Option<TenantId>) -> Result<(TenantId, Role), SignInError> {
+        let mut conn = self.ports.storage.read(REACH).await?;
+        if let Some(tenant) = named {
+            let standing = self.ports.memberships.standing(&mut conn, user.id, tenant).await?;
+            return standing
+                .filter(|standing| standing.tenant_state == TenantState::Active)
+                .map(|standing| (tenant, standing.role))
+                .ok_or(SignInError::InvalidCredentials);
+        }
+        let choices = self.ports.memberships.of_user(&mut conn, user.id, CHOICES).await?;
+        match choices.as_slice() {
+            [] => Err(SignInError::InvalidCredentials),
+            [only] => Ok((only.tenant, only.role)),
+            _ => Err(SignInError::TenantRequired { choices }),
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Sign-in for a SaaS back end: users, Argon2id passwords, Ed25519 access tokens and rotating refresh tokens, behind one service.
+//!
+//! [`Auth`] is the one door: HTTP, the command line, jobs and embedders call the same methods. It stores through [`UserStore`] and
+//! [`SessionStore`], hashes through [`PasswordHasher`], and asks [`Memberships`](saas_core::Memberships) who belongs to which tenant.
+//! It serves no HTTP, reads no setting and starts no task; the crates `saas-auth-sql`, `saas-kit` and `saas-http` do.
+//!
+//! ```
+//! use saas_auth::{Password, PasswordPolicy, RefreshToken};
+//! use saas_core::Secret;
+//!
+//! let policy = PasswordPolicy { min_length: 15 };
+//! let password = Password::new(&Secret::new("correct horse battery".to_owned()))?;
+//! assert!(policy.check(&password).is_ok());
+//! assert!(RefreshToken::parse("saas_rt_forged").is_err());
+//! # Ok::<(), saas_auth::PasswordTooLong>(())
+//! ```
+
+mod auth;
+mod device;
+pub mod keyring;
+pub mod keys;
+pub mod password;
+mod refresh_token;
+mod session;
+pub mod token;
+mod user;
+
+pub use auth::{
+    Auth, AuthConfig, AuthPorts, Authenticated, AuthenticateError, CommandError, InsertError, LogoutError, NewSession, OpenAuthError,
+    OpenedSession, PrepareError, PreparedUser, Profile, RefreshError, Registration, RevokeError, SessionsError, SignIn, SignInError,
+    Tokens,
+};
+pub use device::Device;
+pub use keyring::{Keyring, KeyringError};
+pub use password::{
+    Argon2id, Argon2idParams, HashError, Password, PasswordHash, PasswordHasher, PasswordPolicy, PasswordTooLong, WeakPassword,
+};
+pub use refresh_token::{InvalidRefreshToken, RefreshKeys, RefreshToken};
+pub use session::{Family, PageStart, Revocation, Session, SessionFilter, SessionPage, SessionStore, Snapshot};
+pub use user::{Credentials, InsertUserError, User, UserStatus, UserStore};

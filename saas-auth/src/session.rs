@@ -1,0 +1,203 @@
+//! Sessions, each of which is also a refresh token's family, and where they are stored.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use saas_core::{Conn, Cursor, PageSize, SessionId, StoreError, TenantId, Tx, UserId};
+
+use crate::{Device, UserStatus};
+
+/// A sign-in on one device in one tenant.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// Its id, `sid` in tokens; an identifier, never a credential.
+    pub id: SessionId,
+    /// Whose it is.
+    pub user: UserId,
+    /// In which tenant.
+    pub tenant: TenantId,
+    /// Raised when what its access tokens say stops being true; tokens of an older version are refused.
+    pub version: i64,
+    /// When the user signed in.
+    pub created_at: DateTime<Utc>,
+    /// When it was last refreshed.
+    pub last_seen_at: DateTime<Utc>,
+    /// When it ends unless it is refreshed before.
+    pub idle_expires_at: DateTime<Utc>,
+    /// When it ends whatever happens.
+    pub absolute_expires_at: DateTime<Utc>,
+    /// When it was ended.
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// The program.
+    pub device: Device,
+    /// What the program said it is.
+    pub user_agent: Option<String>,
+    /// The address, with its end hidden.
+    pub ip_masked: Option<String>,
+    /// A keyed hash of address and program: equal for equal ones, and tells nothing else.
+    pub fingerprint: Option<String>,
+}
+
+impl Session {
+    /// When its refresh token ends.
+    pub fn refresh_expires_at(&self) -> DateTime<Utc> {
+        self.idle_expires_at.min(self.absolute_expires_at)
+    }
+}
+
+/// The refresh token's side of a session.
+#[derive(Debug, Clone)]
+pub struct Family {
+    /// The session that it belongs to.
+    pub session: Session,
+    /// The client that the tokens were given to; they are refused from another one.
+    pub client_id: String,
+    /// Which master its tokens are derived from.
+    pub key_id: String,
+    /// What makes its tokens differ from every other family's.
+    pub salt: Vec<u8>,
+    /// The generation of the one live token; it only grows.
+    pub generation: i64,
+    /// When that generation began.
+    pub rotated_at: DateTime<Utc>,
+}
+
+/// Why a session ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Revocation {
+    /// The user signed out of it.
+    Logout,
+    /// The user signed out everywhere.
+    LogoutAll,
+    /// The user ended it from the list.
+    Listed,
+    /// A refresh token of it came back after its time: somebody else may hold one.
+    RefreshReuse,
+    /// The user was disabled.
+    UserDisabled,
+}
+
+impl Revocation {
+    /// The word for it in storage and logs.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Logout => "logout",
+            Self::LogoutAll => "logout_all",
+            Self::Listed => "revoked_from_list",
+            Self::RefreshReuse => "refresh_reuse",
+            Self::UserDisabled => "user_disabled",
+        }
+    }
+}
+
+/// What deciding a request needs of a session, in one read.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Whose session it is.
+    pub user: UserId,
+    /// In which tenant.
+    pub tenant: TenantId,
+    /// Its version now.
+    pub version: i64,
+    /// Whether it was ended.
+    pub revoked: bool,
+    /// When it ends by itself.
+    pub expires_at: DateTime<Utc>,
+    /// The user's status now.
+    pub user_status: UserStatus,
+}
+
+/// Which sessions to list.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct SessionFilter {
+    /// Those of one tenant.
+    pub tenant: Option<TenantId>,
+    /// Those that ended, too.
+    pub include_ended: bool,
+}
+
+impl SessionFilter {
+    /// The live sessions in every tenant.
+    pub fn live() -> Self {
+        Self::default()
+    }
+
+    /// Those of `tenant` alone.
+    #[must_use]
+    pub fn in_tenant(mut self, tenant: Option<TenantId>) -> Self {
+        self.tenant = tenant;
+        self
+    }
+
+    /// With those that ended, if `yes`.
+    #[must_use]
+    pub fn with_ended(mut self, yes: bool) -> Self {
+        self.include_ended = yes;
+        self
+    }
+}
+
+/// Where a page of sessions begins.
+#[derive(Debug, Clone)]
+pub enum PageStart {
+    /// After the session with this key.
+    After(DateTime<Utc>, SessionId),
+    /// After so many sessions: what the earlier API's clients ask for.
+    Offset(u32),
+}
+
+/// One page of sessions, last seen first.
+#[derive(Debug, Clone)]
+pub struct SessionPage {
+    /// The sessions.
+    pub sessions: Vec<Session>,
+    /// How many there are on all pages.
+    pub total: i64,
+    /// Where the next page begins.
+    pub next: Option<Cursor>,
+}
+
+/// Keeps sessions.
+///
+/// # Contract
+/// - `rotate` is one conditional statement: of any number of calls for one generation exactly one gets the new family, and none does
+///   for a session that was revoked or has expired.
+/// - `revoke` and `revoke_all` never change a session that is revoked already: its first reason stays.
+/// - A session of another user is not listed and not revoked.
+#[async_trait]
+pub trait SessionStore: Debug + Send + Sync + 'static {
+    /// Adds a session.
+    async fn insert(&self, tx: &mut Tx, family: &Family) -> Result<(), StoreError>;
+    /// The family of a session, whatever its state.
+    async fn family(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Family>, StoreError>;
+    /// Moves a live family from `generation` to the next one.
+    async fn rotate(
+        &self,
+        tx: &mut Tx,
+        id: SessionId,
+        generation: i64,
+        now: DateTime<Utc>,
+        idle_expires_at: DateTime<Utc>,
+    ) -> Result<Option<Family>, StoreError>;
+    /// Ends a session of `user`; `false` when it is not there, another's, or ended already.
+    async fn revoke(&self, tx: &mut Tx, user: UserId, id: SessionId, why: Revocation, now: DateTime<Utc>) -> Result<bool, StoreError>;
+    /// Ends all sessions of `user` and tells how many there were.
+    async fn revoke_all(&self, tx: &mut Tx, user: UserId, why: Revocation, now: DateTime<Utc>) -> Result<u64, StoreError>;
+    /// What deciding a request needs.
+    async fn snapshot(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Snapshot>, StoreError>;
+    /// A page of `user`'s sessions, last seen first.
+    async fn list(
+        &self,
+        conn: &mut Conn,
+        user: UserId,
+        filter: &SessionFilter,
+        start: &PageStart,
+        size: PageSize,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Session>, StoreError>;
+    /// How many `list` would give on all pages.
+    async fn count(&self, conn: &mut Conn, user: UserId, filter: &SessionFilter, now: DateTime<Utc>) -> Result<i64, StoreError>;
+}

@@ -1,0 +1,91 @@
+//! Users and where they are stored.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use saas_core::{Conn, DisplayName, Email, StoreError, Tx, UserId};
+
+use crate::PasswordHash;
+
+/// Whether a user may sign in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UserStatus {
+    /// They may.
+    Active,
+    /// An operator said no; their tokens are refused too.
+    Disabled,
+}
+
+impl UserStatus {
+    /// The word for it in storage.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Disabled => "disabled",
+        }
+    }
+
+    /// The status for a stored word; an unknown one, from a newer release, counts as disabled.
+    pub fn from_stored(word: &str) -> Self {
+        if word == "active" { Self::Active } else { Self::Disabled }
+    }
+}
+
+/// A person with credentials.
+#[derive(Debug, Clone)]
+pub struct User {
+    /// Their id.
+    pub id: UserId,
+    /// Their address, which is also their name at sign-in.
+    pub email: Email,
+    /// How they want to be called.
+    pub display_name: Option<DisplayName>,
+    /// Whether they may sign in.
+    pub status: UserStatus,
+    /// When they proved that the address is theirs.
+    pub email_verified_at: Option<DateTime<Utc>>,
+    /// When they came.
+    pub created_at: DateTime<Utc>,
+}
+
+/// A user and the hash of their password.
+#[derive(Debug, Clone)]
+pub struct Credentials {
+    /// The user.
+    pub user: User,
+    /// The hash; none when they have no password.
+    pub password: Option<PasswordHash>,
+}
+
+/// Why a user was not inserted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InsertUserError {
+    /// Another user has the address.
+    #[error("the e-mail address is taken")]
+    EmailTaken,
+    /// The storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Keeps users.
+///
+/// # Contract
+/// - Of several `insert`s with one e-mail identity, exactly one succeeds; the others answer `EmailTaken` and leave the transaction usable.
+/// - `shared` holds the user until the transaction ends: a `set_status` of another transaction waits, or comes first and is seen.
+#[async_trait]
+pub trait UserStore: Debug + Send + Sync + 'static {
+    /// Adds a user.
+    async fn insert(&self, tx: &mut Tx, user: &User, password: &PasswordHash) -> Result<(), InsertUserError>;
+    /// The user with that id.
+    async fn by_id(&self, conn: &mut Conn, id: UserId) -> Result<Option<User>, StoreError>;
+    /// The user with that id, held against changes until the transaction ends.
+    async fn shared(&self, tx: &mut Tx, id: UserId) -> Result<Option<User>, StoreError>;
+    /// The user with that e-mail identity, and their hash.
+    async fn credentials(&self, conn: &mut Conn, email: &Email) -> Result<Option<Credentials>, StoreError>;
+    /// Sets the status; `false` when there is no such user.
+    async fn set_status(&self, tx: &mut Tx, id: UserId, status: UserStatus, now: DateTime<Utc>) -> Result<bool, StoreError>;
+}

@@ -1,0 +1,45 @@
+//! [`Storage`](saas_core::Storage) over SQLite and PostgreSQL, picked by URL.
+//!
+//! Every table of ours begins with `saas_`; whatever else lives in the database is not touched. SQL is written once for both engines
+//! (see [`sql!`]); migrations are embedded, one folder per engine, and the two schemas are compared by a test. It is no query builder
+//! and no ORM: [`sqlx`] is re-exported, and its connections are lent to whoever has tables of their own ([`pg`], [`sqlite`]).
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use saas_core::{Reach, Storage};
+//! use saas_sql::{SqlOptions, SqlStorage};
+//!
+//! let storage = SqlStorage::open(&SqlOptions::new("sqlite:./var/saas.db")?).await?;
+//! let mut tx = storage.begin(Reach::Platform("example")).await?;
+//! saas_sql::execute!(tx.conn(), "DELETE FROM saas_secrets WHERE name = $1", "old")?;
+//! tx.commit().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod conn;
+mod error;
+pub mod migrate;
+mod once;
+mod options;
+pub mod root_key;
+pub mod schema;
+mod sealed;
+mod storage;
+
+pub use conn::{Engine, engine};
+#[cfg(feature = "postgres")]
+pub use conn::pg;
+#[cfg(feature = "sqlite")]
+pub use conn::sqlite;
+pub use error::SqlError;
+pub use migrate::{Component, MigrateError, Migration, MigrationStatus};
+pub use once::RowsAffected;
+pub use options::{EngineKind, InvalidDatabaseUrl, SqlOptions, Synchronous};
+pub use root_key::{InvalidRootKey, RootKey, RootKeyError};
+pub use sealed::SealedSecrets;
+pub use sqlx;
+pub use storage::{OpenError, Released, SqlStorage};
+
+/// This crate's own tables: the migrations' ledger's neighbours, sealed secrets and the deployment's identity.
+pub const CORE: Component = component!("core", [(1, 1, "0001_secrets")]);

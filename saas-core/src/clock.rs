@@ -1,0 +1,87 @@
+//! Time, as a port: nothing but a host reads the machine's clock.
+
+use std::{fmt::Debug, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, SubsecRound, Utc};
+
+/// Tells the time and waits.
+///
+/// # Contract
+/// - `monotonic` never goes back, and counts from any fixed point.
+/// - `sleep(d)` ends no earlier than `d` of this clock's time later.
+#[async_trait]
+pub trait Clock: Debug + Send + Sync + 'static {
+    /// The wall clock.
+    fn now(&self) -> DateTime<Utc>;
+    /// Time since any fixed point, for measuring durations.
+    fn monotonic(&self) -> Duration;
+    /// Waits.
+    async fn sleep(&self, duration: Duration);
+}
+
+/// The time as both storage engines keep it: cut to microseconds.
+pub fn stored_now(clock: &dyn Clock) -> DateTime<Utc> {
+    clock.now().trunc_subsecs(6)
+}
+
+#[cfg(feature = "testing")]
+mod manual {
+    use std::{
+        sync::{Mutex, PoisonError},
+        time::Duration,
+    };
+
+    use async_trait::async_trait;
+    use chrono::{DateTime, Utc};
+    use tokio::sync::watch;
+
+    use super::Clock;
+
+    /// A clock that moves when told to; it starts at 2026-01-01T00:00:00Z.
+    #[derive(Debug)]
+    pub struct ManualClock {
+        passed: watch::Sender<Duration>,
+        start: Mutex<DateTime<Utc>>,
+    }
+
+    impl Default for ManualClock {
+        fn default() -> Self {
+            let start = DateTime::from_timestamp(1_767_225_600, 0).unwrap_or_default();
+            Self { passed: watch::Sender::new(Duration::ZERO), start: Mutex::new(start) }
+        }
+    }
+
+    impl ManualClock {
+        /// Lets `duration` pass and wakes who slept until then.
+        pub fn advance(&self, duration: Duration) {
+            self.passed.send_modify(|passed| *passed += duration);
+        }
+
+        /// Sets the wall clock, as an operator or NTP does; the monotonic clock does not notice.
+        pub fn set_wall(&self, now: DateTime<Utc>) {
+            *self.start.lock().unwrap_or_else(PoisonError::into_inner) = now - *self.passed.borrow();
+        }
+    }
+
+    #[async_trait]
+    impl Clock for ManualClock {
+        fn now(&self) -> DateTime<Utc> {
+            *self.start.lock().unwrap_or_else(PoisonError::into_inner) + self.monotonic()
+        }
+
+        fn monotonic(&self) -> Duration {
+            *self.passed.borrow()
+        }
+
+        async fn sleep(&self, duration: Duration) {
+            let until = self.monotonic().saturating_add(duration);
+            let mut passed = self.passed.subscribe();
+            // The sender lives in `self`, which outlives this future: waiting cannot fail.
+            let _ = passed.wait_for(|passed| *passed >= until).await;
+        }
+    }
+}
+
+#[cfg(feature = "testing")]
+pub use manual::ManualClock;

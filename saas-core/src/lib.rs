@@ -1,0 +1,48 @@
+//! What every domain of the SaaS back end shares: ids, clock, randomness, secrets, errors, paging, actors with their permissions, and
+//! the ports that several domains use.
+//!
+//! It is not a framework: it reaches no database, no network, no runtime and no environment. Adapters implement its ports, domain
+//! crates hold them as `Arc<dyn Port>`, and hosts choose the adapters.
+//!
+//! ```
+//! use saas_core::{Email, Role, Slug};
+//!
+//! let email = Email::parse("Ada+work@Example.COM")?;
+//! assert_eq!(email.as_str(), "ada+work@example.com");
+//! assert_eq!(email.shown(), "Ada+work@Example.COM");
+//! assert_eq!(Slug::from_name("Analytical Engines, Ltd.").as_str(), "analytical-engines-ltd");
+//! assert!(Role::Admin > Role::Member);
+//! # Ok::<(), saas_core::InvalidEmail>(())
+//! ```
+
+pub mod actor;
+pub mod clock;
+pub mod email;
+pub mod entropy;
+pub mod fault;
+pub mod id;
+pub mod memberships;
+pub mod page;
+pub mod permission;
+pub mod role;
+pub mod secret;
+pub mod secret_store;
+pub mod slug;
+pub mod storage;
+pub mod text;
+
+pub use actor::{Actor, Client, Principal};
+pub use clock::Clock;
+pub use email::{Email, InvalidEmail};
+pub use entropy::Entropy;
+pub use fault::{ErrorKind, Fault, FieldError, InternalError, Report};
+pub use id::{RequestId, SessionId, TenantId, UserId};
+pub use memberships::{Memberships, Standing, TenantChoice, TenantState};
+pub use page::{Cursor, InvalidCursor, Page, PageSize};
+pub use permission::{InvalidPermission, Permission, Permissions};
+pub use role::Role;
+pub use secret::Secret;
+pub use secret_store::{SecretStore, SecretStoreError, StoredSecret};
+pub use slug::{InvalidSlug, Slug};
+pub use storage::{Conn, Reach, Storage, StoreError, Tx};
+pub use text::{DisplayName, InvalidText, TenantName};

@@ -1,0 +1,52 @@
+//! The port through which auth asks tenancy who belongs where.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+
+use crate::{Conn, Role, Slug, StoreError, TenantId, TenantName, UserId};
+
+/// A tenant's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TenantState {
+    /// In use.
+    Active,
+    /// Closed for now: members can neither sign in nor act.
+    Suspended,
+}
+
+/// What a user is in one tenant now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// Their role.
+    pub role: Role,
+    /// The tenant's state.
+    pub tenant_state: TenantState,
+}
+
+/// A tenant that a user may sign in to.
+#[derive(Debug, Clone)]
+pub struct TenantChoice {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// Its slug.
+    pub slug: Slug,
+    /// Its name.
+    pub name: TenantName,
+    /// The user's role in it.
+    pub role: Role,
+}
+
+/// Answers who belongs where.
+///
+/// # Contract
+/// - `standing` is one primary-key read; a user who is no member, or a tenant that is not there, is `None`.
+/// - `of_user` lists active tenants alone, oldest membership first, at most `limit` of them.
+#[async_trait]
+pub trait Memberships: Debug + Send + Sync + 'static {
+    /// What `user` is in `tenant`.
+    async fn standing(&self, conn: &mut Conn, user: UserId, tenant: TenantId) -> Result<Option<Standing>, StoreError>;
+    /// Where `user` may sign in.
+    async fn of_user(&self, conn: &mut Conn, user: UserId, limit: u32) -> Result<Vec<TenantChoice>, StoreError>;
+}

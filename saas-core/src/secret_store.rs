@@ -1,0 +1,47 @@
+//! The port for the product's own secrets: signing keys, peppers, masters of derived tokens.
+
+use std::{error::Error, fmt::Debug};
+
+use async_trait::async_trait;
+
+use crate::Secret;
+
+/// A secret and the version that it is at.
+#[derive(Debug, Clone)]
+pub struct StoredSecret {
+    /// The value.
+    pub value: Secret<Vec<u8>>,
+    /// 1 for the first, one more for each replacement.
+    pub version: i64,
+}
+
+/// Why a secret could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SecretStoreError {
+    /// The sealed value does not open: it was sealed under another root key, or changed.
+    #[error("the secret {name} does not open under this root key: set the SAAS_ROOT_KEY that it was sealed with")]
+    Sealed {
+        /// Which secret.
+        name: String,
+    },
+    /// The store failed.
+    #[error("the secret store failed")]
+    Backend(#[source] Box<dyn Error + Send + Sync>),
+}
+
+/// Keeps named secrets, shared by every replica.
+///
+/// # Contract
+/// - Of several `insert` calls for one name exactly one stores its value; all return what is stored.
+/// - `replace` stores only over the version it was given, and tells whether it did.
+/// - Nothing readable is at rest where others can read it.
+#[async_trait]
+pub trait SecretStore: Debug + Send + Sync + 'static {
+    /// The secret called `name`.
+    async fn get(&self, name: &str) -> Result<Option<StoredSecret>, SecretStoreError>;
+    /// Stores `value` unless there is one, and returns what is there then.
+    async fn insert(&self, name: &str, value: &Secret<Vec<u8>>) -> Result<StoredSecret, SecretStoreError>;
+    /// Replaces the value at `version`; `false` when it is at another one.
+    async fn replace(&self, name: &str, version: i64, value: &Secret<Vec<u8>>) -> Result<bool, SecretStoreError>;
+}

@@ -1,0 +1,81 @@
+//! Short texts that people type: bounded, and free of what no engine or screen can bear.
+
+use std::fmt;
+
+use unicode_normalization::UnicodeNormalization;
+
+/// Why a text is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidText {
+    /// Fewer characters than the least.
+    #[error("too short: at least {0} characters")]
+    TooShort(usize),
+    /// More characters than the most.
+    #[error("too long: at most {0} characters")]
+    TooLong(usize),
+    /// A control character, U+0000 among them (PostgreSQL cannot store it).
+    #[error("control characters are not allowed")]
+    Control,
+}
+
+/// Trims, composes (NFC) and checks a text of `min..=max` characters.
+fn bounded(text: &str, min: usize, max: usize) -> Result<String, InvalidText> {
+    let text: String = text.trim().nfc().collect();
+    let length = text.chars().count();
+    if length < min {
+        return Err(InvalidText::TooShort(min));
+    }
+    if length > max {
+        return Err(InvalidText::TooLong(max));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(InvalidText::Control);
+    }
+    Ok(text)
+}
+
+macro_rules! text {
+    ($(#[$doc:meta])* $name:ident, $min:literal, $max:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Parses it: trimmed, NFC, no control characters.
+            pub fn parse(text: &str) -> Result<Self, InvalidText> {
+                bounded(text, $min, $max).map(Self)
+            }
+
+            /// A text out of our own storage, which was parsed before it was written.
+            pub fn from_stored(text: String) -> Self {
+                Self(text)
+            }
+
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+
+text! {
+    /// A tenant's name: 2 to 128 characters.
+    TenantName, 2, 128
+}
+text! {
+    /// How a person is called: 1 to 128 characters.
+    DisplayName, 1, 128
+}
+
+/// Cuts a text that comes from outside and is only shown (a user agent) to `max` characters, with control characters replaced.
+pub fn clip(text: &str, max: usize) -> String {
+    text.chars().take(max).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}

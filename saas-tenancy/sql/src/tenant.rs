@@ -1,0 +1,151 @@
+//! Tenants in `saas_tenants`, memberships in `saas_memberships`.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use saas_core::{
+    Conn, Memberships, Role, Slug, Standing, StoreError, TenantChoice, TenantId, TenantName, TenantState, Tx, UserId,
+};
+use saas_sql::{execute, fetch_all, fetch_optional};
+use saas_tenancy::{MembershipStore, Tenant, TenantStore};
+use uuid::Uuid;
+
+/// [`TenantStore`] over SQL.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SqlTenants;
+
+/// [`MembershipStore`] and [`Memberships`] over SQL.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SqlMemberships;
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    slug: String,
+    name: String,
+    state: String,
+    created_at: DateTime<Utc>,
+}
+
+/// A stored word that this release does not know: a newer one wrote it.
+fn unknown(what: &'static str) -> StoreError {
+    StoreError::Backend(format!("the stored {what} is not known to this release").into())
+}
+
+const fn state_word(state: TenantState) -> &'static str {
+    match state {
+        TenantState::Active => "active",
+        _ => "suspended",
+    }
+}
+
+/// An unknown state, from a newer release, counts as suspended.
+fn state(word: &str) -> TenantState {
+    if word == "active" { TenantState::Active } else { TenantState::Suspended }
+}
+
+fn role(word: &str) -> Result<Role, StoreError> {
+    word.parse().map_err(|_| unknown("role"))
+}
+
+fn slug(text: &str) -> Result<Slug, StoreError> {
+    Slug::parse(text).map_err(|_| unknown("slug"))
+}
+
+#[async_trait]
+impl TenantStore for SqlTenants {
+    async fn insert(&self, tx: &mut Tx, tenant: &Tenant) -> Result<bool, StoreError> {
+        let inserted = execute!(
+            tx.conn(),
+            "INSERT INTO saas_tenants (id, slug, name, state, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $5) \
+             ON CONFLICT (slug) DO NOTHING",
+            tenant.id.as_uuid(),
+            tenant.slug.as_str(),
+            tenant.name.as_str(),
+            state_word(tenant.state),
+            tenant.created_at,
+        )?;
+        Ok(inserted == 1)
+    }
+
+    async fn by_id(&self, conn: &mut Conn, id: TenantId) -> Result<Option<Tenant>, StoreError> {
+        let row = fetch_optional!(
+            conn,
+            Row,
+            "SELECT id, slug, name, state, created_at FROM saas_tenants WHERE id = $1",
+            id.as_uuid()
+        )?;
+        row.map(|row| {
+            Ok(Tenant {
+                id: TenantId::from_uuid(row.id),
+                slug: slug(&row.slug)?,
+                name: TenantName::from_stored(row.name),
+                state: state(&row.state),
+                created_at: row.created_at,
+            })
+        })
+        .transpose()
+    }
+
+    async fn set_state(&self, tx: &mut Tx, id: TenantId, state: TenantState, now: DateTime<Utc>) -> Result<bool, StoreError> {
+        let changed = execute!(
+            tx.conn(),
+            "UPDATE saas_tenants SET state = $1, updated_at = $2 WHERE id = $3",
+            state_word(state),
+            now,
+            id.as_uuid(),
+        )?;
+        Ok(changed == 1)
+    }
+}
+
+#[async_trait]
+impl Memberships for SqlMemberships {
+    async fn standing(&self, conn: &mut Conn, user: UserId, tenant: TenantId) -> Result<Option<Standing>, StoreError> {
+        let row = fetch_optional!(
+            conn,
+            (String, String),
+            "SELECT m.role, t.state FROM saas_memberships m JOIN saas_tenants t ON t.id = m.tenant_id \
+             WHERE m.tenant_id = $1 AND m.user_id = $2",
+            tenant.as_uuid(),
+            user.as_uuid(),
+        )?;
+        row.map(|(role_word, state_word)| Ok(Standing { role: role(&role_word)?, tenant_state: state(&state_word) })).transpose()
+    }
+
+    async fn of_user(&self, conn: &mut Conn, user: UserId, limit: u32) -> Result<Vec<TenantChoice>, StoreError> {
+        let rows = fetch_all!(
+            conn,
+            (Uuid, String, String, String),
+            "SELECT t.id, t.slug, t.name, m.role FROM saas_memberships m JOIN saas_tenants t ON t.id = m.tenant_id \
+             WHERE m.user_id = $1 AND t.state = 'active' ORDER BY m.created_at, t.id LIMIT $2",
+            user.as_uuid(),
+            i64::from(limit),
+        )?;
+        rows.into_iter()
+            .map(|(id, slug_text, name, role_word)| {
+                Ok(TenantChoice {
+                    tenant: TenantId::from_uuid(id),
+                    slug: slug(&slug_text)?,
+                    name: TenantName::from_stored(name),
+                    role: role(&role_word)?,
+                })
+            })
+            .collect()
+    }
+}
+
+#[async_trait]
+impl MembershipStore for SqlMemberships {
+    async fn insert(&self, tx: &mut Tx, user: UserId, tenant: TenantId, role: Role, now: DateTime<Utc>) -> Result<bool, StoreError> {
+        let inserted = execute!(
+            tx.conn(),
+            "INSERT INTO saas_memberships (tenant_id, user_id, role, created_at, updated_at) VALUES ($1, $2, $3, $4, $4) \
+             ON CONFLICT (tenant_id, user_id) DO NOTHING",
+            tenant.as_uuid(),
+            user.as_uuid(),
+            role.as_str(),
+            now,
+        )?;
+        Ok(inserted == 1)
+    }
+}

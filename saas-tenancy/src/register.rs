@@ -1,0 +1,209 @@
+//! Registration: a user, their tenant, their membership and their first session, or nothing of it.
+
+use saas_auth::{InsertError, NewSession, OpenedSession, PrepareError, PreparedUser, Registration, Tokens, User};
+use saas_core::{
+    Actor, DisplayName, Email, ErrorKind, Fault, InternalError, Principal, Reach, Report, Role, Secret, Slug, StoreError, TenantId,
+    TenantName, TenantState, Tx, clock::stored_now, entropy::random,
+};
+
+use crate::{SignupPolicy, Tenancy, Tenant};
+
+/// Who registers, and the tenant that they found.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Register {
+    /// Their address.
+    pub email: Email,
+    /// Their password, as typed.
+    pub password: Secret<String>,
+    /// The name of their tenant.
+    pub tenant_name: TenantName,
+    /// How they want to be called.
+    pub display_name: Option<DisplayName>,
+}
+
+impl Register {
+    /// With an address, a password and a tenant's name.
+    pub fn new(email: Email, password: Secret<String>, tenant_name: TenantName) -> Self {
+        Self { email, password, tenant_name, display_name: None }
+    }
+
+    /// With a name of their own.
+    #[must_use]
+    pub fn with_display_name(mut self, display_name: Option<DisplayName>) -> Self {
+        self.display_name = display_name;
+        self
+    }
+}
+
+/// A registration that was judged and hashed: what remains is to write it.
+#[derive(Debug, Clone)]
+pub struct PreparedRegistration {
+    user: PreparedUser,
+    tenant_name: TenantName,
+}
+
+/// What was written into a caller's transaction; it is there once that commits.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RegisteredIn {
+    /// The user.
+    pub user: User,
+    /// Their tenant.
+    pub tenant: Tenant,
+    /// Their first session: sign its tokens after the commit with [`saas_auth::Auth::tokens_for`].
+    pub session: OpenedSession,
+}
+
+/// What registering answers.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Registered {
+    /// The user.
+    pub user: User,
+    /// Their tenant.
+    pub tenant: Tenant,
+    /// The tokens of their first session.
+    pub tokens: Tokens,
+}
+
+/// Why a registration was refused before anything was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PrepareRegistrationError {
+    /// The policy does not let everybody in.
+    #[error("registration is not open: ask for an invitation")]
+    Closed,
+    /// The user part.
+    #[error(transparent)]
+    User(#[from] PrepareError),
+}
+
+impl Fault for PrepareRegistrationError {
+    fn report(&self) -> Report<'_> {
+        match self {
+            Self::Closed => Report::new(ErrorKind::Forbidden, "registration_closed"),
+            Self::User(error) => error.report(),
+        }
+    }
+}
+
+/// Why a prepared registration was not written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegisterInError {
+    /// Another user has the address.
+    #[error("the e-mail address is already registered")]
+    EmailTaken,
+    /// The storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No slug was free.
+    #[error(transparent)]
+    Internal(#[from] InternalError),
+}
+
+impl Fault for RegisterInError {
+    fn report(&self) -> Report<'_> {
+        match self {
+            Self::EmailTaken => Report::new(ErrorKind::Conflict, "email_taken"),
+            Self::Store(error) => error.report(),
+            Self::Internal(_) => Report::internal(),
+        }
+    }
+}
+
+impl From<InsertError> for RegisterInError {
+    fn from(error: InsertError) -> Self {
+        match error {
+            InsertError::EmailTaken => Self::EmailTaken,
+            InsertError::Store(error) => Self::Store(error),
+            other => Self::Internal(InternalError::new(other)),
+        }
+    }
+}
+
+/// Why nobody was registered; nothing was written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// Refused before anything was written.
+    #[error(transparent)]
+    Prepare(#[from] PrepareRegistrationError),
+    /// Not written.
+    #[error(transparent)]
+    Write(#[from] RegisterInError),
+}
+
+impl Fault for RegisterError {
+    fn report(&self) -> Report<'_> {
+        match self {
+            Self::Prepare(error) => error.report(),
+            Self::Write(error) => error.report(),
+        }
+    }
+}
+
+/// How often another slug is tried before giving up; each try has four more random hex digits.
+const SLUG_TRIES: usize = 10;
+
+impl Tenancy {
+    /// Registers in a transaction of its own.
+    pub async fn register(&self, actor: &Actor, command: Register) -> Result<Registered, RegisterError> {
+        let prepared = self.prepare_registration(actor, command).await?;
+        let mut tx = self.ports.storage.begin(Reach::Platform("registration")).await.map_err(RegisterInError::from)?;
+        let RegisteredIn { user, tenant, session } = self.register_in(&mut tx, actor, prepared).await?;
+        tx.commit().await.map_err(RegisterInError::from)?;
+        tracing::info!(user.id = %user.id, tenant.id = %tenant.id, "registered");
+        let tokens = self.auth.tokens_for(&session).map_err(RegisterInError::from)?;
+        Ok(Registered { user, tenant, tokens })
+    }
+
+    /// Judges and hashes: the slow part, which comes before any transaction.
+    pub async fn prepare_registration(
+        &self,
+        actor: &Actor,
+        command: Register,
+    ) -> Result<PreparedRegistration, PrepareRegistrationError> {
+        let let_in = self.config.signup == SignupPolicy::Public || matches!(actor.principal, Principal::System(_));
+        if !let_in {
+            return Err(PrepareRegistrationError::Closed);
+        }
+        let user = Registration::new(command.email, command.password).with_display_name(command.display_name);
+        Ok(PreparedRegistration { user: self.auth.prepare_registration(user).await?, tenant_name: command.tenant_name })
+    }
+
+    /// Writes a prepared registration into the caller's transaction.
+    pub async fn register_in(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        prepared: PreparedRegistration,
+    ) -> Result<RegisteredIn, RegisterInError> {
+        let user = self.auth.insert_in(tx, prepared.user).await?;
+        let tenant = self.found_in(tx, prepared.tenant_name).await?;
+        self.ports.memberships.insert(tx, user.id, tenant.id, Role::Owner, tenant.created_at).await?;
+        let new = NewSession { user: &user, tenant: tenant.id, role: Role::Owner };
+        let session = self.auth.open_session_in(tx, actor, new).await?;
+        Ok(RegisteredIn { user, tenant, session })
+    }
+
+    /// A new tenant under the first free slug that its name suggests.
+    async fn found_in(&self, tx: &mut Tx, name: TenantName) -> Result<Tenant, RegisterInError> {
+        let plain = Slug::from_name(name.as_str());
+        let mut tenant = Tenant {
+            id: TenantId::generate(&*self.ports.clock, &*self.ports.entropy),
+            slug: plain.clone(),
+            name,
+            state: TenantState::Active,
+            created_at: stored_now(&*self.ports.clock),
+        };
+        for _ in 0..SLUG_TRIES {
+            if self.ports.tenants.insert(tx, &tenant).await? {
+                return Ok(tenant);
+            }
+            tenant.slug = plain.with_suffix(random(&*self.ports.entropy));
+        }
+        Err(InternalError::new("no free slug was found for the tenant's name").into())
+    }
+}

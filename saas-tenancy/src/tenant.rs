@@ -1,0 +1,46 @@
+//! Tenants and memberships, and where they are stored.
+
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use saas_core::{Conn, Memberships, Role, Slug, StoreError, TenantId, TenantName, TenantState, Tx, UserId};
+
+/// One customer's closed space.
+#[derive(Debug, Clone)]
+pub struct Tenant {
+    /// Its id.
+    pub id: TenantId,
+    /// Its name in URLs, unique over all tenants.
+    pub slug: Slug,
+    /// Its name for people.
+    pub name: TenantName,
+    /// Whether it is in use.
+    pub state: TenantState,
+    /// When it came.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Keeps tenants.
+///
+/// # Contract
+/// - Of several `insert`s with one slug, exactly one answers `true`; the others answer `false` and leave the transaction usable.
+#[async_trait]
+pub trait TenantStore: Debug + Send + Sync + 'static {
+    /// Adds a tenant; `false` when the slug is taken.
+    async fn insert(&self, tx: &mut Tx, tenant: &Tenant) -> Result<bool, StoreError>;
+    /// The tenant with that id.
+    async fn by_id(&self, conn: &mut Conn, id: TenantId) -> Result<Option<Tenant>, StoreError>;
+    /// Sets the state; `false` when there is no such tenant.
+    async fn set_state(&self, tx: &mut Tx, id: TenantId, state: TenantState, now: DateTime<Utc>) -> Result<bool, StoreError>;
+}
+
+/// Keeps memberships, beside what [`Memberships`] answers of them.
+///
+/// # Contract
+/// - A user is at most one member of a tenant: a second `insert` answers `false`.
+#[async_trait]
+pub trait MembershipStore: Memberships {
+    /// Adds a member; `false` when they are one already.
+    async fn insert(&self, tx: &mut Tx, user: UserId, tenant: TenantId, role: Role, now: DateTime<Utc>) -> Result<bool, StoreError>;
+}
