@@ -7,7 +7,8 @@ use saas_core::{
 };
 
 use crate::{
-    HashError, Keyring, KeyringError, Password, PasswordHash, PasswordHasher, PasswordPolicy, RefreshKeys, SessionStore, UserStore,
+    HashError, Keyring, KeyringError, Password, PasswordHash, PasswordHasher, PasswordPolicy, RefreshKeys,
+    SessionStore, UserStore,
     keys::{KeySet, KeySetError},
     token::{AccessTokenRules, AccessTokens},
 };
@@ -20,7 +21,7 @@ mod sessions;
 mod sign_in;
 mod users;
 
-pub use authenticate::{Authenticated, AuthenticateError};
+pub use authenticate::{AuthenticateError, Authenticated};
 pub use open_session::{NewSession, OpenedSession, Tokens};
 pub use refresh::RefreshError;
 pub use registration::{InsertError, PrepareError, PreparedUser, Registration};

@@ -98,7 +98,10 @@ mod tests {
                 "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/19.0 Mobile/15E148 Safari/604.1",
                 "iOS/Safari/mobile",
             ),
-            ("Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0", "Linux/Firefox/desktop"),
+            (
+                "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+                "Linux/Firefox/desktop",
+            ),
             ("curl/8.5.0", "//"),
         ] {
             assert_eq!(told(agent), expected);

@@ -61,7 +61,11 @@ impl Keyring {
     }
 
     /// The keyring called `name`, made when there is none; of several replicas that make one, all get the same.
-    pub async fn load_or_create(store: &dyn SecretStore, name: &'static str, entropy: &dyn Entropy) -> Result<Self, KeyringError> {
+    pub async fn load_or_create(
+        store: &dyn SecretStore,
+        name: &'static str,
+        entropy: &dyn Entropy,
+    ) -> Result<Self, KeyringError> {
         let damaged = |source| KeyringError::Damaged { name, source };
         let stored = match store.get(name).await? {
             Some(stored) => stored,

@@ -26,15 +26,18 @@ pub mod token;
 mod user;
 
 pub use auth::{
-    Auth, AuthConfig, AuthPorts, Authenticated, AuthenticateError, CommandError, InsertError, LogoutError, NewSession, OpenAuthError,
-    OpenedSession, PrepareError, PreparedUser, Profile, RefreshError, Registration, RevokeError, SessionsError, SignIn, SignInError,
-    Tokens,
+    Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, InsertError, LogoutError,
+    NewSession, OpenAuthError, OpenedSession, PrepareError, PreparedUser, Profile, RefreshError,
+    Registration, RevokeError, SessionsError, SignIn, SignInError, Tokens,
 };
 pub use device::Device;
 pub use keyring::{Keyring, KeyringError};
 pub use password::{
-    Argon2id, Argon2idParams, HashError, Password, PasswordHash, PasswordHasher, PasswordPolicy, PasswordTooLong, WeakPassword,
+    Argon2id, Argon2idParams, HashError, Password, PasswordHash, PasswordHasher, PasswordPolicy,
+    PasswordTooLong, WeakPassword,
 };
 pub use refresh_token::{InvalidRefreshToken, RefreshKeys, RefreshToken};
-pub use session::{Family, PageStart, Revocation, Session, SessionFilter, SessionPage, SessionStore, Snapshot};
+pub use session::{
+    Family, PageStart, Revocation, Session, SessionFilter, SessionPage, SessionStore, Snapshot,
+};
 pub use user::{Credentials, InsertUserError, User, UserStatus, UserStore};

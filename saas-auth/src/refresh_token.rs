@@ -95,7 +95,10 @@ impl RefreshKeys {
     }
 
     fn derive(&self, family: &Family, generation: i64) -> Result<Secret<[u8; 32]>, InternalError> {
-        let master = self.0.key(&family.key_id).ok_or_else(|| InternalError::new("the family names a master that is not here"))?;
+        let master = self
+            .0
+            .key(&family.key_id)
+            .ok_or_else(|| InternalError::new("the family names a master that is not here"))?;
         let mut info = b"saas/refresh-token/v1".to_vec();
         info.extend_from_slice(family.session.id.as_uuid().as_bytes());
         info.extend_from_slice(&generation.to_be_bytes());

@@ -183,9 +183,22 @@ pub trait SessionStore: Debug + Send + Sync + 'static {
         idle_expires_at: DateTime<Utc>,
     ) -> Result<Option<Family>, StoreError>;
     /// Ends a session of `user`; `false` when it is not there, another's, or ended already.
-    async fn revoke(&self, tx: &mut Tx, user: UserId, id: SessionId, why: Revocation, now: DateTime<Utc>) -> Result<bool, StoreError>;
+    async fn revoke(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        id: SessionId,
+        why: Revocation,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError>;
     /// Ends all sessions of `user` and tells how many there were.
-    async fn revoke_all(&self, tx: &mut Tx, user: UserId, why: Revocation, now: DateTime<Utc>) -> Result<u64, StoreError>;
+    async fn revoke_all(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        why: Revocation,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StoreError>;
     /// What deciding a request needs.
     async fn snapshot(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Snapshot>, StoreError>;
     /// A page of `user`'s sessions, last seen first.
@@ -199,5 +212,11 @@ pub trait SessionStore: Debug + Send + Sync + 'static {
         now: DateTime<Utc>,
     ) -> Result<Vec<Session>, StoreError>;
     /// How many `list` would give on all pages.
-    async fn count(&self, conn: &mut Conn, user: UserId, filter: &SessionFilter, now: DateTime<Utc>) -> Result<i64, StoreError>;
+    async fn count(
+        &self,
+        conn: &mut Conn,
+        user: UserId,
+        filter: &SessionFilter,
+        now: DateTime<Utc>,
+    ) -> Result<i64, StoreError>;
 }

@@ -87,5 +87,11 @@ pub trait UserStore: Debug + Send + Sync + 'static {
     /// The user with that e-mail identity, and their hash.
     async fn credentials(&self, conn: &mut Conn, email: &Email) -> Result<Option<Credentials>, StoreError>;
     /// Sets the status; `false` when there is no such user.
-    async fn set_status(&self, tx: &mut Tx, id: UserId, status: UserStatus, now: DateTime<Utc>) -> Result<bool, StoreError>;
+    async fn set_status(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        status: UserStatus,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError>;
 }

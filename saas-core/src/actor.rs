@@ -56,7 +56,8 @@ impl Client {
 
     /// A client; a longer user agent is cut, control characters in it are replaced.
     pub fn new(ip: Option<IpAddr>, user_agent: Option<&str>) -> Self {
-        let user_agent = user_agent.map(|text| clip(text, Self::USER_AGENT_MAX)).filter(|text| !text.is_empty());
+        let user_agent =
+            user_agent.map(|text| clip(text, Self::USER_AGENT_MAX)).filter(|text| !text.is_empty());
         Self { ip, user_agent }
     }
 

@@ -129,7 +129,10 @@ mod tests {
             let email = Email::parse(typed).unwrap_or_else(|error| panic!("{typed}: {error}"));
             assert_eq!(email.as_str(), identity);
         }
-        assert_eq!(Email::parse("Ada@Example.com").map(|e| e.shown().to_owned()), Ok("Ada@Example.com".into()));
+        assert_eq!(
+            Email::parse("Ada@Example.com").map(|e| e.shown().to_owned()),
+            Ok("Ada@Example.com".into())
+        );
     }
 
     #[test]

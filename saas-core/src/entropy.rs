@@ -26,7 +26,10 @@ pub struct SystemEntropy;
 
 #[cfg(feature = "system")]
 impl Entropy for SystemEntropy {
-    #[expect(clippy::expect_used, reason = "without randomness no secret can be made; weak ones would be worse than none")]
+    #[expect(
+        clippy::expect_used,
+        reason = "without randomness no secret can be made; weak ones would be worse than none"
+    )]
     fn fill(&self, bytes: &mut [u8]) {
         getrandom::fill(bytes).expect("the operating system gives random bytes");
     }

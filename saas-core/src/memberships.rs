@@ -46,7 +46,17 @@ pub struct TenantChoice {
 #[async_trait]
 pub trait Memberships: Debug + Send + Sync + 'static {
     /// What `user` is in `tenant`.
-    async fn standing(&self, conn: &mut Conn, user: UserId, tenant: TenantId) -> Result<Option<Standing>, StoreError>;
+    async fn standing(
+        &self,
+        conn: &mut Conn,
+        user: UserId,
+        tenant: TenantId,
+    ) -> Result<Option<Standing>, StoreError>;
     /// Where `user` may sign in.
-    async fn of_user(&self, conn: &mut Conn, user: UserId, limit: u32) -> Result<Vec<TenantChoice>, StoreError>;
+    async fn of_user(
+        &self,
+        conn: &mut Conn,
+        user: UserId,
+        limit: u32,
+    ) -> Result<Vec<TenantChoice>, StoreError>;
 }

@@ -36,7 +36,9 @@ impl Permission {
     /// Parses `namespace:action` or `namespace:*`.
     pub fn parse(text: &str) -> Result<Self, InvalidPermission> {
         let word = |w: &str| {
-            !w.is_empty() && w.len() <= 64 && w.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            !w.is_empty()
+                && w.len() <= 64
+                && w.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
         };
         match text.split_once(':') {
             Some((namespace, action)) if word(namespace) && (action == "*" || word(action)) => {
@@ -54,7 +56,10 @@ impl Permission {
     /// Whether who holds this may do `wanted`.
     pub fn covers(&self, wanted: &Self) -> bool {
         self == wanted
-            || self.0.strip_suffix('*').is_some_and(|namespace| wanted.0.starts_with(namespace) && !wanted.0.ends_with('*'))
+            || self
+                .0
+                .strip_suffix('*')
+                .is_some_and(|namespace| wanted.0.starts_with(namespace) && !wanted.0.ends_with('*'))
     }
 }
 
@@ -107,7 +112,9 @@ mod tests {
         assert!(parse("billing:*").covers(&parse("billing:read")));
         assert!(!parse("billing:*").covers(&parse("billings:read")));
         assert!(!parse("support:*").covers(&parse("billing:read")));
-        for wrong in ["*", "*:*", "*:read", "billing", "billing:", ":read", "billing:a b", "Billing:read", "a:b:c"] {
+        for wrong in
+            ["*", "*:*", "*:read", "billing", "billing:", ":read", "billing:a b", "Billing:read", "a:b:c"]
+        {
             assert_eq!(Permission::parse(wrong), Err(InvalidPermission), "{wrong}");
         }
     }

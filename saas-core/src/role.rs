@@ -79,7 +79,8 @@ mod tests {
 
     #[test]
     fn the_table_of_roles_and_permissions() {
-        let table: Vec<String> = Role::ALL.iter().map(|role| format!("{role}: {}", role.permissions().to_scope())).collect();
+        let table: Vec<String> =
+            Role::ALL.iter().map(|role| format!("{role}: {}", role.permissions().to_scope())).collect();
         assert_eq!(
             table,
             [

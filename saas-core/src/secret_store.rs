@@ -20,7 +20,9 @@ pub struct StoredSecret {
 #[non_exhaustive]
 pub enum SecretStoreError {
     /// The sealed value does not open: it was sealed under another root key, or changed.
-    #[error("the secret {name} does not open under this root key: set the SAAS_ROOT_KEY that it was sealed with")]
+    #[error(
+        "the secret {name} does not open under this root key: set the SAAS_ROOT_KEY that it was sealed with"
+    )]
     Sealed {
         /// Which secret.
         name: String,
@@ -43,5 +45,10 @@ pub trait SecretStore: Debug + Send + Sync + 'static {
     /// Stores `value` unless there is one, and returns what is there then.
     async fn insert(&self, name: &str, value: &Secret<Vec<u8>>) -> Result<StoredSecret, SecretStoreError>;
     /// Replaces the value at `version`; `false` when it is at another one.
-    async fn replace(&self, name: &str, version: i64, value: &Secret<Vec<u8>>) -> Result<bool, SecretStoreError>;
+    async fn replace(
+        &self,
+        name: &str,
+        version: i64,
+        value: &Secret<Vec<u8>>,
+    ) -> Result<bool, SecretStoreError>;
 }

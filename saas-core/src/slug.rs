@@ -85,7 +85,9 @@ mod tests {
 
     #[test]
     fn a_name_becomes_its_slug() {
-        for (name, slug) in [("Analytical Engines, Ltd.", "analytical-engines-ltd"), ("日本", "tenant"), ("--a--", "a")] {
+        for (name, slug) in
+            [("Analytical Engines, Ltd.", "analytical-engines-ltd"), ("日本", "tenant"), ("--a--", "a")]
+        {
             assert_eq!(Slug::from_name(name).as_str(), slug);
         }
     }

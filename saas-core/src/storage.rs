@@ -14,7 +14,9 @@ pub enum StoreError {
     #[error("the connection belongs to another storage")]
     ForeignConnection,
     /// The queue for a writer or for a connection did not move in time.
-    #[error("the storage is busy: {holder} holds the writer; a command that begins a transaction while it holds one waits for itself")]
+    #[error(
+        "the storage is busy: {holder} holds the writer; a command that begins a transaction while it holds one waits for itself"
+    )]
     Busy {
         /// Who holds what was waited for.
         holder: String,
@@ -99,7 +101,10 @@ pub struct Tx {
 
 impl Debug for Tx {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tx").field("inner", &self.inner).field("after_commit", &self.after_commit.len()).finish()
+        f.debug_struct("Tx")
+            .field("inner", &self.inner)
+            .field("after_commit", &self.after_commit.len())
+            .finish()
     }
 }
 

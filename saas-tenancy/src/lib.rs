@@ -21,6 +21,9 @@ mod register;
 mod tenancy;
 mod tenant;
 
-pub use register::{PrepareRegistrationError, PreparedRegistration, Register, RegisterError, RegisterInError, Registered, RegisteredIn};
+pub use register::{
+    PrepareRegistrationError, PreparedRegistration, Register, RegisterError, RegisterInError, Registered,
+    RegisteredIn,
+};
 pub use tenancy::{SignupPolicy, Tenancy, TenancyConfig, TenancyPorts};
 pub use tenant::{MembershipStore, Tenant, TenantStore};

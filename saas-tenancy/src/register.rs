@@ -1,9 +1,11 @@
 //! Registration: a user, their tenant, their membership and their first session, or nothing of it.
 
-use saas_auth::{InsertError, NewSession, OpenedSession, PrepareError, PreparedUser, Registration, Tokens, User};
+use saas_auth::{
+    InsertError, NewSession, OpenedSession, PrepareError, PreparedUser, Registration, Tokens, User,
+};
 use saas_core::{
-    Actor, DisplayName, Email, ErrorKind, Fault, InternalError, Principal, Reach, Report, Role, Secret, Slug, StoreError, TenantId,
-    TenantName, TenantState, Tx, clock::stored_now, entropy::random,
+    Actor, DisplayName, Email, ErrorKind, Fault, InternalError, Principal, Reach, Report, Role, Secret, Slug,
+    StoreError, TenantId, TenantName, TenantState, Tx, clock::stored_now, entropy::random,
 };
 
 use crate::{SignupPolicy, Tenancy, Tenant};
@@ -151,7 +153,8 @@ impl Tenancy {
     /// Registers in a transaction of its own.
     pub async fn register(&self, actor: &Actor, command: Register) -> Result<Registered, RegisterError> {
         let prepared = self.prepare_registration(actor, command).await?;
-        let mut tx = self.ports.storage.begin(Reach::Platform("registration")).await.map_err(RegisterInError::from)?;
+        let mut tx =
+            self.ports.storage.begin(Reach::Platform("registration")).await.map_err(RegisterInError::from)?;
         let RegisteredIn { user, tenant, session } = self.register_in(&mut tx, actor, prepared).await?;
         tx.commit().await.map_err(RegisterInError::from)?;
         tracing::info!(user.id = %user.id, tenant.id = %tenant.id, "registered");
@@ -165,12 +168,16 @@ impl Tenancy {
         actor: &Actor,
         command: Register,
     ) -> Result<PreparedRegistration, PrepareRegistrationError> {
-        let let_in = self.config.signup == SignupPolicy::Public || matches!(actor.principal, Principal::System(_));
+        let let_in =
+            self.config.signup == SignupPolicy::Public || matches!(actor.principal, Principal::System(_));
         if !let_in {
             return Err(PrepareRegistrationError::Closed);
         }
         let user = Registration::new(command.email, command.password).with_display_name(command.display_name);
-        Ok(PreparedRegistration { user: self.auth.prepare_registration(user).await?, tenant_name: command.tenant_name })
+        Ok(PreparedRegistration {
+            user: self.auth.prepare_registration(user).await?,
+            tenant_name: command.tenant_name,
+        })
     }
 
     /// Writes a prepared registration into the caller's transaction.

@@ -32,7 +32,13 @@ pub trait TenantStore: Debug + Send + Sync + 'static {
     /// The tenant with that id.
     async fn by_id(&self, conn: &mut Conn, id: TenantId) -> Result<Option<Tenant>, StoreError>;
     /// Sets the state; `false` when there is no such tenant.
-    async fn set_state(&self, tx: &mut Tx, id: TenantId, state: TenantState, now: DateTime<Utc>) -> Result<bool, StoreError>;
+    async fn set_state(
+        &self,
+        tx: &mut Tx,
+        id: TenantId,
+        state: TenantState,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError>;
 }
 
 /// Keeps memberships, beside what [`Memberships`] answers of them.
@@ -42,5 +48,12 @@ pub trait TenantStore: Debug + Send + Sync + 'static {
 #[async_trait]
 pub trait MembershipStore: Memberships {
     /// Adds a member; `false` when they are one already.
-    async fn insert(&self, tx: &mut Tx, user: UserId, tenant: TenantId, role: Role, now: DateTime<Utc>) -> Result<bool, StoreError>;
+    async fn insert(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        tenant: TenantId,
+        role: Role,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError>;
 }

@@ -1,1 +1,31 @@
-//! x
+//! The HTTP API of the product: routers to mount in your own program, and the server that runs it as it is.
+//!
+//! [`api_router`] has what users' programs call, [`ops_router`] what the platform calls; both are `axum::Router`s. [`app`] is both with
+//! an answer for everything else, and [`Server`] runs it on hyper. Behaviour lives in the services of [`saas_kit::Saas`]: here requests
+//! are parsed and answers rendered, errors as RFC 9457 problems.
+//!
+//! ```no_run
+//! # async fn example(saas: saas_kit::Saas) {
+//! let router: axum::Router = axum::Router::new()
+//!     .route("/mine", axum::routing::get(|| async { "mine" }))
+//!     .merge(saas_http::api_router(&saas));
+//! # let _ = router;
+//! # }
+//! ```
+
+mod auth;
+mod bearer;
+mod body;
+mod fields;
+mod health;
+mod jwks;
+pub mod logging;
+mod problem;
+mod query;
+mod router;
+mod server;
+mod shell;
+
+pub use problem::Problem;
+pub use router::{api_router, app, openapi, ops_router};
+pub use server::{ServeError, Server};

@@ -1,3 +1,39 @@
-//! x
+//! The product wired together: settings choose the adapters, the services stand on them, and [`Saas`] holds it all.
+//!
+//! A host or an embedder's program goes through three steps. [`Saas::builder`] takes settings and any port of your own; `build`
+//! judges them and touches nothing; [`Blueprint::open`] connects. Migrating is a step of its own.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use saas_kit::{Saas, settings::{Settings, Sources}};
+//!
+//! let settings = Settings::load(&Sources::from_process_env())?;
+//! let blueprint = Saas::builder(settings).build()?;
+//! blueprint.migrate().await?;
+//! let saas = blueprint.open().await?;
+//! let keys = saas.auth().access_tokens().keys();
+//! # let _ = keys;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! It serves no HTTP (`saas-http` does) and installs no log sink.
 
+mod blueprint;
+mod builder;
+mod hash_pool;
+mod health;
+mod root_key_file;
+mod saas;
 pub mod settings;
+mod system_clock;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use blueprint::{Blueprint, MigrateError, OpenError};
+pub use builder::{BuildError, SaasBuilder};
+pub use hash_pool::HashPool;
+pub use health::{Check, Readiness};
+pub use root_key_file::RootKeyFileError;
+pub use saas::Saas;
+pub use system_clock::SystemClock;

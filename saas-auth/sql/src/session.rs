@@ -2,7 +2,9 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use saas_auth::{Device, Family, PageStart, Revocation, Session, SessionFilter, SessionStore, Snapshot, UserStatus};
+use saas_auth::{
+    Device, Family, PageStart, Revocation, Session, SessionFilter, SessionStore, Snapshot, UserStatus,
+};
 use saas_core::{Conn, PageSize, SessionId, StoreError, TenantId, Tx, UserId};
 use saas_sql::{execute, fetch_all, fetch_one, fetch_optional};
 use uuid::Uuid;
@@ -126,8 +128,12 @@ impl SessionStore for SqlSessions {
     }
 
     async fn family(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Family>, StoreError> {
-        let row =
-            fetch_optional!(conn, Row, concat!("SELECT ", columns!(), " FROM saas_sessions WHERE id = $1"), id.as_uuid())?;
+        let row = fetch_optional!(
+            conn,
+            Row,
+            concat!("SELECT ", columns!(), " FROM saas_sessions WHERE id = $1"),
+            id.as_uuid()
+        )?;
         Ok(row.map(Family::from))
     }
 
@@ -156,7 +162,14 @@ impl SessionStore for SqlSessions {
         Ok(row.map(Family::from))
     }
 
-    async fn revoke(&self, tx: &mut Tx, user: UserId, id: SessionId, why: Revocation, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    async fn revoke(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        id: SessionId,
+        why: Revocation,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
         let changed = execute!(
             tx.conn(),
             "UPDATE saas_sessions SET revoked_at = $1, revoked_reason = $2 WHERE id = $3 AND user_id = $4 AND revoked_at IS NULL",
@@ -168,7 +181,13 @@ impl SessionStore for SqlSessions {
         Ok(changed == 1)
     }
 
-    async fn revoke_all(&self, tx: &mut Tx, user: UserId, why: Revocation, now: DateTime<Utc>) -> Result<u64, StoreError> {
+    async fn revoke_all(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        why: Revocation,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
         Ok(execute!(
             tx.conn(),
             "UPDATE saas_sessions SET revoked_at = $1, revoked_reason = $2 WHERE user_id = $3 AND revoked_at IS NULL",
@@ -210,7 +229,13 @@ impl SessionStore for SqlSessions {
             PageStart::Offset(offset) => fetch_all!(
                 conn,
                 Row,
-                concat!("SELECT ", columns!(), " ", filtered!(), " ORDER BY last_seen_at DESC, id DESC LIMIT $5 OFFSET $6"),
+                concat!(
+                    "SELECT ",
+                    columns!(),
+                    " ",
+                    filtered!(),
+                    " ORDER BY last_seen_at DESC, id DESC LIMIT $5 OFFSET $6"
+                ),
                 user.as_uuid(),
                 tenant,
                 filter.include_ended,
@@ -240,7 +265,13 @@ impl SessionStore for SqlSessions {
         Ok(rows.into_iter().map(|row| Family::from(row).session).collect())
     }
 
-    async fn count(&self, conn: &mut Conn, user: UserId, filter: &SessionFilter, now: DateTime<Utc>) -> Result<i64, StoreError> {
+    async fn count(
+        &self,
+        conn: &mut Conn,
+        user: UserId,
+        filter: &SessionFilter,
+        now: DateTime<Utc>,
+    ) -> Result<i64, StoreError> {
         let (count,): (i64,) = fetch_one!(
             conn,
             (i64,),

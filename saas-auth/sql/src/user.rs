@@ -78,7 +78,13 @@ impl UserStore for SqlUsers {
         Ok(row.map(Credentials::from))
     }
 
-    async fn set_status(&self, tx: &mut Tx, id: UserId, status: UserStatus, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    async fn set_status(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        status: UserStatus,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
         let changed = execute!(
             tx.conn(),
             "UPDATE saas_users SET status = $1, updated_at = $2 WHERE id = $3",

@@ -1,7 +1,8 @@
 //! Deciding who a request is from.
 
 use saas_core::{
-    Actor, Client, ErrorKind, Fault, Principal, Reach, Report, RequestId, StoreError, TenantState, actor::UserPrincipal,
+    Actor, Client, ErrorKind, Fault, Principal, Reach, Report, RequestId, StoreError, TenantState,
+    actor::UserPrincipal,
 };
 
 use super::Auth;
@@ -54,15 +55,25 @@ impl Auth {
     ) -> Result<Authenticated, AuthenticateError> {
         let claims = self.tokens.verify(token)?;
         let mut conn = self.ports.storage.read(Reach::Tenant(claims.tenant_id)).await?;
-        let snapshot = self.ports.sessions.snapshot(&mut conn, claims.sid).await?.ok_or(AuthenticateError::SessionEnded)?;
-        let same = snapshot.user == claims.user() && snapshot.tenant == claims.tenant_id && snapshot.version == claims.ver;
-        let live = !snapshot.revoked && self.now() < snapshot.expires_at && snapshot.user_status == UserStatus::Active;
+        let snapshot = self
+            .ports
+            .sessions
+            .snapshot(&mut conn, claims.sid)
+            .await?
+            .ok_or(AuthenticateError::SessionEnded)?;
+        let same = snapshot.user == claims.user()
+            && snapshot.tenant == claims.tenant_id
+            && snapshot.version == claims.ver;
+        let live = !snapshot.revoked
+            && self.now() < snapshot.expires_at
+            && snapshot.user_status == UserStatus::Active;
         if !same || !live {
             return Err(AuthenticateError::SessionEnded);
         }
         let standing = self.ports.memberships.standing(&mut conn, snapshot.user, snapshot.tenant).await?;
-        let standing =
-            standing.filter(|standing| standing.tenant_state == TenantState::Active).ok_or(AuthenticateError::SessionEnded)?;
+        let standing = standing
+            .filter(|standing| standing.tenant_state == TenantState::Active)
+            .ok_or(AuthenticateError::SessionEnded)?;
         let principal = UserPrincipal {
             user: snapshot.user,
             tenant: snapshot.tenant,
@@ -70,6 +81,9 @@ impl Auth {
             role: standing.role,
             permissions: standing.role.permissions().narrowed_to(&claims.scope),
         };
-        Ok(Authenticated { actor: Actor { principal: Principal::User(Box::new(principal)), request_id, client }, claims })
+        Ok(Authenticated {
+            actor: Actor { principal: Principal::User(Box::new(principal)), request_id, client },
+            claims,
+        })
     }
 }

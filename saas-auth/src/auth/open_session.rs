@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use saas_core::{
-    Actor, InternalError, Permissions, Role, Secret, SessionId, StoreError, TenantId, Tx, UserId, entropy::random,
+    Actor, InternalError, Permissions, Role, Secret, SessionId, StoreError, TenantId, Tx, UserId,
+    entropy::random,
 };
 
 use super::Auth;
@@ -58,10 +59,19 @@ pub struct Tokens {
 
 impl Auth {
     /// Writes a session into the caller's transaction. Sign the tokens with [`Auth::tokens_for`] once it is committed.
-    pub async fn open_session_in(&self, tx: &mut Tx, actor: &Actor, new: NewSession<'_>) -> Result<OpenedSession, StoreError> {
+    pub async fn open_session_in(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        new: NewSession<'_>,
+    ) -> Result<OpenedSession, StoreError> {
         let now = self.now();
         let user_agent = actor.client.user_agent();
-        let looks_like = format!("{}|{}", actor.client.ip.map(|ip| ip.to_string()).unwrap_or_default(), user_agent.unwrap_or_default());
+        let looks_like = format!(
+            "{}|{}",
+            actor.client.ip.map(|ip| ip.to_string()).unwrap_or_default(),
+            user_agent.unwrap_or_default()
+        );
         let session = Session {
             id: SessionId::generate(&*self.ports.clock, &*self.ports.entropy),
             user: new.user.id,
@@ -93,8 +103,15 @@ impl Auth {
     pub fn tokens_for(&self, opened: &OpenedSession) -> Result<Tokens, InternalError> {
         let OpenedSession { family, role, email_verified } = opened;
         let session = &family.session;
-        let grant = AccessGrant::new(session.user, session.tenant, session.id, session.version, *role, session.created_at)
-            .with_email_verified(*email_verified);
+        let grant = AccessGrant::new(
+            session.user,
+            session.tenant,
+            session.id,
+            session.version,
+            *role,
+            session.created_at,
+        )
+        .with_email_verified(*email_verified);
         let scopes = grant.scope.clone();
         let access = self.tokens.issue(grant)?;
         Ok(Tokens {

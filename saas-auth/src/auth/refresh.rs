@@ -67,7 +67,11 @@ impl Auth {
         let mut tx = self.ports.storage.begin(REACH).await?;
         let now = self.now();
         let idle_expires_at = now + self.config.idle_lifetime;
-        let rotated = self.ports.sessions.rotate(&mut tx, token.session, token.generation, now, idle_expires_at).await?;
+        let rotated = self
+            .ports
+            .sessions
+            .rotate(&mut tx, token.session, token.generation, now, idle_expires_at)
+            .await?;
         let family = match rotated {
             Some(family) => family,
             None => match self.not_current(&mut tx, &token, now).await? {
@@ -82,8 +86,14 @@ impl Auth {
     }
 
     /// Why the conditional statement did not match, read after it in the same transaction.
-    async fn not_current(&self, tx: &mut Tx, token: &RefreshToken, now: DateTime<Utc>) -> Result<(Worth, Family), RefreshError> {
-        let family = self.ports.sessions.family(tx.conn(), token.session).await?.ok_or(RefreshError::Invalid)?;
+    async fn not_current(
+        &self,
+        tx: &mut Tx,
+        token: &RefreshToken,
+        now: DateTime<Utc>,
+    ) -> Result<(Worth, Family), RefreshError> {
+        let family =
+            self.ports.sessions.family(tx.conn(), token.session).await?.ok_or(RefreshError::Invalid)?;
         Ok((self.worth(token.generation, &family, now), family))
     }
 
@@ -104,7 +114,12 @@ impl Auth {
         chrono::TimeDelta::from_std(self.config.refresh_grace).unwrap_or_default()
     }
 
-    async fn end_reused(&self, mut tx: Tx, family: &Family, now: DateTime<Utc>) -> Result<Tokens, RefreshError> {
+    async fn end_reused(
+        &self,
+        mut tx: Tx,
+        family: &Family,
+        now: DateTime<Utc>,
+    ) -> Result<Tokens, RefreshError> {
         let session = &family.session;
         self.ports.sessions.revoke(&mut tx, session.user, session.id, Revocation::RefreshReuse, now).await?;
         tx.commit().await?;
@@ -118,7 +133,9 @@ impl Auth {
         let user = self.ports.users.by_id(tx.conn(), session.user).await?.ok_or(RefreshError::Invalid)?;
         let standing = self.ports.memberships.standing(tx.conn(), session.user, session.tenant).await?;
         match standing {
-            Some(standing) if user.status == UserStatus::Active && standing.tenant_state == TenantState::Active => {
+            Some(standing)
+                if user.status == UserStatus::Active && standing.tenant_state == TenantState::Active =>
+            {
                 Ok((standing.role, user.email_verified_at.is_some()))
             }
             _ => Err(RefreshError::Invalid),

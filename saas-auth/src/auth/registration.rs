@@ -85,7 +85,10 @@ impl Fault for InsertError {
 
 impl Auth {
     /// Judges and hashes the password: the slow part, which comes before any transaction.
-    pub async fn prepare_registration(&self, registration: Registration) -> Result<PreparedUser, PrepareError> {
+    pub async fn prepare_registration(
+        &self,
+        registration: Registration,
+    ) -> Result<PreparedUser, PrepareError> {
         let refused = |message: &dyn std::fmt::Display| {
             PrepareError::Password([FieldError::new("password", "weak_password", message)])
         };

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use saas_core::{
-    Actor, Cursor, ErrorKind, Fault, InternalError, InvalidCursor, PageSize, Reach, Report, Secret, SessionId, StoreError, UserId,
-    actor::UserPrincipal,
+    Actor, Cursor, ErrorKind, Fault, InternalError, InvalidCursor, PageSize, Reach, Report, Secret,
+    SessionId, StoreError, UserId, actor::UserPrincipal,
 };
 
 use super::Auth;
@@ -101,7 +101,10 @@ impl Auth {
         };
         // A session that was purged is as ended as one can be.
         let Some(family) = family else { return Ok(false) };
-        if family.session.user != user || token.generation > family.generation || !self.refresh_keys.made(&token, &family)? {
+        if family.session.user != user
+            || token.generation > family.generation
+            || !self.refresh_keys.made(&token, &family)?
+        {
             return Err(LogoutError::NotYours);
         }
         Ok(self.end(user, token.session, Revocation::Logout).await?)

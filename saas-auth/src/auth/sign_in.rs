@@ -1,7 +1,8 @@
 //! Sign-in with a password.
 
 use saas_core::{
-    Actor, Email, ErrorKind, Fault, InternalError, Reach, Report, Role, Secret, StoreError, TenantChoice, TenantId, TenantState,
+    Actor, Email, ErrorKind, Fault, InternalError, Reach, Report, Role, Secret, StoreError, TenantChoice,
+    TenantId, TenantState,
 };
 
 use super::{Auth, NewSession, Tokens};
@@ -81,7 +82,12 @@ impl Auth {
         let (tenant, role) = self.tenant_for(&user, command.tenant).await?;
         let mut tx = self.ports.storage.begin(REACH).await?;
         // Held until the commit: whoever disables the user now either comes first and is seen, or finds this session and ends it.
-        let still_active = self.ports.users.shared(&mut tx, user.id).await?.is_some_and(|user| user.status == UserStatus::Active);
+        let still_active = self
+            .ports
+            .users
+            .shared(&mut tx, user.id)
+            .await?
+            .is_some_and(|user| user.status == UserStatus::Active);
         if !still_active {
             return Err(SignInError::InvalidCredentials);
         }
@@ -118,7 +124,11 @@ impl Auth {
     }
 
     /// The tenant to sign in to: the named one, or the only one.
-    async fn tenant_for(&self, user: &User, named: Option<TenantId>) -> Result<(TenantId, Role), SignInError> {
+    async fn tenant_for(
+        &self,
+        user: &User,
+        named: Option<TenantId>,
+    ) -> Result<(TenantId, Role), SignInError> {
         let mut conn = self.ports.storage.read(REACH).await?;
         if let Some(tenant) = named {
             let standing = self.ports.memberships.standing(&mut conn, user.id, tenant).await?;

@@ -62,9 +62,15 @@ const HASH_BYTES: usize = 32;
 
 impl Argon2id {
     /// A hasher with the current parameters; `peppers` holds every pepper that a stored hash names.
-    pub fn new(params: Argon2idParams, peppers: Keyring, entropy: Arc<dyn Entropy>) -> Result<Self, InvalidParams> {
+    pub fn new(
+        params: Argon2idParams,
+        peppers: Keyring,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, InvalidParams> {
         let lanes_have_memory = params.memory_kib >= 8 * params.parallelism;
-        let bounded = params.memory_kib <= 1 << 20 && (1..=16).contains(&params.iterations) && (1..=16).contains(&params.parallelism);
+        let bounded = params.memory_kib <= 1 << 20
+            && (1..=16).contains(&params.iterations)
+            && (1..=16).contains(&params.parallelism);
         if lanes_have_memory && bounded { Ok(Self { params, peppers, entropy }) } else { Err(InvalidParams) }
     }
 
@@ -120,11 +126,20 @@ impl Argon2id {
         Ok(computed.ct_eq(expected.as_bytes()).into())
     }
 
-    fn compute(&self, password: &Password, salt: &[u8], params: &Params) -> Result<[u8; HASH_BYTES], InternalError> {
+    fn compute(
+        &self,
+        password: &Password,
+        salt: &[u8],
+        params: &Params,
+    ) -> Result<[u8; HASH_BYTES], InternalError> {
         let id = std::str::from_utf8(params.keyid()).map_err(InternalError::new)?;
-        let pepper = self.peppers.key(id).ok_or_else(|| InternalError::new("the stored hash names a pepper that is not here"))?;
+        let pepper = self
+            .peppers
+            .key(id)
+            .ok_or_else(|| InternalError::new("the stored hash names a pepper that is not here"))?;
         let argon2 =
-            Argon2::new_with_secret(pepper.expose(), Algorithm::Argon2id, Version::V0x13, params.clone()).map_err(failed)?;
+            Argon2::new_with_secret(pepper.expose(), Algorithm::Argon2id, Version::V0x13, params.clone())
+                .map_err(failed)?;
         let mut hash = [0; HASH_BYTES];
         argon2.hash_password_into(password.bytes(), salt, &mut hash).map_err(failed)?;
         Ok(hash)
@@ -180,7 +195,8 @@ mod tests {
     #[test]
     fn composed_and_decomposed_spellings_are_one_password() {
         let hasher = hasher(1);
-        let hash = hasher.hash(&password("zo\u{eb} zo\u{eb} zo\u{eb} zo\u{eb}")).unwrap_or_else(|e| panic!("{e}"));
+        let hash =
+            hasher.hash(&password("zo\u{eb} zo\u{eb} zo\u{eb} zo\u{eb}")).unwrap_or_else(|e| panic!("{e}"));
         let decomposed = password("zoe\u{308} zoe\u{308} zoe\u{308} zoe\u{308}");
         assert!(matches!(hasher.verify(&decomposed, &hash), Ok(true)));
     }

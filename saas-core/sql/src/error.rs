@@ -28,7 +28,9 @@ impl From<SqlError> for StoreError {
 pub(crate) fn sorted(error: sqlx::Error) -> StoreError {
     use sqlx::Error as E;
     match &error {
-        E::Io(_) | E::Tls(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed => StoreError::Unavailable(error.into()),
+        E::Io(_) | E::Tls(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed => {
+            StoreError::Unavailable(error.into())
+        }
         E::Database(database) => match passing(&**database) {
             Some(Passing::Away) => StoreError::Unavailable(error.into()),
             Some(Passing::Contended) => StoreError::Contended(error.into()),
@@ -55,7 +57,9 @@ fn passing(error: &dyn DatabaseError) -> Option<Passing> {
         // PostgreSQL: serialization failure, deadlock, lock time-out, statement time-out.
         "40001" | "40P01" | "55P03" | "57014" => Some(Passing::Contended),
         // PostgreSQL: shutting down or starting, too many connections, connection exceptions.
-        state if state.len() == 5 && ["57P", "53", "08"].iter().any(|class| state.starts_with(class)) => Some(Passing::Away),
+        state if state.len() == 5 && ["57P", "53", "08"].iter().any(|class| state.starts_with(class)) => {
+            Some(Passing::Away)
+        }
         _ => None,
     }
 }

@@ -27,11 +27,11 @@ pub mod schema;
 mod sealed;
 mod storage;
 
-pub use conn::{Engine, engine};
 #[cfg(feature = "postgres")]
 pub use conn::pg;
 #[cfg(feature = "sqlite")]
 pub use conn::sqlite;
+pub use conn::{Engine, engine};
 pub use error::SqlError;
 pub use migrate::{Component, MigrateError, Migration, MigrationStatus};
 pub use once::RowsAffected;

@@ -76,7 +76,9 @@ impl Component {
 #[non_exhaustive]
 pub enum MigrateError {
     /// What was applied is not what this binary holds under that number.
-    #[error("migration {component}/{version} was applied with other statements than this binary holds: use the release that made this database, or restore a backup")]
+    #[error(
+        "migration {component}/{version} was applied with other statements than this binary holds: use the release that made this database, or restore a backup"
+    )]
     Changed {
         /// The component.
         component: String,
@@ -84,7 +86,9 @@ pub enum MigrateError {
         version: i64,
     },
     /// A newer release has moved the schema on, past what this binary can run on.
-    #[error("the database is at {component}/{database}, which needs at least version {needs}; this binary knows {binary}: deploy the newer release")]
+    #[error(
+        "the database is at {component}/{database}, which needs at least version {needs}; this binary knows {binary}: deploy the newer release"
+    )]
     TooNew {
         /// The component.
         component: String,
@@ -142,7 +146,11 @@ struct Applied {
 impl SqlStorage {
     /// Applies what is pending, in the order given and in one transaction, under a lock: of several processes one works and the
     /// others find it done. Answers what was applied.
-    pub async fn migrate(&self, components: &[Component], clock: &dyn Clock) -> Result<MigrationStatus, MigrateError> {
+    pub async fn migrate(
+        &self,
+        components: &[Component],
+        clock: &dyn Clock,
+    ) -> Result<MigrationStatus, MigrateError> {
         let mut tx = self.begin_migration().await?;
         lock(tx.conn()).await?;
         let done = apply(tx.conn(), self.kind(), components, stored_now(clock)).await?;
@@ -165,7 +173,9 @@ impl SqlStorage {
     pub async fn migration_status(&self, components: &[Component]) -> Result<MigrationStatus, MigrateError> {
         let mut conn = self.read(Reach::Platform("migrations")).await?;
         let applied = if ledger_exists(&mut conn).await? { applied(&mut conn).await? } else { Vec::new() };
-        Ok(MigrationStatus { pending: pending(components, &applied, self.kind())?.iter().map(label).collect() })
+        Ok(MigrationStatus {
+            pending: pending(components, &applied, self.kind())?.iter().map(label).collect(),
+        })
     }
 }
 
@@ -185,7 +195,12 @@ async fn apply(
     for (component, migration) in &pending {
         let failed = |source| MigrateError::Failed { component, version: migration.version, source };
         step(conn, kind, component, migration, now).await.map_err(failed)?;
-        tracing::info!(migration.component = component, migration.version, migration.name, "migration applied");
+        tracing::info!(
+            migration.component = component,
+            migration.version,
+            migration.name,
+            "migration applied"
+        );
     }
     Ok(MigrationStatus { pending: pending.iter().map(label).collect() })
 }
@@ -237,7 +252,8 @@ fn pending(
             });
         }
         let is_new = |migration: &&Migration| !of_this().any(|row| row.version == migration.version);
-        pending.extend(component.migrations.iter().filter(is_new).map(|migration| (component.name, migration)));
+        pending
+            .extend(component.migrations.iter().filter(is_new).map(|migration| (component.name, migration)));
     }
     Ok(pending)
 }
@@ -272,7 +288,11 @@ async fn ledger_exists(conn: &mut Conn) -> Result<bool, StoreError> {
 
 async fn applied(conn: &mut Conn) -> Result<Vec<Applied>, StoreError> {
     // Bounded by the number of migrations ever released.
-    Ok(fetch_all!(conn, Applied, "SELECT component, version, checksum, min_compatible FROM saas_migrations ORDER BY component, version")?)
+    Ok(fetch_all!(
+        conn,
+        Applied,
+        "SELECT component, version, checksum, min_compatible FROM saas_migrations ORDER BY component, version"
+    )?)
 }
 
 async fn run(conn: &mut Conn, statements: &'static str) -> Result<(), StoreError> {

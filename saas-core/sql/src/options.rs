@@ -42,7 +42,10 @@ pub struct SqlOptions {
 
 impl fmt::Debug for SqlOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SqlOptions").field("kind", &self.kind).field("pool_size", &self.pool_size).finish_non_exhaustive()
+        f.debug_struct("SqlOptions")
+            .field("kind", &self.kind)
+            .field("pool_size", &self.pool_size)
+            .finish_non_exhaustive()
     }
 }
 
@@ -69,8 +72,12 @@ impl SqlOptions {
             return Err(InvalidDatabaseUrl::Scheme);
         };
         match kind {
-            EngineKind::Sqlite if !cfg!(feature = "sqlite") => return Err(InvalidDatabaseUrl::NotBuilt("sqlite")),
-            EngineKind::Postgres if !cfg!(feature = "postgres") => return Err(InvalidDatabaseUrl::NotBuilt("postgres")),
+            EngineKind::Sqlite if !cfg!(feature = "sqlite") => {
+                return Err(InvalidDatabaseUrl::NotBuilt("sqlite"));
+            }
+            EngineKind::Postgres if !cfg!(feature = "postgres") => {
+                return Err(InvalidDatabaseUrl::NotBuilt("postgres"));
+            }
             _ => {}
         }
         let seconds = Duration::from_secs;

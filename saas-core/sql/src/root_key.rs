@@ -24,7 +24,9 @@ pub struct InvalidRootKey;
 #[non_exhaustive]
 pub enum RootKeyError {
     /// The database was set up with another one.
-    #[error("this database was set up with another root key: set SAAS_ROOT_KEY (or restore var/root.key) to the one of the other replicas")]
+    #[error(
+        "this database was set up with another root key: set SAAS_ROOT_KEY (or restore var/root.key) to the one of the other replicas"
+    )]
     Mismatch,
     /// The storage failed.
     #[error("the root key's fingerprint could not be read")]
@@ -68,13 +70,21 @@ impl RootKey {
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new(&Secret::new(self.derive(b"saas/sealed-secrets/v1")).expose().to_owned().into())
+        XChaCha20Poly1305::new(
+            &Secret::new(self.derive(b"saas/sealed-secrets/v1")).expose().to_owned().into(),
+        )
     }
 
     /// Seals `value` so that it opens only under this key and with the same `context`.
-    pub(crate) fn seal(&self, entropy: &dyn Entropy, context: &str, value: &[u8]) -> Result<Sealed, chacha20poly1305::Error> {
+    pub(crate) fn seal(
+        &self,
+        entropy: &dyn Entropy,
+        context: &str,
+        value: &[u8],
+    ) -> Result<Sealed, chacha20poly1305::Error> {
         let nonce: [u8; 24] = random(entropy);
-        let bytes = self.cipher().encrypt(&XNonce::from(nonce), Payload { msg: value, aad: context.as_bytes() })?;
+        let bytes =
+            self.cipher().encrypt(&XNonce::from(nonce), Payload { msg: value, aad: context.as_bytes() })?;
         Ok(Sealed { nonce: nonce.to_vec(), bytes })
     }
 
@@ -98,9 +108,12 @@ impl SqlStorage {
             stored_now(clock),
         )
         .map_err(StoreError::from)?;
-        let (found,): (String,) =
-            fetch_one!(tx.conn(), (String,), "SELECT value FROM saas_deployment WHERE name = 'root_key_fingerprint'")
-                .map_err(StoreError::from)?;
+        let (found,): (String,) = fetch_one!(
+            tx.conn(),
+            (String,),
+            "SELECT value FROM saas_deployment WHERE name = 'root_key_fingerprint'"
+        )
+        .map_err(StoreError::from)?;
         tx.commit().await?;
         if found == ours { Ok(()) } else { Err(RootKeyError::Mismatch) }
     }

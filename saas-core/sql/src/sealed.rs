@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use saas_core::{Clock, Entropy, Reach, Secret, SecretStore, SecretStoreError, Storage, StoreError, StoredSecret, clock::stored_now};
-
-use crate::{
-    RootKey, SqlStorage, execute, fetch_optional,
-    root_key::Sealed,
+use saas_core::{
+    Clock, Entropy, Reach, Secret, SecretStore, SecretStoreError, Storage, StoreError, StoredSecret,
+    clock::stored_now,
 };
+
+use crate::{RootKey, SqlStorage, execute, fetch_optional, root_key::Sealed};
 
 /// Secrets in `saas_secrets`, each sealed with XChaCha20-Poly1305 under the root key, with its name and version as associated data.
 #[derive(Debug, Clone)]
@@ -52,8 +52,13 @@ fn backend(error: impl Into<StoreError>) -> SecretStoreError {
 impl SecretStore for SealedSecrets {
     async fn get(&self, name: &str) -> Result<Option<StoredSecret>, SecretStoreError> {
         let mut conn = self.storage.read(Reach::Platform("sealed secrets")).await.map_err(backend)?;
-        let row = fetch_optional!(&mut conn, Row, "SELECT version, nonce, sealed FROM saas_secrets WHERE name = $1", name)
-            .map_err(backend)?;
+        let row = fetch_optional!(
+            &mut conn,
+            Row,
+            "SELECT version, nonce, sealed FROM saas_secrets WHERE name = $1",
+            name
+        )
+        .map_err(backend)?;
         let Some(Row { version, nonce, sealed }) = row else { return Ok(None) };
         let value = self
             .root
@@ -77,10 +82,17 @@ impl SecretStore for SealedSecrets {
         )
         .map_err(backend)?;
         tx.commit().await.map_err(backend)?;
-        self.get(name).await?.ok_or_else(|| SecretStoreError::Backend("the secret was removed as it was written".into()))
+        self.get(name)
+            .await?
+            .ok_or_else(|| SecretStoreError::Backend("the secret was removed as it was written".into()))
     }
 
-    async fn replace(&self, name: &str, version: i64, value: &Secret<Vec<u8>>) -> Result<bool, SecretStoreError> {
+    async fn replace(
+        &self,
+        name: &str,
+        version: i64,
+        value: &Secret<Vec<u8>>,
+    ) -> Result<bool, SecretStoreError> {
         let Sealed { nonce, bytes } = self.seal(name, version + 1, value)?;
         let mut tx = self.storage.begin(Reach::Platform("sealed secrets")).await.map_err(backend)?;
         let changed = execute!(

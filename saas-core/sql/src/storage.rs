@@ -312,7 +312,8 @@ impl Drop for WriterLease {
 /// Makes the folder of a database file, open to its owner alone.
 #[cfg(feature = "sqlite")]
 fn make_folder(file: &Path) -> Result<(), OpenError> {
-    let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists()) else {
+    let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty() && !folder.exists())
+    else {
         return Ok(());
     };
     let mut builder = std::fs::DirBuilder::new();

@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_core::{
-    Conn, Memberships, Role, Slug, Standing, StoreError, TenantChoice, TenantId, TenantName, TenantState, Tx, UserId,
+    Conn, Memberships, Role, Slug, Standing, StoreError, TenantChoice, TenantId, TenantName, TenantState, Tx,
+    UserId,
 };
 use saas_sql::{execute, fetch_all, fetch_optional};
 use saas_tenancy::{MembershipStore, Tenant, TenantStore};
@@ -86,7 +87,13 @@ impl TenantStore for SqlTenants {
         .transpose()
     }
 
-    async fn set_state(&self, tx: &mut Tx, id: TenantId, state: TenantState, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    async fn set_state(
+        &self,
+        tx: &mut Tx,
+        id: TenantId,
+        state: TenantState,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
         let changed = execute!(
             tx.conn(),
             "UPDATE saas_tenants SET state = $1, updated_at = $2 WHERE id = $3",
@@ -100,7 +107,12 @@ impl TenantStore for SqlTenants {
 
 #[async_trait]
 impl Memberships for SqlMemberships {
-    async fn standing(&self, conn: &mut Conn, user: UserId, tenant: TenantId) -> Result<Option<Standing>, StoreError> {
+    async fn standing(
+        &self,
+        conn: &mut Conn,
+        user: UserId,
+        tenant: TenantId,
+    ) -> Result<Option<Standing>, StoreError> {
         let row = fetch_optional!(
             conn,
             (String, String),
@@ -109,10 +121,18 @@ impl Memberships for SqlMemberships {
             tenant.as_uuid(),
             user.as_uuid(),
         )?;
-        row.map(|(role_word, state_word)| Ok(Standing { role: role(&role_word)?, tenant_state: state(&state_word) })).transpose()
+        row.map(|(role_word, state_word)| {
+            Ok(Standing { role: role(&role_word)?, tenant_state: state(&state_word) })
+        })
+        .transpose()
     }
 
-    async fn of_user(&self, conn: &mut Conn, user: UserId, limit: u32) -> Result<Vec<TenantChoice>, StoreError> {
+    async fn of_user(
+        &self,
+        conn: &mut Conn,
+        user: UserId,
+        limit: u32,
+    ) -> Result<Vec<TenantChoice>, StoreError> {
         let rows = fetch_all!(
             conn,
             (Uuid, String, String, String),
@@ -136,7 +156,14 @@ impl Memberships for SqlMemberships {
 
 #[async_trait]
 impl MembershipStore for SqlMemberships {
-    async fn insert(&self, tx: &mut Tx, user: UserId, tenant: TenantId, role: Role, now: DateTime<Utc>) -> Result<bool, StoreError> {
+    async fn insert(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        tenant: TenantId,
+        role: Role,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
         let inserted = execute!(
             tx.conn(),
             "INSERT INTO saas_memberships (tenant_id, user_id, role, created_at, updated_at) VALUES ($1, $2, $3, $4, $4) \

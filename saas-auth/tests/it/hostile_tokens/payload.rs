@@ -252,8 +252,8 @@ fn duplicates(forge: &Forge) -> Vec<Row> {
 /// Payloads that are no JSON object, or not a strict one.
 fn json(forge: &Forge) -> Vec<Row> {
     let text = forge.payload.text();
-    let nest = |open: &str, close: &str| {
-        forge.payload.set("x", &format!("{}1{}", open.repeat(200), close.repeat(200))).text().into_bytes()
+    let nest = |depth: usize, open: &str, close: &str| {
+        forge.payload.set("x", &format!("{}1{}", open.repeat(depth), close.repeat(depth))).text().into_bytes()
     };
     let not_utf8 = |bytes: &[u8]| {
         let acr = forge.payload.set("acr", "\"????\"").text();
@@ -272,8 +272,11 @@ fn json(forge: &Forge) -> Vec<Row> {
         ("null", b"null".to_vec(), Malformed),
         ("a number", b"1".to_vec(), Malformed),
         ("an empty object", b"{}".to_vec(), Claims),
-        ("arrays too deep", nest("[", "]"), Malformed),
-        ("objects too deep", nest(r#"{"a":"#, "}"), Malformed),
+        // With the payload itself that is eight deep, which is read, and no claim of ours.
+        ("an unknown claim of arrays seven deep", nest(7, "[", "]"), Claims),
+        ("arrays eight deep", nest(8, "[", "]"), Malformed),
+        ("objects eight deep", nest(8, r#"{"a":"#, "}"), Malformed),
+        ("arrays 1000 deep", nest(1000, "[", "]"), Malformed),
         ("a BOM before it", [b"\xef\xbb\xbf", text.as_bytes()].concat(), Malformed),
         ("a byte after it", format!("{text}x").into_bytes(), Malformed),
         ("NUL after it", format!("{text}\0").into_bytes(), Malformed),

@@ -1,0 +1,21 @@
+//! The routes under `/api/v1/auth`.
+
+use saas_kit::Saas;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+mod account;
+mod session;
+mod sign_in;
+mod wire;
+
+pub(crate) fn routes() -> OpenApiRouter<Saas> {
+    OpenApiRouter::new()
+        .routes(routes!(account::register))
+        .routes(routes!(account::me))
+        .routes(routes!(sign_in::token))
+        .routes(routes!(sign_in::refresh))
+        .routes(routes!(sign_in::logout))
+        .routes(routes!(sign_in::logout_all))
+        .routes(routes!(session::list))
+        .routes(routes!(session::revoke))
+}

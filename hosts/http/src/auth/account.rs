@@ -1,0 +1,163 @@
+//! Registering, and who one is.
+
+use axum::{
+    Json as Answer,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use saas_core::{DisplayName, Email, Secret, TenantName};
+use saas_kit::Saas;
+use saas_tenancy::{Register, Registered};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::wire::{NO_STORE, SuccessResponse, UserSessionResponse};
+use crate::{
+    Problem,
+    bearer::{Anyone, Bearer},
+    body::Json,
+    fields::Fields,
+    problem::ProblemBody,
+};
+
+/// Who registers.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+pub(crate) struct RegisterRequest {
+    /// The address; it is also the name at sign-in.
+    #[schema(required, example = "ada@example.com")]
+    email: Option<String>,
+    /// At least 15 characters.
+    #[schema(required, value_type = String, format = Password, example = "correct horse battery")]
+    password: Option<Secret<String>>,
+    /// The name of the tenant that is founded, 2 to 128 characters.
+    #[schema(required, example = "Analytical Engines")]
+    tenant_name: Option<String>,
+    /// How to be called, 1 to 128 characters.
+    #[schema(example = "Ada")]
+    display_name: Option<String>,
+    /// Must be true.
+    #[schema(required, example = true)]
+    accept_terms: Option<bool>,
+    /// Not available in this release.
+    #[schema(ignore)]
+    plan_code: Option<Value>,
+    /// Not available in this release.
+    #[schema(ignore)]
+    trial_days: Option<Value>,
+    /// Not available in this release.
+    #[schema(ignore)]
+    invite_token: Option<Value>,
+}
+
+impl RegisterRequest {
+    fn command(self) -> Result<Register, Problem> {
+        let mut fields = Fields::default();
+        let email = fields.required("email", self.email.as_deref(), Email::parse);
+        let password =
+            fields.required("password", self.password.as_ref(), |password| Ok::<_, &str>(password.clone()));
+        let tenant_name = fields.required("tenant_name", self.tenant_name.as_deref(), TenantName::parse);
+        let display_name = fields.optional("display_name", self.display_name.as_deref(), DisplayName::parse);
+        fields.required("accept_terms", self.accept_terms.as_ref(), |accepted| {
+            if *accepted { Ok(()) } else { Err("the terms must be accepted: send true") }
+        });
+        fields.not_available("plan_code", self.plan_code.is_some());
+        fields.not_available("trial_days", self.trial_days.is_some());
+        fields.not_available("invite_token", self.invite_token.is_some());
+        match (email, password, tenant_name) {
+            (Some(email), Some(password), Some(tenant_name)) => {
+                fields.problem()?;
+                Ok(Register::new(email, password, tenant_name).with_display_name(display_name))
+            }
+            _ => Err(fields.problem().err().unwrap_or_else(Problem::internal)),
+        }
+    }
+}
+
+/// Tokens of the first session, and the tenant's slug.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct RegisterResponse {
+    #[serde(flatten)]
+    session: UserSessionResponse,
+    /// The tenant's name in URLs.
+    #[schema(example = "analytical-engines")]
+    tenant_slug: String,
+}
+
+/// Registers a user with a tenant of their own and signs them in.
+#[utoipa::path(
+    post,
+    path = "/register",
+    tag = "auth",
+    request_body = RegisterRequest,
+    responses(
+        (status = 201, body = RegisterResponse),
+        (status = 400, description = "The body is not JSON.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "Registration is not open.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The address is registered already.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not declared as JSON.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Fields are not valid.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn register(
+    State(saas): State<Saas>,
+    Anyone(actor): Anyone,
+    Json(request): Json<RegisterRequest>,
+) -> Result<Response, Problem> {
+    let Registered { tokens, tenant, .. } = saas.tenancy().register(&actor, request.command()?).await?;
+    let body = RegisterResponse { session: tokens.into(), tenant_slug: tenant.slug.to_string() };
+    Ok((StatusCode::CREATED, NO_STORE, Answer(body)).into_response())
+}
+
+/// Who one is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Me {
+    /// The user.
+    user_id: Uuid,
+    /// Their address, as they typed it.
+    email: String,
+    /// How they want to be called.
+    display_name: Option<String>,
+    /// Whether the address is verified.
+    email_verified: bool,
+    /// The tenant that the token is for.
+    tenant_id: Uuid,
+    /// Their role in it now.
+    #[schema(example = "owner")]
+    role: &'static str,
+    /// What they may do with this token now.
+    scopes: Vec<String>,
+    /// The token's claims.
+    token_payload: Value,
+}
+
+/// Says who the token is of.
+#[utoipa::path(
+    get,
+    path = "/me",
+    tag = "auth",
+    security(("bearer" = [])),
+    responses(
+        (status = 200, body = SuccessResponse<Me>),
+        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn me(State(saas): State<Saas>, Bearer(authenticated): Bearer) -> Result<Response, Problem> {
+    let user = saas.auth().me(&authenticated.actor).await?;
+    let principal = authenticated.actor.user().ok_or_else(Problem::internal)?;
+    let me = Me {
+        user_id: user.id.as_uuid(),
+        email: user.email.shown().to_owned(),
+        display_name: user.display_name.map(|name| name.to_string()),
+        email_verified: user.email_verified_at.is_some(),
+        tenant_id: principal.tenant.as_uuid(),
+        role: principal.role.as_str(),
+        scopes: principal.permissions.iter().map(ToString::to_string).collect(),
+        token_payload: serde_json::to_value(&authenticated.claims).map_err(|_| Problem::internal())?,
+    };
+    Ok((NO_STORE, Answer(SuccessResponse::new("This is you.", me))).into_response())
+}

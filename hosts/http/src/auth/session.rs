@@ -1,0 +1,239 @@
+//! A user's own sessions.
+
+use axum::{
+    Json as Answer,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, header};
+use saas_auth::{Session, SessionFilter};
+use saas_core::{Cursor, PageSize, SessionId, TenantId};
+use saas_kit::Saas;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::wire::{NO_STORE, SuccessResponse, date};
+use crate::{Problem, bearer::Bearer, fields::Fields, problem::ProblemBody, query::Query};
+
+/// Which sessions.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct SessionsQuery {
+    /// Those that have ended, too.
+    #[param(value_type = Option<bool>)]
+    include_revoked: Option<String>,
+    /// How many, 1 to 100.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    limit: Option<String>,
+    /// How many to skip; `cursor` is the better way.
+    #[param(value_type = Option<u32>, maximum = 100_000)]
+    offset: Option<String>,
+    /// Those of one tenant.
+    #[param(value_type = Option<Uuid>)]
+    tenant_id: Option<String>,
+    /// Where to go on, from the `Link` of the page before.
+    cursor: Option<String>,
+}
+
+/// The farthest that `offset` reaches.
+const MAX_OFFSET: u32 = 100_000;
+
+struct Wanted {
+    filter: SessionFilter,
+    size: PageSize,
+    offset: u32,
+    cursor: Option<Cursor>,
+}
+
+impl SessionsQuery {
+    fn wanted(&self) -> Result<Wanted, Problem> {
+        let mut fields = Fields::default();
+        let ended = fields.optional("include_revoked", self.include_revoked.as_deref(), |text| match text {
+            "true" | "1" => Ok(true),
+            "false" | "0" => Ok(false),
+            _ => Err("send true or false"),
+        });
+        let size = fields.optional("limit", self.limit.as_deref(), |text| {
+            text.parse().ok().and_then(PageSize::new).ok_or("send a number from 1 to 100")
+        });
+        let offset = fields.optional("offset", self.offset.as_deref(), |text| {
+            text.parse()
+                .ok()
+                .filter(|offset| *offset <= MAX_OFFSET)
+                .ok_or("send a number from 0 to 100000; cursor reaches farther")
+        });
+        let tenant: Option<TenantId> = fields.optional("tenant_id", self.tenant_id.as_deref(), str::parse);
+        let cursor = fields.optional("cursor", self.cursor.as_deref(), Cursor::from_wire);
+        fields.problem()?;
+        Ok(Wanted {
+            filter: SessionFilter::live().in_tenant(tenant).with_ended(ended.unwrap_or(false)),
+            size: size.unwrap_or_default(),
+            offset: offset.unwrap_or(0),
+            cursor,
+        })
+    }
+
+    /// Where the next page is: the same list from `cursor` on.
+    fn next(wanted: &Wanted, cursor: &Cursor) -> Option<HeaderValue> {
+        let tenant = wanted.filter.tenant.map(|tenant| format!("&tenant_id={tenant}")).unwrap_or_default();
+        let ended = if wanted.filter.include_ended { "&include_revoked=true" } else { "" };
+        let url = format!(
+            "/api/v1/auth/sessions?limit={}{tenant}{ended}&cursor={}",
+            wanted.size.get(),
+            cursor.as_str()
+        );
+        HeaderValue::from_str(&format!("<{url}>; rel=\"next\"")).ok()
+    }
+}
+
+/// The program of a session.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct SessionClient {
+    #[schema(example = "Windows")]
+    platform: Option<String>,
+    #[schema(example = "Chrome")]
+    browser: Option<String>,
+    #[schema(example = "desktop")]
+    device: Option<String>,
+    user_agent: Option<String>,
+}
+
+/// The place of a session.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct SessionLocation {
+    city: Option<String>,
+    region: Option<String>,
+    country: Option<String>,
+}
+
+/// A session.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct SessionItem {
+    id: Uuid,
+    tenant_id: Uuid,
+    /// When the user signed in.
+    created_at: String,
+    /// When it was last refreshed.
+    last_seen_at: String,
+    /// When it was ended.
+    revoked_at: Option<String>,
+    /// The address, with its end hidden.
+    #[schema(example = "203.0.113.*")]
+    ip_address_masked: Option<String>,
+    /// Equal for equal devices at equal addresses; tells nothing else.
+    fingerprint: Option<String>,
+    client: SessionClient,
+    /// Null while no locator is set up.
+    #[schema(nullable)]
+    location: Option<SessionLocation>,
+    /// Whether it is the session that asks.
+    current: bool,
+}
+
+fn item(session: Session, asking: SessionId) -> SessionItem {
+    SessionItem {
+        id: session.id.as_uuid(),
+        tenant_id: session.tenant.as_uuid(),
+        created_at: date(session.created_at),
+        last_seen_at: date(session.last_seen_at),
+        revoked_at: session.revoked_at.map(date),
+        ip_address_masked: session.ip_masked,
+        fingerprint: session.fingerprint,
+        client: SessionClient {
+            platform: session.device.platform,
+            browser: session.device.browser,
+            device: session.device.device,
+            user_agent: session.user_agent,
+        },
+        location: None,
+        current: session.id == asking,
+    }
+}
+
+/// A page of sessions.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct SessionsResponse {
+    /// Last seen first.
+    sessions: Vec<SessionItem>,
+    /// How many there are on all pages.
+    total: i64,
+    /// How many this page may hold.
+    limit: u32,
+    /// How many were skipped.
+    offset: u32,
+}
+
+/// Lists one's own sessions.
+#[utoipa::path(
+    get,
+    path = "/sessions",
+    tag = "auth",
+    security(("bearer" = [])),
+    params(SessionsQuery),
+    responses(
+        (status = 200, body = SessionsResponse, headers(("Link" = String, description = "Where the next page is, as rel=\"next\"."))),
+        (status = 400, description = "The query string cannot be read.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Parameters are not valid.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn list(
+    State(saas): State<Saas>,
+    Bearer(authenticated): Bearer,
+    Query(query): Query<SessionsQuery>,
+) -> Result<Response, Problem> {
+    let wanted = query.wanted()?;
+    let page = saas
+        .auth()
+        .sessions(&authenticated.actor, &wanted.filter, wanted.cursor.as_ref(), wanted.offset, wanted.size)
+        .await?;
+    let next = page.next.as_ref().and_then(|cursor| SessionsQuery::next(&wanted, cursor));
+    let asking = authenticated.claims.sid;
+    let body = SessionsResponse {
+        sessions: page.sessions.into_iter().map(|session| item(session, asking)).collect(),
+        total: page.total,
+        limit: wanted.size.get(),
+        offset: wanted.offset,
+    };
+    let mut response = (NO_STORE, Answer(body)).into_response();
+    if let Some(next) = next {
+        response.headers_mut().insert(header::LINK, next);
+    }
+    Ok(response)
+}
+
+/// A session was ended.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct SessionRevoked {
+    /// Always true.
+    revoked: bool,
+}
+
+/// Ends one of one's own sessions.
+#[utoipa::path(
+    delete,
+    path = "/sessions/{session_id}",
+    tag = "auth",
+    security(("bearer" = [])),
+    params(("session_id" = Uuid, Path, description = "The session.")),
+    responses(
+        (status = 200, body = SuccessResponse<SessionRevoked>),
+        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "No live session of this user has that id.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Not an id.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn revoke(
+    State(saas): State<Saas>,
+    Bearer(authenticated): Bearer,
+    Path(session_id): Path<String>,
+) -> Result<Response, Problem> {
+    let mut fields = Fields::default();
+    let session: Option<SessionId> = fields.required("session_id", Some(session_id.as_str()), str::parse);
+    fields.problem()?;
+    saas.auth().revoke_session(&authenticated.actor, session.ok_or_else(Problem::internal)?).await?;
+    Ok((NO_STORE, Answer(SuccessResponse::new("Session revoked.", SessionRevoked { revoked: true })))
+        .into_response())
+}

@@ -1,0 +1,202 @@
+//! Signing in, refreshing, signing out.
+
+use axum::{
+    Json as Answer,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use saas_auth::{SignIn, SignInError};
+use saas_core::{Email, Secret, TenantChoice, TenantId};
+use saas_kit::Saas;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::wire::{NO_STORE, SuccessResponse, UserSessionResponse};
+use crate::{
+    Problem,
+    bearer::{Anyone, Bearer},
+    body::Json,
+    fields::Fields,
+    problem::ProblemBody,
+};
+
+/// Who wants in.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+pub(crate) struct TokenRequest {
+    /// The address.
+    #[schema(required, example = "ada@example.com")]
+    email: Option<String>,
+    /// The password.
+    #[schema(required, value_type = String, format = Password, example = "correct horse battery")]
+    password: Option<Secret<String>>,
+    /// The tenant; needed by those who belong to several. Empty is the same as absent.
+    #[schema(example = "01890a5d-ac96-774b-bcce-b302099a8057")]
+    tenant_id: Option<String>,
+}
+
+impl TokenRequest {
+    fn command(self) -> Result<SignIn, Problem> {
+        let mut fields = Fields::default();
+        let email = fields.required("email", self.email.as_deref(), Email::parse);
+        let password =
+            fields.required("password", self.password.as_ref(), |password| Ok::<_, &str>(password.clone()));
+        let tenant_id = self.tenant_id.as_deref().filter(|id| !id.is_empty());
+        let tenant: Option<TenantId> = fields.optional("tenant_id", tenant_id, str::parse);
+        match (email, password) {
+            (Some(email), Some(password)) => {
+                fields.problem()?;
+                Ok(SignIn::new(email, password).with_tenant(tenant))
+            }
+            _ => Err(fields.problem().err().unwrap_or_else(Problem::internal)),
+        }
+    }
+}
+
+/// The tenants to choose from go with the answer.
+fn problem(error: SignInError) -> Problem {
+    let choices: Option<Vec<Value>> = match &error {
+        SignInError::TenantRequired { choices } => Some(choices.iter().map(choice).collect()),
+        _ => None,
+    };
+    let problem = Problem::from(error);
+    match choices {
+        Some(choices) => problem.with_member("tenants", choices.into()),
+        None => problem,
+    }
+}
+
+fn choice(choice: &TenantChoice) -> Value {
+    json!({ "tenant_id": choice.tenant, "slug": choice.slug, "name": choice.name.as_str(), "role": choice.role })
+}
+
+/// Signs in with a password.
+#[utoipa::path(
+    post,
+    path = "/token",
+    tag = "auth",
+    request_body = TokenRequest,
+    responses(
+        (status = 200, body = UserSessionResponse),
+        (status = 400, description = "The body is not JSON.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "Address or password wrong.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "The user belongs to several tenants; `tenants` lists them.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not declared as JSON.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Fields are not valid.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn token(
+    State(saas): State<Saas>,
+    Anyone(actor): Anyone,
+    Json(request): Json<TokenRequest>,
+) -> Result<Response, Problem> {
+    let tokens = saas.auth().sign_in(&actor, request.command()?).await.map_err(problem)?;
+    Ok((NO_STORE, Answer(UserSessionResponse::from(tokens))).into_response())
+}
+
+/// A refresh token.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+pub(crate) struct RefreshRequest {
+    /// The token.
+    #[schema(required, value_type = String, example = "saas_rt_AZi...")]
+    refresh_token: Option<Secret<String>>,
+}
+
+impl RefreshRequest {
+    fn token(self) -> Result<Secret<String>, Problem> {
+        let mut fields = Fields::default();
+        let token = fields.required("refresh_token", self.refresh_token.as_ref(), |token| {
+            if token.expose().is_empty() { Err("the token may not be empty") } else { Ok(token.clone()) }
+        });
+        token.ok_or_else(|| fields.problem().err().unwrap_or_else(Problem::internal))
+    }
+}
+
+/// Exchanges a refresh token for new tokens; the old one is spent.
+#[utoipa::path(
+    post,
+    path = "/refresh",
+    tag = "auth",
+    request_body = RefreshRequest,
+    responses(
+        (status = 200, body = UserSessionResponse),
+        (status = 400, description = "The body is not JSON.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "The token is not good any more: sign in again.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not declared as JSON.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Fields are not valid.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn refresh(
+    State(saas): State<Saas>,
+    Anyone(actor): Anyone,
+    Json(request): Json<RefreshRequest>,
+) -> Result<Response, Problem> {
+    let tokens = saas.auth().refresh(&actor, &request.token()?).await?;
+    Ok((NO_STORE, Answer(UserSessionResponse::from(tokens))).into_response())
+}
+
+/// Whether a session was ended.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Revoked {
+    /// False when it had ended already.
+    revoked: bool,
+}
+
+/// Signs out of the session of a refresh token.
+#[utoipa::path(
+    post,
+    path = "/logout",
+    tag = "auth",
+    security(("bearer" = [])),
+    request_body = RefreshRequest,
+    responses(
+        (status = 200, body = SuccessResponse<Revoked>),
+        (status = 400, description = "The body is not JSON.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The refresh token is not one of this user's.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not declared as JSON.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Fields are not valid.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn logout(
+    State(saas): State<Saas>,
+    Bearer(authenticated): Bearer,
+    Json(request): Json<RefreshRequest>,
+) -> Result<Response, Problem> {
+    let revoked = saas.auth().logout(&authenticated.actor, &request.token()?).await?;
+    let message = if revoked { "Signed out." } else { "The session had ended already." };
+    Ok((NO_STORE, Answer(SuccessResponse::new(message, Revoked { revoked }))).into_response())
+}
+
+/// How many sessions were ended.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct RevokedCount {
+    /// The number.
+    revoked: u64,
+}
+
+/// Signs out everywhere.
+#[utoipa::path(
+    post,
+    path = "/logout/all",
+    tag = "auth",
+    security(("bearer" = [])),
+    responses(
+        (status = 200, body = SuccessResponse<RevokedCount>),
+        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn logout_all(
+    State(saas): State<Saas>,
+    Bearer(authenticated): Bearer,
+) -> Result<Response, Problem> {
+    let revoked = saas.auth().logout_all(&authenticated.actor).await?;
+    Ok((NO_STORE, Answer(SuccessResponse::new("Signed out everywhere.", RevokedCount { revoked })))
+        .into_response())
+}

@@ -1,0 +1,85 @@
+//! What sign-in and sessions look like on the wire.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use http::{HeaderValue, header};
+use saas_auth::Tokens;
+use serde::Serialize;
+use uuid::Uuid;
+
+/// A date on the wire: RFC 3339, UTC.
+pub(super) fn date(date: DateTime<Utc>) -> String {
+    date.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+/// Answers with tokens are nobody's to keep (RFC 6749 section 5.1).
+pub(super) const NO_STORE: [(header::HeaderName, HeaderValue); 1] =
+    [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
+
+/// Tokens of a session.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct UserSessionResponse {
+    /// For `Authorization: Bearer`.
+    access_token: String,
+    /// For one refresh.
+    refresh_token: String,
+    /// Always `bearer`.
+    #[schema(example = "bearer")]
+    token_type: &'static str,
+    /// When the access token ends.
+    #[schema(example = "2026-01-01T00:15:00Z")]
+    expires_at: String,
+    /// When the session ends unless it is refreshed.
+    #[schema(example = "2026-01-31T00:00:00Z")]
+    refresh_expires_at: String,
+    /// The key that the access token is signed with.
+    kid: String,
+    /// Always null: refresh tokens are opaque.
+    #[schema(nullable)]
+    refresh_kid: Option<String>,
+    /// What the access token allows.
+    scopes: Vec<String>,
+    /// The tenant.
+    tenant_id: Uuid,
+    /// The user.
+    user_id: Uuid,
+    /// Whether the user's address is verified.
+    email_verified: bool,
+    /// The session.
+    session_id: Uuid,
+}
+
+impl From<Tokens> for UserSessionResponse {
+    fn from(tokens: Tokens) -> Self {
+        Self {
+            access_token: tokens.access_token.expose().clone(),
+            refresh_token: tokens.refresh_token.expose().clone(),
+            token_type: "bearer",
+            expires_at: date(tokens.expires_at),
+            refresh_expires_at: date(tokens.refresh_expires_at),
+            kid: tokens.kid,
+            refresh_kid: None,
+            scopes: tokens.scopes.iter().map(ToString::to_string).collect(),
+            tenant_id: tokens.tenant.as_uuid(),
+            user_id: tokens.user.as_uuid(),
+            email_verified: tokens.email_verified,
+            session_id: tokens.session.as_uuid(),
+        }
+    }
+}
+
+/// A command that was carried out.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct SuccessResponse<T> {
+    /// Always true.
+    success: bool,
+    /// What happened, for people.
+    message: &'static str,
+    /// What happened, for programs.
+    data: T,
+}
+
+impl<T> SuccessResponse<T> {
+    pub(super) const fn new(message: &'static str, data: T) -> Self {
+        Self { success: true, message, data }
+    }
+}

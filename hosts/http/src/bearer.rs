@@ -1,0 +1,65 @@
+//! Who a request is from.
+
+use std::{convert::Infallible, net::SocketAddr};
+
+use axum::extract::{ConnectInfo, FromRequestParts};
+use http::{Extensions, HeaderMap, StatusCode, header, request::Parts};
+use saas_auth::Authenticated;
+use saas_core::{Actor, Client, RequestId};
+use saas_kit::Saas;
+
+use crate::Problem;
+
+/// Nobody who proved anything, for routes that need no token.
+#[derive(Debug)]
+pub(crate) struct Anyone(pub(crate) Actor);
+
+/// A request with a good access token.
+#[derive(Debug)]
+pub(crate) struct Bearer(pub(crate) Authenticated);
+
+/// The peer's own address: what other headers say is anybody's word.
+fn client(headers: &HeaderMap, extensions: &Extensions) -> Client {
+    let ip = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    let user_agent =
+        headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    Client::new(ip, user_agent.as_deref())
+}
+
+impl FromRequestParts<Saas> for Anyone {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &Saas) -> Result<Self, Infallible> {
+        let request_id = parts.extensions.get::<RequestId>().copied();
+        Ok(Self(Actor::anonymous(request_id, client(&parts.headers, &parts.extensions))))
+    }
+}
+
+impl FromRequestParts<Saas> for Bearer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, saas: &Saas) -> Result<Self, Problem> {
+        let token = token(&parts.headers).ok_or_else(|| {
+            Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "unauthenticated",
+                "send an access token as Authorization: Bearer <token>",
+            )
+        })?;
+        let request_id = parts.extensions.get::<RequestId>().copied();
+        let client = client(&parts.headers, &parts.extensions);
+        let authenticated = saas.auth().authenticate(token, request_id, client).await?;
+        if let Some(user) = authenticated.actor.user() {
+            tracing::Span::current().record("user.id", tracing::field::display(user.user));
+        }
+        Ok(Self(authenticated))
+    }
+}
+
+/// The one `Authorization: Bearer` (RFC 6750 section 2.1); two of them are none.
+fn token(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let (value, None) = (values.next()?, values.next()) else { return None };
+    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
+}

@@ -1,0 +1,80 @@
+//! JSON bodies: bounded, and with errors that name the field and never repeat its value.
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, Request},
+};
+use http::{HeaderMap, StatusCode, header};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use saas_core::FieldError;
+use saas_kit::Saas;
+use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+
+use crate::Problem;
+
+/// A JSON body.
+#[derive(Debug)]
+pub(crate) struct Json<T>(pub(crate) T);
+
+impl<T: DeserializeOwned> FromRequest<Saas> for Json<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, saas: &Saas) -> Result<Self, Problem> {
+        if !is_json(request.headers()) {
+            let detail = "send the body as application/json, with that Content-Type";
+            return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
+        }
+        let bytes = collect(request.into_body(), saas.settings().request_body_limit_bytes).await?;
+        parse(&bytes).map(Self)
+    }
+}
+
+fn is_json(headers: &HeaderMap) -> bool {
+    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/json")
+}
+
+async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
+    match Limited::new(body, limit).collect().await {
+        Ok(collected) => Ok(collected.to_bytes().to_vec()),
+        Err(error) if error.is::<LengthLimitError>() => Err(Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            format!("the body is larger than {limit} bytes"),
+        )),
+        Err(_) => Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "incomplete_body",
+            "the body ended before it was complete",
+        )),
+    }
+}
+
+fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let unparseable = || Problem::new(StatusCode::BAD_REQUEST, "invalid_json", "the body is not JSON");
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+        match error.inner().classify() {
+            Category::Data => wrong_field(&error.path().to_string()),
+            _ => unparseable(),
+        }
+    })?;
+    deserializer.end().map_err(|_| unparseable())?;
+    Ok(value)
+}
+
+/// serde's own words would repeat the value, which may be a password.
+fn wrong_field(path: &str) -> Problem {
+    let whole = path == "." || path == "?";
+    let message = if whole {
+        "the body must be a JSON object in which no field stands twice"
+    } else {
+        "this field has the wrong type"
+    };
+    let field = if whole { String::new() } else { path.to_owned() };
+    Problem::fields(vec![FieldError::new(field, "invalid_type", message)])
+}

@@ -1,0 +1,85 @@
+//! Whether the server lives, and whether it can serve.
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use chrono::SecondsFormat;
+use http::StatusCode;
+use saas_kit::Saas;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::{Problem, problem::ProblemBody};
+
+/// A sign of life.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Health {
+    /// `healthy` or `ready`.
+    #[schema(example = "healthy")]
+    status: &'static str,
+    /// The time as the server sees it.
+    timestamp: String,
+    /// The server's version.
+    #[schema(example = "0.1.0")]
+    version: &'static str,
+    /// Seconds since the product was opened.
+    uptime: f64,
+}
+
+fn health(saas: &Saas, status: &'static str) -> Health {
+    Health {
+        status,
+        timestamp: saas.clock().now().to_rfc3339_opts(SecondsFormat::Millis, true),
+        version: env!("CARGO_PKG_VERSION"),
+        uptime: (saas.uptime().as_secs_f64() * 100.0).round() / 100.0,
+    }
+}
+
+/// What the service is.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct Service {
+    /// The product's name.
+    service: String,
+    /// The server's version.
+    version: &'static str,
+    /// Where its health is.
+    health: &'static str,
+    /// Where its API begins.
+    api: &'static str,
+}
+
+/// Says what runs here.
+#[utoipa::path(get, path = "/", tag = "operations", responses((status = 200, body = Service)))]
+pub(crate) async fn root(State(saas): State<Saas>) -> Json<Service> {
+    let service = saas.settings().app_name.clone();
+    Json(Service { service, version: env!("CARGO_PKG_VERSION"), health: "/health", api: "/api/v1" })
+}
+
+/// Answers while the process lives; nothing else is touched.
+#[utoipa::path(get, path = "/health", tag = "operations", responses((status = 200, body = Health)))]
+pub(crate) async fn live(State(saas): State<Saas>) -> Json<Health> {
+    Json(health(&saas, "healthy"))
+}
+
+/// Answers 200 when storage, migrations and signing key are there.
+#[utoipa::path(
+    get,
+    path = "/health/ready",
+    tag = "operations",
+    responses((status = 200, body = Health), (status = 503, description = "Something is missing.", body = ProblemBody, content_type = "application/problem+json"))
+)]
+pub(crate) async fn ready(State(saas): State<Saas>) -> Response {
+    let readiness = saas.readiness().await;
+    if readiness.is_ready() {
+        return Json(health(&saas, "ready")).into_response();
+    }
+    let word = |ok| Value::from(if ok { "ok" } else { "failed" });
+    let checks: Map<String, Value> =
+        readiness.checks.iter().map(|check| (check.name.to_owned(), word(check.ok))).collect();
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "a part that serving needs is away")
+        .with_member("checks", Value::Object(checks))
+        .with_retry_after(std::time::Duration::from_secs(1))
+        .into_response()
+}

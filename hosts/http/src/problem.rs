@@ -1,0 +1,203 @@
+//! Errors on the wire: RFC 9457 `application/problem+json`.
+
+use std::{borrow::Cow, error::Error, time::Duration};
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use saas_core::{ErrorKind, Fault, FieldError, RequestId};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+/// An error answer. It is rendered at the edge, where the request's id is known.
+#[derive(Debug, Clone)]
+pub struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: Cow<'static, str>,
+    errors: Vec<FieldError>,
+    retry_after: Option<Duration>,
+    authenticate: bool,
+    members: Map<String, Value>,
+}
+
+/// What is wrong with one field, on the wire.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct ProblemField {
+    /// The field's name.
+    #[schema(example = "email")]
+    field: String,
+    /// A stable code.
+    #[schema(example = "invalid_email")]
+    code: String,
+    /// What is wrong and how to mend it.
+    #[schema(example = "the address needs the form name@domain")]
+    message: String,
+}
+
+/// An error, as RFC 9457 `application/problem+json`.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct ProblemBody {
+    /// A URN of the code.
+    #[serde(rename = "type")]
+    #[schema(example = "urn:saas:problem:invalid_credentials")]
+    kind: String,
+    /// The status in words.
+    #[schema(example = "Unauthorized")]
+    title: String,
+    /// The status.
+    #[schema(example = 401)]
+    status: u16,
+    /// What happened, for people.
+    detail: String,
+    /// What happened, for programs; it never changes once released.
+    #[schema(example = "invalid_credentials")]
+    code: String,
+    /// The id to name when asking for help; it is in the logs.
+    request_id: Option<String>,
+    /// The wrong fields.
+    errors: Vec<ProblemField>,
+    /// More, for some codes.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    members: Map<String, Value>,
+}
+
+impl Problem {
+    /// A problem with a status, a stable code and a sentence for people.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            status,
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            retry_after: None,
+            authenticate: status == StatusCode::UNAUTHORIZED,
+            members: Map::new(),
+        }
+    }
+
+    /// A 422 that names the wrong fields.
+    pub fn fields(errors: Vec<FieldError>) -> Self {
+        Self {
+            errors,
+            ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", "some fields are not valid")
+        }
+    }
+
+    /// A 500 that shows nothing.
+    pub fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "an internal error occurred")
+    }
+
+    /// With a member of its own.
+    #[must_use]
+    pub fn with_member(mut self, name: &str, value: Value) -> Self {
+        self.members.insert(name.to_owned(), value);
+        self
+    }
+
+    /// With a time to wait.
+    #[must_use]
+    pub fn with_retry_after(mut self, wait: Duration) -> Self {
+        self.retry_after = Some(wait);
+        self
+    }
+
+    /// The answer in full.
+    pub(crate) fn render(self, request_id: Option<RequestId>) -> Response {
+        let field = |error: FieldError| ProblemField {
+            field: error.field.into_owned(),
+            code: error.code.to_owned(),
+            message: error.message,
+        };
+        let body = ProblemBody {
+            kind: format!("urn:saas:problem:{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: self.status.as_u16(),
+            detail: self.detail.into_owned(),
+            code: self.code.to_owned(),
+            request_id: request_id.map(|id| id.to_string()),
+            errors: self.errors.into_iter().map(field).collect(),
+            members: self.members,
+        };
+        // A map of strings and numbers always serializes.
+        let json = serde_json::to_vec(&body).unwrap_or_default();
+        let mut response = (self.status, json).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if self.authenticate {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(wait) = self.retry_after {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        response
+    }
+}
+
+/// Leaves the rendering to the edge.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// The one place where kinds become statuses.
+const fn status(kind: ErrorKind) -> StatusCode {
+    match kind {
+        ErrorKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorKind::Unauthenticated => StatusCode::UNAUTHORIZED,
+        ErrorKind::Forbidden => StatusCode::FORBIDDEN,
+        ErrorKind::NotFound => StatusCode::NOT_FOUND,
+        ErrorKind::Conflict => StatusCode::CONFLICT,
+        ErrorKind::Gone => StatusCode::GONE,
+        ErrorKind::Stale => StatusCode::PRECONDITION_FAILED,
+        ErrorKind::RateLimited => StatusCode::TOO_MANY_REQUESTS,
+        ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+impl<E: Fault> From<E> for Problem {
+    fn from(error: E) -> Self {
+        let report = error.report();
+        let status = status(report.kind);
+        let detail: Cow<'static, str> = if status.is_server_error() {
+            log(&error, status);
+            match report.kind {
+                ErrorKind::Unavailable => "the service is busy or a part of it is away: try again soon",
+                _ => "an internal error occurred",
+            }
+            .into()
+        } else {
+            error.to_string().into()
+        };
+        let retry_after = report
+            .retry_after
+            .or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1)));
+        Self { errors: report.fields.to_vec(), retry_after, ..Self::new(status, report.code, detail) }
+    }
+}
+
+/// The whole chain, once; the request's id stands on the span.
+fn log(error: &(dyn Error + 'static), status: StatusCode) {
+    let mut chain = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        // A transparent error repeats its cause's words.
+        if !chain.ends_with(&text) {
+            chain = format!("{chain}: {text}");
+        }
+        source = cause.source();
+    }
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        tracing::warn!(error = chain, "the request could not be served now");
+    } else {
+        tracing::error!(error = chain, "the request failed");
+    }
+}

@@ -1,0 +1,117 @@
+//! The server: hyper, HTTP/1.1 and HTTP/2 without TLS, until it is told to stop.
+
+use std::{io, net::SocketAddr, time::Duration};
+
+use axum::{Router, extract::ConnectInfo};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+    service::TowerToHyperService,
+};
+use saas_kit::Saas;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
+
+use crate::router::tracked;
+
+/// How long a client may take to send a request's head, and to begin at all.
+const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+
+/// A server that listens and does not serve yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// Why the server could not listen.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address}: set HOST and PORT to an address that is free")]
+pub struct ServeError {
+    address: SocketAddr,
+    #[source]
+    source: io::Error,
+}
+
+impl Server {
+    /// Listens where the settings say; port 0 takes a free one.
+    pub async fn bind(saas: &Saas) -> Result<Self, ServeError> {
+        let address = SocketAddr::new(saas.settings().host, saas.settings().port);
+        let failed = |source| ServeError { address, source };
+        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, address })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` ends, then lets requests finish within `SHUTDOWN_DEADLINE_SECONDS`.
+    pub async fn run(self, saas: &Saas, shutdown: impl Future<Output = ()>) {
+        let commands = TaskTracker::new();
+        let app = tracked(saas, commands.clone());
+        let connections = TaskTracker::new();
+        let graceful = GracefulShutdown::new();
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, peer)) => {
+                        let (app, watcher) = (app.clone(), graceful.watcher());
+                        connections.spawn(async move { connection(stream, peer, app, watcher).await });
+                    }
+                    Err(error) => {
+                        // Out of descriptors, mostly: those in use will be given back.
+                        tracing::warn!(error = %error, "a connection could not be accepted");
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                    }
+                },
+                () = &mut shutdown => break,
+            }
+        }
+        drop(self.listener);
+        commands.close();
+        let deadline = saas.settings().shutdown_deadline.duration();
+        let drained = async {
+            graceful.shutdown().await;
+            commands.wait().await;
+        };
+        if tokio::time::timeout(deadline, drained).await.is_err() {
+            tracing::warn!(
+                commands = commands.len(),
+                "the deadline for stopping has passed: leaving requests unfinished"
+            );
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    app: Router,
+    watcher: hyper_util::server::graceful::Watcher,
+) {
+    // While hyper finds out which protocol it is, it has no time-out of its own.
+    let began = tokio::time::timeout(HEAD_DEADLINE, stream.peek(&mut [0])).await;
+    if !matches!(began, Ok(Ok(_))) {
+        return;
+    }
+    // Answers are small: waiting to fill a packet only delays them.
+    let _ = stream.set_nodelay(true);
+    let service =
+        TowerToHyperService::new(app.map_request(move |request: http::Request<hyper::body::Incoming>| {
+            let mut request = request.map(axum::body::Body::new);
+            request.extensions_mut().insert(ConnectInfo(peer));
+            request
+        }));
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_DEADLINE);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(20));
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(error = %error, "a connection ended early");
+    }
+}

@@ -1,0 +1,103 @@
+//! What stands around every route: the request's id, the access log, time-outs, panics, and the rendering of problems.
+
+use std::{any::Any, time::Duration};
+
+use axum::{
+    Router,
+    extract::{MatchedPath, Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use saas_core::RequestId;
+use saas_kit::Saas;
+use tokio_util::task::TaskTracker;
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument;
+
+use crate::Problem;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What the layers need.
+#[derive(Debug, Clone)]
+struct Shell {
+    saas: Saas,
+    commands: TaskTracker,
+}
+
+/// Puts the layers around a router. `commands` counts the commands in work, for who drains.
+pub(crate) fn around(saas: &Saas, router: Router, commands: TaskTracker) -> Router {
+    let shell = Shell { saas: saas.clone(), commands };
+    router
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(shell.clone(), detached))
+        .layer(middleware::from_fn_with_state(shell, edge))
+}
+
+/// The outermost layer.
+async fn edge(State(shell): State<Shell>, mut request: Request, next: Next) -> Response {
+    let clock = shell.saas.clock();
+    let id = request_id(&request).unwrap_or_else(|| RequestId::generate(&**clock, &**shell.saas.entropy()));
+    request.extensions_mut().insert(id);
+    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
+    let method = method(request.method());
+    let span = tracing::info_span!("request", request.id = %id, http.request.method = method, http.route = route, user.id = tracing::field::Empty);
+    let begun = clock.monotonic();
+    let limit = shell.saas.settings().request_timeout.duration();
+    let answer = tokio::time::timeout(limit, next.run(request)).instrument(span.clone()).await;
+    let mut response = answer.unwrap_or_else(|_| timed_out().into_response());
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        // A 405 has to keep its Allow header (RFC 9110 section 15.5.6).
+        let allow = response.headers_mut().remove(header::ALLOW);
+        response = problem.render(Some(id));
+        if let Some(allow) = allow {
+            response.headers_mut().insert(header::ALLOW, allow);
+        }
+    }
+    let headers = response.headers_mut();
+    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
+        headers.insert(REQUEST_ID, value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let duration_ms = millis(clock.monotonic().saturating_sub(begun));
+    span.in_scope(|| {
+        tracing::info!(http.response.status_code = response.status().as_u16(), duration_ms, "request served")
+    });
+    response
+}
+
+/// A caller's own id, when it has the form of ours.
+fn request_id(request: &Request) -> Option<RequestId> {
+    request.headers().get(REQUEST_ID)?.to_str().ok()?.parse().ok()
+}
+
+/// A word out of a closed list: methods are the caller's to invent.
+fn method(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"];
+    KNOWN.into_iter().find(|known| *known == method.as_str()).unwrap_or("_OTHER")
+}
+
+fn millis(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn timed_out() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "timed_out", "the request took too long: try again")
+        .with_retry_after(Duration::from_secs(1))
+}
+
+/// A command goes on when its caller leaves: a connection that ends between commit and answer changes nothing.
+async fn detached(State(shell): State<Shell>, request: Request, next: Next) -> Response {
+    if request.method().is_safe() {
+        return next.run(request).await;
+    }
+    let command = shell.commands.spawn(next.run(request).instrument(tracing::Span::current()));
+    command.await.unwrap_or_else(|_| Problem::internal().into_response())
+}
+
+/// The panic hook has printed where; the payload stays out of the answer and the log.
+fn panicked(_: Box<dyn Any + Send>) -> Response {
+    tracing::error!("a handler panicked");
+    Problem::internal().into_response()
+}

@@ -1,0 +1,164 @@
+//! What will be opened: judged, not yet connected.
+
+use std::sync::Arc;
+
+use saas_auth::{
+    Argon2id, Auth, AuthConfig, AuthPorts, OpenAuthError, PasswordHasher,
+    password::{Argon2idParams, OpenArgon2idError},
+};
+use saas_auth_sql::{AUTH, SqlSessions, SqlUsers};
+use saas_core::{Clock, Entropy, SecretStore, Storage};
+use saas_sql::{Component, MigrationStatus, RootKey, RootKeyError, SealedSecrets, SqlOptions, SqlStorage};
+use saas_tenancy::{Tenancy, TenancyConfig, TenancyPorts};
+use saas_tenancy_sql::{SqlMemberships, SqlTenants, TENANCY};
+use tokio::sync::OnceCell;
+
+use crate::{HashPool, RootKeyFileError, Saas, root_key_file, settings::Settings};
+
+/// The components' migrations, in the order in which they refer to each other.
+pub(crate) const COMPONENTS: [Component; 3] = [saas_sql::CORE, AUTH, TENANCY];
+
+/// Settings and ports that fit each other. [`Blueprint::migrate`] and [`Blueprint::open`] connect; nothing else does.
+#[derive(Debug)]
+pub struct Blueprint {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) database: SqlOptions,
+    pub(crate) migration: Option<SqlOptions>,
+    pub(crate) root_key: Option<RootKey>,
+    pub(crate) auth: AuthConfig,
+    pub(crate) tenancy: TenancyConfig,
+    pub(crate) hashing: Argon2idParams,
+    pub(crate) hasher: Option<Arc<dyn PasswordHasher>>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) storage: OnceCell<SqlStorage>,
+}
+
+/// Why the schema was not brought up to date.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MigrateError {
+    /// The database could not be opened.
+    #[error(transparent)]
+    Open(#[from] saas_sql::OpenError),
+    /// A migration failed or may not run.
+    #[error(transparent)]
+    Migrate(#[from] saas_sql::MigrateError),
+}
+
+/// Why the product did not open.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The database could not be opened.
+    #[error(transparent)]
+    Database(#[from] saas_sql::OpenError),
+    /// The schema is not what this release needs.
+    #[error("the database lacks the migrations {}: start with AUTO_RUN_MIGRATIONS=true, or call Blueprint::migrate first", pending.join(", "))]
+    NotMigrated {
+        /// What is missing.
+        pending: Vec<String>,
+    },
+    /// The migrations could not be compared, or are of another release.
+    #[error(transparent)]
+    Migrations(#[from] saas_sql::MigrateError),
+    /// The root key's file could not be used.
+    #[error(transparent)]
+    RootKeyFile(#[from] RootKeyFileError),
+    /// The database was set up with another root key.
+    #[error(transparent)]
+    RootKey(#[from] RootKeyError),
+    /// The password hasher could not be made ready.
+    #[error(transparent)]
+    Hasher(#[from] OpenArgon2idError),
+    /// The keys could not be loaded.
+    #[error(transparent)]
+    Auth(#[from] OpenAuthError),
+}
+
+impl Blueprint {
+    /// What it was made from.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    async fn storage(&self) -> Result<&SqlStorage, saas_sql::OpenError> {
+        self.storage.get_or_try_init(|| SqlStorage::open(&self.database)).await
+    }
+
+    /// Brings the schema up to date and tells what was applied; with the migration user where one is set.
+    pub async fn migrate(&self) -> Result<MigrationStatus, MigrateError> {
+        match &self.migration {
+            Some(options) => {
+                let owner = SqlStorage::open(options).await?;
+                let done = owner.migrate(&COMPONENTS, &*self.clock).await;
+                owner.close().await;
+                Ok(done?)
+            }
+            None => Ok(self.storage().await?.migrate(&COMPONENTS, &*self.clock).await?),
+        }
+    }
+
+    /// Connects and loads the keys.
+    pub async fn open(&self) -> Result<Saas, OpenError> {
+        let storage = self.storage().await?.clone();
+        let status = storage.migration_status(&COMPONENTS).await?;
+        if !status.is_current() {
+            return Err(OpenError::NotMigrated { pending: status.pending });
+        }
+        let root_key = match &self.root_key {
+            Some(key) => key.clone(),
+            None => root_key_file::load_or_create(&self.settings.data_dir, &*self.entropy)?,
+        };
+        storage.claim(&root_key, &*self.clock).await?;
+        let secrets: Arc<dyn SecretStore> = Arc::new(SealedSecrets::new(
+            storage.clone(),
+            root_key,
+            Arc::clone(&self.clock),
+            Arc::clone(&self.entropy),
+        ));
+        let hasher = match &self.hasher {
+            Some(hasher) => Arc::clone(hasher),
+            None => self.hash_pool(&*secrets).await?,
+        };
+        let shared: Arc<dyn Storage> = Arc::new(storage.clone());
+        let memberships = Arc::new(SqlMemberships);
+        let ports = AuthPorts {
+            storage: Arc::clone(&shared),
+            users: Arc::new(SqlUsers),
+            sessions: Arc::new(SqlSessions),
+            memberships: memberships.clone(),
+            hasher,
+            secrets,
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+        };
+        let auth = Auth::open(ports, self.auth.clone()).await?;
+        let ports = TenancyPorts {
+            storage: shared,
+            tenants: Arc::new(SqlTenants),
+            memberships,
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+        };
+        let tenancy = Tenancy::new(ports, self.tenancy.clone(), auth.clone());
+        Ok(Saas {
+            settings: Arc::clone(&self.settings),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+            storage,
+            auth,
+            tenancy,
+            opened: self.clock.monotonic(),
+        })
+    }
+
+    async fn hash_pool(
+        &self,
+        secrets: &dyn SecretStore,
+    ) -> Result<Arc<dyn PasswordHasher>, OpenArgon2idError> {
+        let argon2id = Argon2id::open(self.hashing, secrets, Arc::clone(&self.entropy)).await?;
+        let Settings { password_hash_concurrency, password_hash_queue, .. } = *self.settings;
+        Ok(Arc::new(HashPool::new(argon2id, password_hash_concurrency, password_hash_queue)))
+    }
+}

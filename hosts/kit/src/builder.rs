@@ -1,0 +1,152 @@
+//! Taking settings and ports, and judging them before anything is touched.
+
+use std::sync::Arc;
+
+use saas_auth::{
+    AuthConfig, PasswordHasher, PasswordPolicy,
+    password::Argon2idParams,
+    token::{AccessTokenRules, InvalidRules},
+};
+use saas_core::{Clock, Entropy, entropy::SystemEntropy};
+use saas_sql::{InvalidDatabaseUrl, RootKey, SqlOptions, SqlStorage, Synchronous};
+use saas_tenancy::{SignupPolicy, TenancyConfig};
+
+use crate::{
+    Blueprint, SystemClock,
+    settings::{DatabaseUrl, Settings, SignupAccessPolicy, SqliteSynchronous},
+};
+
+/// Takes settings and any port that you bring; the rest is filled from the settings.
+#[derive(Debug)]
+pub struct SaasBuilder {
+    settings: Settings,
+    clock: Option<Arc<dyn Clock>>,
+    entropy: Option<Arc<dyn Entropy>>,
+    storage: Option<SqlStorage>,
+    root_key: Option<RootKey>,
+    hasher: Option<Arc<dyn PasswordHasher>>,
+}
+
+/// Settings and ports that do not fit each other: every problem at once.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", problems.join("\n"))]
+pub struct BuildError {
+    /// One sentence each, with the fix.
+    pub problems: Vec<String>,
+}
+
+impl SaasBuilder {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self { settings, clock: None, entropy: None, storage: None, root_key: None, hasher: None }
+    }
+
+    /// Your clock instead of the machine's.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Your randomness instead of the operating system's.
+    #[must_use]
+    pub fn entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = Some(entropy);
+        self
+    }
+
+    /// Your pools instead of `DATABASE_URL`; migrations run on them too.
+    #[must_use]
+    pub fn storage(mut self, storage: SqlStorage) -> Self {
+        self.storage = Some(storage);
+        self
+    }
+
+    /// Your root key instead of `ROOT_KEY` or a generated one.
+    #[must_use]
+    pub fn root_key(mut self, key: RootKey) -> Self {
+        self.root_key = Some(key);
+        self
+    }
+
+    /// Your password hasher instead of Argon2id behind a bounded pool.
+    #[must_use]
+    pub fn password_hasher(mut self, hasher: Arc<dyn PasswordHasher>) -> Self {
+        self.hasher = Some(hasher);
+        self
+    }
+
+    /// Judges it all, without any I/O.
+    pub fn build(self) -> Result<Blueprint, BuildError> {
+        let mut problems = Vec::new();
+        let settings = self.settings;
+        let database = options(&settings, &settings.database_url)
+            .map_err(|error| problems.push(format!("DATABASE_URL: {error}")))
+            .ok();
+        let migration = settings.migration_database_url.as_ref().and_then(|url| {
+            options(&settings, url)
+                .map_err(|error| problems.push(format!("MIGRATION_DATABASE_URL: {error}")))
+                .ok()
+        });
+        let auth = auth_config(&settings).map_err(|error| problems.push(error.to_string())).ok();
+        let (Some(database), Some(auth), true) = (database, auth, problems.is_empty()) else {
+            return Err(BuildError { problems });
+        };
+        let tenancy = TenancyConfig { signup: signup(settings.signup_access_policy) };
+        let hashing = Argon2idParams {
+            memory_kib: settings.password_hash_memory_kib,
+            iterations: settings.password_hash_iterations,
+            parallelism: 1,
+        };
+        let root_key = self
+            .root_key
+            .or_else(|| settings.root_key.as_ref().and_then(|key| RootKey::new(key.expose()).ok()));
+        Ok(Blueprint {
+            root_key,
+            database,
+            migration,
+            auth,
+            tenancy,
+            hashing,
+            hasher: self.hasher,
+            clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::default())),
+            entropy: self.entropy.unwrap_or_else(|| Arc::new(SystemEntropy)),
+            storage: self.storage.map_or_else(tokio::sync::OnceCell::new, |storage| {
+                tokio::sync::OnceCell::new_with(Some(storage))
+            }),
+            settings: Arc::new(settings),
+        })
+    }
+}
+
+fn options(settings: &Settings, url: &DatabaseUrl) -> Result<SqlOptions, InvalidDatabaseUrl> {
+    let mut options = SqlOptions::new(url.expose())?;
+    options.pool_size = settings.database_pool_size;
+    options.pool_timeout = settings.database_pool_timeout.duration();
+    options.write_timeout = settings.database_write_timeout.duration();
+    options.statement_timeout = settings.database_statement_timeout.duration();
+    options.lock_timeout = settings.database_lock_timeout.duration();
+    options.synchronous = match settings.sqlite_synchronous {
+        SqliteSynchronous::Full => Synchronous::Full,
+        SqliteSynchronous::Normal => Synchronous::Normal,
+    };
+    Ok(options)
+}
+
+fn auth_config(settings: &Settings) -> Result<AuthConfig, InvalidRules> {
+    let lifetime = settings.access_token_expire.duration();
+    Ok(AuthConfig {
+        tokens: AccessTokenRules::new(settings.issuer.as_str(), settings.auth_audience.first(), lifetime)?,
+        idle_lifetime: settings.auth_refresh_token_ttl.duration(),
+        absolute_lifetime: settings.auth_session_absolute_ttl.duration(),
+        refresh_grace: settings.auth_refresh_grace.duration(),
+        password_policy: PasswordPolicy { min_length: settings.auth_password_min_length },
+    })
+}
+
+fn signup(policy: SignupAccessPolicy) -> SignupPolicy {
+    match policy {
+        SignupAccessPolicy::Public => SignupPolicy::Public,
+        SignupAccessPolicy::InviteOnly => SignupPolicy::InviteOnly,
+        SignupAccessPolicy::Approval => SignupPolicy::Approval,
+    }
+}

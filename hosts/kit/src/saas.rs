@@ -1,0 +1,69 @@
+//! The handle.
+
+use std::{sync::Arc, time::Duration};
+
+use saas_auth::Auth;
+use saas_core::{Clock, Entropy};
+use saas_sql::SqlStorage;
+use saas_tenancy::Tenancy;
+
+use crate::{SaasBuilder, settings::Settings};
+
+/// The whole product, open: its services and what they stand on. Cloning shares everything.
+#[derive(Debug, Clone)]
+pub struct Saas {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) storage: SqlStorage,
+    pub(crate) auth: Auth,
+    pub(crate) tenancy: Tenancy,
+    pub(crate) opened: Duration,
+}
+
+impl Saas {
+    /// Begins with settings.
+    pub fn builder(settings: Settings) -> SaasBuilder {
+        SaasBuilder::new(settings)
+    }
+
+    /// What it was opened with.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Users, sign-in, sessions and tokens.
+    pub fn auth(&self) -> &Auth {
+        &self.auth
+    }
+
+    /// Tenants, members and registration.
+    pub fn tenancy(&self) -> &Tenancy {
+        &self.tenancy
+    }
+
+    /// The database, for transactions that span your tables and ours.
+    pub fn storage(&self) -> &SqlStorage {
+        &self.storage
+    }
+
+    /// The time as the product sees it.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// The randomness that ids and secrets come from.
+    pub fn entropy(&self) -> &Arc<dyn Entropy> {
+        &self.entropy
+    }
+
+    /// How long ago it was opened.
+    pub fn uptime(&self) -> Duration {
+        self.clock.monotonic().saturating_sub(self.opened)
+    }
+
+    /// Ends the connections; call it when nothing is served any more.
+    pub async fn close(&self) {
+        self.storage.close().await;
+    }
+}

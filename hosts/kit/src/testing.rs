@@ -1,0 +1,100 @@
+//! The product for tests: a manual clock, seeded randomness, cheap hashes, and a database of its own that goes when it goes.
+//!
+//! ```
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! use saas_kit::testing::{TestEngine, TestSaas};
+//!
+//! let test = TestSaas::start(TestEngine::Sqlite).await;
+//! let ada = test.register("ada@example.com").await;
+//! test.clock.advance(std::time::Duration::from_secs(3600));
+//! assert!(test.saas.auth().authenticate(ada.tokens.access_token.expose(), None, Default::default()).await.is_err());
+//! # });
+//! # Ok::<(), std::io::Error>(())
+//! ```
+#![expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "a test harness that cannot start should fail its test, loudly"
+)]
+
+use std::sync::Arc;
+
+use saas_core::{Actor, Email, Secret, TenantName, clock::ManualClock, entropy::SeededEntropy};
+use saas_sql::RootKey;
+use saas_tenancy::{Register, Registered};
+
+use crate::{
+    Blueprint, Saas,
+    settings::{Settings, Sources},
+};
+
+mod database;
+
+pub use database::{TestDatabase, TestEngine};
+
+/// The password of everybody that [`TestSaas::register`] makes.
+pub const PASSWORD: &str = "correct horse battery staple";
+
+/// The product, open on a database of its own.
+#[derive(Debug)]
+pub struct TestSaas {
+    /// The product.
+    pub saas: Saas,
+    /// Its time; it stands still until you advance it.
+    pub clock: Arc<ManualClock>,
+    /// Its database; it goes when this goes.
+    pub database: TestDatabase,
+}
+
+impl TestSaas {
+    /// Starts on a new, migrated database.
+    pub async fn start(engine: TestEngine) -> Self {
+        Self::with_settings(engine, []).await
+    }
+
+    /// Starts with settings of your own, by their names.
+    pub async fn with_settings<const N: usize>(engine: TestEngine, settings: [(&str, &str); N]) -> Self {
+        let database = TestDatabase::create(engine).await;
+        let clock = Arc::new(ManualClock::default());
+        let blueprint = Self::blueprint(&database, Arc::clone(&clock), 1, settings);
+        blueprint.migrate().await.expect("a new database migrates");
+        Self { saas: blueprint.open().await.expect("a migrated database opens"), clock, database }
+    }
+
+    /// What a second server on the same database would open: the same clock and root key, other randomness.
+    pub fn blueprint<const N: usize>(
+        database: &TestDatabase,
+        clock: Arc<ManualClock>,
+        seed: u64,
+        settings: [(&str, &str); N],
+    ) -> Blueprint {
+        let cheap =
+            [("PASSWORD_HASH_MEMORY_KIB", "64"), ("PASSWORD_HASH_ITERATIONS", "1"), ("ENVIRONMENT", "test")];
+        let flags = cheap.into_iter().chain([("DATABASE_URL", database.url())]).chain(settings);
+        let settings = Settings::load(&Sources::empty().with_flags(flags)).expect("the settings are valid");
+        Saas::builder(settings)
+            .clock(clock)
+            .entropy(Arc::new(SeededEntropy::new(seed)))
+            .root_key(RootKey::new(&[7; 32]).expect("32 bytes are a root key"))
+            .build()
+            .expect("the settings fit")
+    }
+
+    /// Another server on the same database.
+    pub async fn replica(&self, seed: u64) -> Saas {
+        Self::blueprint(&self.database, Arc::clone(&self.clock), seed, [])
+            .open()
+            .await
+            .expect("a replica opens")
+    }
+
+    /// Registers somebody with [`PASSWORD`].
+    pub async fn register(&self, email: &str) -> Registered {
+        let command = Register::new(
+            Email::parse(email).expect("the address is valid"),
+            Secret::new(PASSWORD.to_owned()),
+            TenantName::parse("Test Tenant").expect("the name is valid"),
+        );
+        self.saas.tenancy().register(&Actor::system("test"), command).await.expect("registering succeeds")
+    }
+}
