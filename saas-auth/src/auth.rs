@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use saas_core::{
-    Clock, Entropy, InternalError, Memberships, Secret, SecretStore, Storage, clock::stored_now,
+    Clock, Entropy, InternalError, Memberships, Secret, SecretStore, Storage, clock::stored_now, text::hex,
 };
 
 use crate::{
@@ -109,6 +109,19 @@ impl Auth {
         &self.tokens
     }
 
+    /// Whether the key that tokens are signed with is still kept where every replica finds it.
+    pub async fn signing_key_is_kept(&self) -> bool {
+        let stored = match self.ports.secrets.get(KeySet::SECRET_NAME).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "the signing keys cannot be read");
+                return false;
+            }
+        };
+        let kept = stored.and_then(|stored| KeySet::from_bytes(stored.value.expose()).ok());
+        kept.is_some_and(|kept| kept.verifying(self.tokens.keys().active().kid()).is_some())
+    }
+
     fn now(&self) -> chrono::DateTime<chrono::Utc> {
         stored_now(&*self.ports.clock)
     }
@@ -117,7 +130,7 @@ impl Auth {
 /// A hash at today's parameters that no password fits.
 async fn dummy_hash(ports: &AuthPorts) -> Result<PasswordHash, HashError> {
     let random: [u8; 32] = saas_core::entropy::random(&*ports.entropy);
-    let text = Secret::new(random.iter().map(|byte| format!("{byte:02x}")).collect());
+    let text = Secret::new(hex(&random));
     let password = Password::new(&text).map_err(InternalError::new)?;
     ports.hasher.hash(password).await
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
-use saas_core::{Entropy, InternalError, Secret, SecretStore, SecretStoreError, entropy::random};
+use saas_core::{Entropy, InternalError, Secret, SecretStore, SecretStoreError, entropy::random, text::hex};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -56,7 +56,7 @@ impl Keyring {
     /// One new key.
     pub fn generate(entropy: &dyn Entropy) -> Self {
         let id: [u8; 4] = random(entropy);
-        let current = KeyId(id.iter().map(|byte| format!("{byte:02x}")).collect());
+        let current = KeyId(hex(&id));
         Self { keys: BTreeMap::from([(current.clone(), Secret::new(random(entropy)))]), current }
     }
 

@@ -8,7 +8,7 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
-use saas_core::{InternalError, Secret, SessionId};
+use saas_core::{InternalError, Secret, SessionId, text::hex};
 use sha2::Sha256;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -76,7 +76,7 @@ impl RefreshKeys {
         bytes[..16].copy_from_slice(family.session.id.as_uuid().as_bytes());
         bytes[16..24].copy_from_slice(&generation.to_be_bytes());
         bytes[24..].copy_from_slice(self.derive(family, generation)?.expose());
-        Ok(Secret::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(&*bytes))))
+        Ok(Secret::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(*bytes))))
     }
 
     /// Whether we made `token` for `family`, in time that does not depend on where it differs.
@@ -91,7 +91,7 @@ impl RefreshKeys {
         mac.update(b"saas/device-fingerprint/v1\0");
         mac.update(of.as_bytes());
         let bytes = mac.finalize().into_bytes();
-        Some(bytes[..16].iter().map(|byte| format!("{byte:02x}")).collect())
+        Some(hex(&bytes[..16]))
     }
 
     fn derive(&self, family: &Family, generation: i64) -> Result<Secret<[u8; 32]>, InternalError> {

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use saas_core::{Conn, Cursor, PageSize, SessionId, StoreError, TenantId, Tx, UserId};
+use saas_core::{Conn, Page, PageSize, SessionId, StoreError, TenantId, Tx, UserId};
 
 use crate::{Device, UserStatus};
 
@@ -152,12 +152,10 @@ pub enum PageStart {
 /// One page of sessions, last seen first.
 #[derive(Debug, Clone)]
 pub struct SessionPage {
-    /// The sessions.
-    pub sessions: Vec<Session>,
+    /// The sessions, and where the next page begins.
+    pub page: Page<Session>,
     /// How many there are on all pages.
     pub total: i64,
-    /// Where the next page begins.
-    pub next: Option<Cursor>,
 }
 
 /// Keeps sessions.

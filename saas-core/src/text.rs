@@ -79,3 +79,9 @@ text! {
 pub fn clip(text: &str, max: usize) -> String {
     text.chars().take(max).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
+
+/// Bytes as lower-case hex digits.
+pub fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}

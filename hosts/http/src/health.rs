@@ -39,7 +39,7 @@ fn health(saas: &Saas, status: &'static str) -> Health {
 
 /// What the service is.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(crate) struct Service {
+pub(crate) struct About {
     /// The product's name.
     service: String,
     /// The server's version.
@@ -51,10 +51,10 @@ pub(crate) struct Service {
 }
 
 /// Says what runs here.
-#[utoipa::path(get, path = "/", tag = "operations", responses((status = 200, body = Service)))]
-pub(crate) async fn root(State(saas): State<Saas>) -> Json<Service> {
+#[utoipa::path(get, path = "/", tag = "operations", responses((status = 200, body = About)))]
+pub(crate) async fn root(State(saas): State<Saas>) -> Json<About> {
     let service = saas.settings().app_name.clone();
-    Json(Service { service, version: env!("CARGO_PKG_VERSION"), health: "/health", api: "/api/v1" })
+    Json(About { service, version: env!("CARGO_PKG_VERSION"), health: "/health", api: "/api/v1" })
 }
 
 /// Answers while the process lives; nothing else is touched.

@@ -62,7 +62,7 @@ async fn edge(State(shell): State<Shell>, mut request: Request, next: Next) -> R
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let duration_ms = millis(clock.monotonic().saturating_sub(begun));
     span.in_scope(|| {
-        tracing::info!(http.response.status_code = response.status().as_u16(), duration_ms, "request served")
+        tracing::info!(http.response.status_code = response.status().as_u16(), duration_ms, "request served");
     });
     response
 }

@@ -44,7 +44,7 @@ impl Saas {
             Ok(Ok(status)) => status.is_current(),
             _ => false,
         };
-        let signing_key = !self.auth.access_tokens().keys().active().kid().is_empty();
+        let signing_key = tokio::time::timeout(limit, self.auth.signing_key_is_kept()).await.unwrap_or(false);
         let check = |name, ok| Check { name, ok };
         Readiness {
             checks: vec![

@@ -24,13 +24,15 @@ use saas_sql::RootKey;
 use saas_tenancy::{Register, Registered};
 
 use crate::{
-    Blueprint, Saas,
+    Blueprint, Saas, SaasBuilder,
     settings::{Settings, Sources},
 };
 
 mod database;
+mod steps;
 
 pub use database::{TestDatabase, TestEngine};
+pub use steps::at_once;
 
 /// The password of everybody that [`TestSaas::register`] makes.
 pub const PASSWORD: &str = "correct horse battery staple";
@@ -54,9 +56,19 @@ impl TestSaas {
 
     /// Starts with settings of your own, by their names.
     pub async fn with_settings<const N: usize>(engine: TestEngine, settings: [(&str, &str); N]) -> Self {
+        Self::with_ports(engine, settings, |builder| builder).await
+    }
+
+    /// Starts with settings and ports of your own.
+    pub async fn with_ports<const N: usize>(
+        engine: TestEngine,
+        settings: [(&str, &str); N],
+        ports: impl FnOnce(SaasBuilder) -> SaasBuilder,
+    ) -> Self {
         let database = TestDatabase::create(engine).await;
         let clock = Arc::new(ManualClock::default());
-        let blueprint = Self::blueprint(&database, Arc::clone(&clock), 1, settings);
+        let builder = ports(Self::builder(&database, Arc::clone(&clock), 1, settings));
+        let blueprint = builder.build().expect("the settings fit");
         blueprint.migrate().await.expect("a new database migrates");
         Self { saas: blueprint.open().await.expect("a migrated database opens"), clock, database }
     }
@@ -68,6 +80,15 @@ impl TestSaas {
         seed: u64,
         settings: [(&str, &str); N],
     ) -> Blueprint {
+        Self::builder(database, clock, seed, settings).build().expect("the settings fit")
+    }
+
+    fn builder<const N: usize>(
+        database: &TestDatabase,
+        clock: Arc<ManualClock>,
+        seed: u64,
+        settings: [(&str, &str); N],
+    ) -> SaasBuilder {
         let cheap =
             [("PASSWORD_HASH_MEMORY_KIB", "64"), ("PASSWORD_HASH_ITERATIONS", "1"), ("ENVIRONMENT", "test")];
         let flags = cheap.into_iter().chain([("DATABASE_URL", database.url())]).chain(settings);
@@ -76,8 +97,6 @@ impl TestSaas {
             .clock(clock)
             .entropy(Arc::new(SeededEntropy::new(seed)))
             .root_key(RootKey::new(&[7; 32]).expect("32 bytes are a root key"))
-            .build()
-            .expect("the settings fit")
     }
 
     /// Another server on the same database.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use saas_core::{
-    Actor, Cursor, ErrorKind, Fault, InternalError, InvalidCursor, PageSize, Reach, Report, Secret,
+    Actor, Cursor, ErrorKind, Fault, InternalError, InvalidCursor, Page, PageSize, Reach, Report, Secret,
     SessionId, StoreError, UserId, actor::UserPrincipal,
 };
 
@@ -155,7 +155,7 @@ impl Auth {
         let total = self.ports.sessions.count(&mut conn, user.user, filter, now).await?;
         let full = sessions.len() as u64 == u64::from(size.get());
         let next = sessions.last().filter(|_| full).map(|last| Cursor::new(&list, &to_key(last)));
-        Ok(SessionPage { sessions, total, next })
+        Ok(SessionPage { page: Page { items: sessions, next }, total })
     }
 }
 

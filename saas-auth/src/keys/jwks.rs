@@ -1,8 +1,7 @@
 //! The public keys as others fetch them.
 
-use std::fmt::Write;
-
 use chrono::{DateTime, Utc};
+use saas_core::text::hex;
 use sha2::{Digest, Sha256};
 
 use super::VerifyingKey;
@@ -77,14 +76,6 @@ fn split_tag(list: &str) -> Option<(&str, &str)> {
 fn jwk(key: &VerifyingKey) -> String {
     let (kid, x) = (key.kid(), key.x());
     format!(r#"{{"kty":"OKP","crv":"Ed25519","kid":"{kid}","x":"{x}","use":"sig","alg":"EdDSA"}}"#)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

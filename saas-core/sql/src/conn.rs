@@ -7,7 +7,8 @@ use sqlx::{PgConnection, Postgres};
 use sqlx::{Sqlite, SqliteConnection};
 use sqlx::{Transaction, pool::PoolConnection};
 
-use crate::storage::WriterLease;
+#[cfg(feature = "sqlite")]
+use crate::sqlite::WriterLease;
 
 /// What this crate puts into a [`Conn`].
 #[derive(Debug)]

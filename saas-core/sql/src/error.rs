@@ -45,21 +45,30 @@ enum Passing {
     Contended,
 }
 
-/// SQLSTATE classes of PostgreSQL (appendix A of its manual) and result codes of SQLite (sqlite.org/rescode.html) that pass by
-/// themselves.
+/// What passes by itself. A SQLSTATE has five characters, SQLite's codes have fewer.
 fn passing(error: &dyn DatabaseError) -> Option<Passing> {
     let code = error.code()?;
-    match &*code {
-        // SQLite: BUSY and LOCKED, plain and extended.
-        "5" | "6" | "261" | "262" | "517" | "518" | "773" => Some(Passing::Contended),
-        // SQLite: IOERR family, FULL, CANTOPEN.
-        "10" | "13" | "14" => Some(Passing::Away),
-        // PostgreSQL: serialization failure, deadlock, lock time-out, statement time-out.
+    if code.len() == 5 { of_sqlstate(&code) } else { of_sqlite(code.parse().ok()?) }
+}
+
+/// PostgreSQL's manual, appendix A.
+fn of_sqlstate(state: &str) -> Option<Passing> {
+    match state {
+        // Serialization failure, deadlock, lock time-out, statement time-out.
         "40001" | "40P01" | "55P03" | "57014" => Some(Passing::Contended),
-        // PostgreSQL: shutting down or starting, too many connections, connection exceptions.
-        state if state.len() == 5 && ["57P", "53", "08"].iter().any(|class| state.starts_with(class)) => {
-            Some(Passing::Away)
-        }
+        // Shutting down or starting, too many connections, connection exceptions.
+        _ if ["57P", "53", "08"].iter().any(|class| state.starts_with(class)) => Some(Passing::Away),
+        _ => None,
+    }
+}
+
+/// sqlite.org/rescode.html; the low byte of an extended code is the primary one.
+fn of_sqlite(code: u32) -> Option<Passing> {
+    match code & 0xff {
+        // BUSY, LOCKED.
+        5 | 6 => Some(Passing::Contended),
+        // IOERR, FULL, CANTOPEN.
+        10 | 13 | 14 => Some(Passing::Away),
         _ => None,
     }
 }

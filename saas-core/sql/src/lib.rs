@@ -22,9 +22,13 @@ mod error;
 pub mod migrate;
 mod once;
 mod options;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub mod root_key;
 pub mod schema;
 mod sealed;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod storage;
 
 #[cfg(feature = "postgres")]

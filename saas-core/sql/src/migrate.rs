@@ -4,7 +4,7 @@
 //! that a rolling deployment may have one binary newer than the other, and a binary that is too old refuses to start.
 
 use chrono::{DateTime, Utc};
-use saas_core::{Clock, Conn, Reach, Storage, StoreError, Tx, clock::stored_now};
+use saas_core::{Clock, Conn, Reach, Storage, StoreError, Tx, clock::stored_now, text::hex};
 use sha2::{Digest, Sha256};
 
 use crate::{Engine, EngineKind, SqlError, SqlStorage, engine, execute, fetch_all, sql};
@@ -60,8 +60,7 @@ impl Migration {
     }
 
     fn checksum(&self, kind: EngineKind) -> String {
-        let digest = Sha256::digest(self.statements(kind).as_bytes());
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(self.statements(kind).as_bytes()))
     }
 }
 

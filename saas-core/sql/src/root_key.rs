@@ -5,7 +5,9 @@ use chacha20poly1305::{
     aead::{Aead, Payload},
 };
 use hkdf::Hkdf;
-use saas_core::{Clock, Entropy, Reach, Secret, Storage, StoreError, clock::stored_now, entropy::random};
+use saas_core::{
+    Clock, Entropy, Reach, Secret, Storage, StoreError, clock::stored_now, entropy::random, text::hex,
+};
 use sha2::Sha256;
 
 use crate::{SqlStorage, execute, fetch_one};
@@ -58,7 +60,7 @@ impl RootKey {
 
     /// Tells keys apart without telling anything about them.
     pub fn fingerprint(&self) -> String {
-        self.derive(b"saas/root-key/fingerprint/v1")[..16].iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&self.derive(b"saas/root-key/fingerprint/v1")[..16])
     }
 
     /// HKDF-SHA256 (RFC 5869) for one purpose.

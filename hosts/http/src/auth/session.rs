@@ -184,15 +184,15 @@ pub(crate) async fn list(
     Query(query): Query<SessionsQuery>,
 ) -> Result<Response, Problem> {
     let wanted = query.wanted()?;
-    let page = saas
+    let listed = saas
         .auth()
         .sessions(&authenticated.actor, &wanted.filter, wanted.cursor.as_ref(), wanted.offset, wanted.size)
         .await?;
-    let next = page.next.as_ref().and_then(|cursor| SessionsQuery::next(&wanted, cursor));
+    let next = listed.page.next.as_ref().and_then(|cursor| SessionsQuery::next(&wanted, cursor));
     let asking = authenticated.claims.sid;
     let body = SessionsResponse {
-        sessions: page.sessions.into_iter().map(|session| item(session, asking)).collect(),
-        total: page.total,
+        sessions: listed.page.items.into_iter().map(|session| item(session, asking)).collect(),
+        total: listed.total,
         limit: wanted.size.get(),
         offset: wanted.offset,
     };

@@ -1,0 +1,57 @@
+//! PostgreSQL's side of the storage: a pool that writes and a pool whose connections cannot.
+
+use std::time::Duration;
+
+use saas_core::{Conn, StoreError, Tx};
+use sqlx::{
+    PgPool, Postgres, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use crate::{
+    OpenError, Released, SqlOptions, SqlStorage,
+    conn::SqlConn,
+    storage::{Pools, SqlTx, released},
+};
+
+impl SqlStorage {
+    pub(crate) async fn open_postgres(options: &SqlOptions) -> Result<Self, OpenError> {
+        let millis = |duration: Duration| duration.as_millis().to_string();
+        let connect: PgConnectOptions = options.url.parse().map_err(OpenError::Url)?;
+        let connect = connect.application_name("saas").options([
+            ("statement_timeout", millis(options.statement_timeout)),
+            ("lock_timeout", millis(options.lock_timeout)),
+            ("idle_in_transaction_session_timeout", millis(options.statement_timeout)),
+        ]);
+        let pool = PgPoolOptions::new()
+            .max_connections(options.pool_size)
+            .acquire_timeout(options.write_timeout)
+            .connect_with(connect)
+            .await
+            .map_err(OpenError::Connect)?;
+        Ok(Self::from_pg(pool))
+    }
+
+    /// Takes an embedder's pool for transactions; reads get a pool of their own with the same options, whose connections cannot write.
+    pub fn from_pg(write: PgPool) -> Self {
+        let connect = (*write.connect_options()).clone().options([("default_transaction_read_only", "on")]);
+        let read = PgPoolOptions::new()
+            .max_connections(write.options().get_max_connections())
+            .acquire_timeout(write.options().get_acquire_timeout())
+            .connect_lazy_with(connect);
+        Self { pools: Pools::Postgres { read, write } }
+    }
+
+    /// Makes a [`Tx`] of an embedder's transaction, so that our commands can join it.
+    pub fn adopt_pg(&self, transaction: Transaction<'static, Postgres>) -> Tx {
+        Tx::new(SqlTx(Conn::new(SqlConn::PgTx(transaction))))
+    }
+
+    /// Hands the transaction of an adopted (or begun) [`Tx`] back, uncommitted.
+    pub fn release_pg(&self, tx: Tx) -> Result<Released<Transaction<'static, Postgres>>, StoreError> {
+        match released(tx)? {
+            (SqlConn::PgTx(transaction), after_commit) => Ok(Released { transaction, after_commit }),
+            _ => Err(StoreError::ForeignConnection),
+        }
+    }
+}
