@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use saas_core::{Conn, Page, PageSize, SessionId, StoreError, TenantId, Tx, UserId};
+use saas_core::{Conn, Page, SessionId, StoreError, TenantId, Tx, UserId};
 
 use crate::{Device, UserStatus};
 
@@ -199,14 +199,14 @@ pub trait SessionStore: Debug + Send + Sync + 'static {
     ) -> Result<u64, StoreError>;
     /// What deciding a request needs.
     async fn snapshot(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Snapshot>, StoreError>;
-    /// A page of `user`'s sessions, last seen first.
+    /// At most `limit` of `user`'s sessions, last seen first.
     async fn list(
         &self,
         conn: &mut Conn,
         user: UserId,
         filter: &SessionFilter,
         start: &PageStart,
-        size: PageSize,
+        limit: u32,
         now: DateTime<Utc>,
     ) -> Result<Vec<Session>, StoreError>;
     /// How many `list` would give on all pages.

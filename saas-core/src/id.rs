@@ -2,9 +2,6 @@
 //!
 //! An id names a row; it is never a credential.
 
-use std::{fmt, str::FromStr};
-
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{Clock, Entropy};
@@ -22,71 +19,93 @@ pub fn uuid_v7(clock: &dyn Clock, entropy: &dyn Entropy) -> Uuid {
 #[error("not an id: expected a UUID such as 01890a5d-ac96-774b-bcce-b302099a8057")]
 pub struct InvalidId;
 
+/// Declares an id: a newtype over UUIDv7 with one spelling.
+///
+/// ```
+/// saas_core::id! {
+///     /// An invoice.
+///     pub InvoiceId
+/// }
+/// assert!("01890a5d-ac96-774b-bcce-b302099a8057".parse::<InvoiceId>().is_ok());
+/// ```
+#[macro_export]
 macro_rules! id {
-    ($(#[$doc:meta])* $name:ident) => {
+    ($(#[$doc:meta])* pub $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(transparent)]
-        pub struct $name(Uuid);
+        #[derive(
+            Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash,
+            $crate::id::export::serde::Serialize, $crate::id::export::serde::Deserialize,
+        )]
+        #[serde(crate = "saas_core::id::export::serde", transparent)]
+        pub struct $name($crate::id::export::Uuid);
 
         impl $name {
             /// A new id of now.
-            pub fn generate(clock: &dyn Clock, entropy: &dyn Entropy) -> Self {
-                Self(uuid_v7(clock, entropy))
+            pub fn generate(clock: &dyn $crate::Clock, entropy: &dyn $crate::Entropy) -> Self {
+                Self($crate::id::uuid_v7(clock, entropy))
             }
 
             /// The id that a row holds.
-            pub const fn from_uuid(uuid: Uuid) -> Self {
+            pub const fn from_uuid(uuid: $crate::id::export::Uuid) -> Self {
                 Self(uuid)
             }
 
             /// What a row holds.
-            pub const fn as_uuid(self) -> Uuid {
+            pub const fn as_uuid(self) -> $crate::id::export::Uuid {
                 self.0
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.as_hyphenated().fmt(f)
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                ::std::fmt::Display::fmt(self.0.as_hyphenated(), f)
             }
         }
 
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, concat!(stringify!($name), "({})"), self.0)
+        impl ::std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                ::std::write!(f, ::std::concat!(::std::stringify!($name), "({})"), self.0)
             }
         }
 
-        impl FromStr for $name {
-            type Err = InvalidId;
+        impl ::std::str::FromStr for $name {
+            type Err = $crate::id::InvalidId;
 
             /// The hyphenated form alone: one id has one spelling.
-            fn from_str(text: &str) -> Result<Self, InvalidId> {
-                if text.len() != 36 {
-                    return Err(InvalidId);
-                }
-                Uuid::try_parse(text).map(Self).map_err(|_| InvalidId)
+            fn from_str(text: &str) -> ::std::result::Result<Self, $crate::id::InvalidId> {
+                $crate::id::parse(text).map(Self)
             }
         }
     };
 }
 
+/// What [`id!`](crate::id!) needs wherever it is used.
+#[doc(hidden)]
+pub mod export {
+    pub use serde;
+    pub use uuid::Uuid;
+}
+
+#[doc(hidden)]
+pub fn parse(text: &str) -> Result<Uuid, InvalidId> {
+    if text.len() == 36 { Uuid::try_parse(text).map_err(|_| InvalidId) } else { Err(InvalidId) }
+}
+
 id! {
     /// A user: a person with credentials, over all tenants.
-    UserId
+    pub UserId
 }
 id! {
     /// A tenant: one customer's closed space.
-    TenantId
+    pub TenantId
 }
 id! {
     /// A session, which is also a refresh token's family; `sid` on the wire.
-    SessionId
+    pub SessionId
 }
 id! {
     /// One request; in the `X-Request-Id` header, in logs and in error answers.
-    RequestId
+    pub RequestId
 }
 
 #[cfg(test)]

@@ -15,10 +15,15 @@
 //! # Ok::<(), saas_core::InvalidEmail>(())
 //! ```
 
+// So that macros of ours name this crate the same inside and outside of it.
+extern crate self as saas_core;
+
 pub mod actor;
+pub mod background;
 pub mod clock;
 pub mod email;
 pub mod entropy;
+pub mod event_log;
 pub mod fault;
 pub mod id;
 pub mod memberships;
@@ -32,9 +37,11 @@ pub mod storage;
 pub mod text;
 
 pub use actor::{Actor, Client, Principal};
+pub use background::Background;
 pub use clock::Clock;
 pub use email::{Email, InvalidEmail};
 pub use entropy::Entropy;
+pub use event_log::{Event, EventLog, EventLogError, Topic};
 pub use fault::{ErrorKind, Fault, FieldError, InternalError, Report};
 pub use id::{RequestId, SessionId, TenantId, UserId};
 pub use memberships::{Memberships, Standing, TenantChoice, TenantState};

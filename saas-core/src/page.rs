@@ -22,6 +22,13 @@ impl PageSize {
     }
 }
 
+impl PageSize {
+    /// What to ask a store for: one more tells whether there is a next page.
+    pub const fn and_one_more(self) -> u32 {
+        self.0 + 1
+    }
+}
+
 impl Default for PageSize {
     fn default() -> Self {
         Self(20)
@@ -35,6 +42,16 @@ pub struct Page<T> {
     pub items: Vec<T>,
     /// Where the next page begins, if there is one.
     pub next: Option<Cursor>,
+}
+
+impl<T> Page<T> {
+    /// The page of items of which one more was asked for; `cursor` makes the cursor after an item.
+    pub fn cut(mut items: Vec<T>, size: PageSize, cursor: impl FnOnce(&T) -> Cursor) -> Self {
+        let more = items.len() > size.get() as usize;
+        items.truncate(size.get() as usize);
+        let next = items.last().filter(|_| more).map(cursor);
+        Self { items, next }
+    }
 }
 
 /// Where a page begins: the key of the item before it, and a mark of the list that it belongs to.

@@ -1,7 +1,5 @@
 //! Short texts that people type: bounded, and free of what no engine or screen can bear.
 
-use std::fmt;
-
 use unicode_normalization::UnicodeNormalization;
 
 /// Why a text is refused.
@@ -20,7 +18,7 @@ pub enum InvalidText {
 }
 
 /// Trims, composes (NFC) and checks a text of `min..=max` characters.
-fn bounded(text: &str, min: usize, max: usize) -> Result<String, InvalidText> {
+pub fn bounded(text: &str, min: usize, max: usize) -> Result<String, InvalidText> {
     let text: String = text.trim().nfc().collect();
     let length = text.chars().count();
     if length < min {
@@ -35,16 +33,26 @@ fn bounded(text: &str, min: usize, max: usize) -> Result<String, InvalidText> {
     Ok(text)
 }
 
+/// Declares a short text that people type: its name, its fewest and its most characters.
+///
+/// ```
+/// saas_core::text! {
+///     /// What a project is called.
+///     pub ProjectName, 1, 64
+/// }
+/// assert!(ProjectName::parse("Apollo").is_ok() && ProjectName::parse("").is_err());
+/// ```
+#[macro_export]
 macro_rules! text {
-    ($(#[$doc:meta])* $name:ident, $min:literal, $max:literal) => {
+    ($(#[$doc:meta])* pub $name:ident, $min:literal, $max:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct $name(String);
 
         impl $name {
             /// Parses it: trimmed, NFC, no control characters.
-            pub fn parse(text: &str) -> Result<Self, InvalidText> {
-                bounded(text, $min, $max).map(Self)
+            pub fn parse(text: &str) -> Result<Self, $crate::InvalidText> {
+                $crate::text::bounded(text, $min, $max).map(Self)
             }
 
             /// A text out of our own storage, which was parsed before it was written.
@@ -58,8 +66,8 @@ macro_rules! text {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl ::std::fmt::Display for $name {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
                 f.write_str(&self.0)
             }
         }
@@ -68,11 +76,11 @@ macro_rules! text {
 
 text! {
     /// A tenant's name: 2 to 128 characters.
-    TenantName, 2, 128
+    pub TenantName, 2, 128
 }
 text! {
     /// How a person is called: 1 to 128 characters.
-    DisplayName, 1, 128
+    pub DisplayName, 1, 128
 }
 
 /// Cuts a text that comes from outside and is only shown (a user agent) to `max` characters, with control characters replaced.

@@ -6,7 +6,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 mod account;
 mod session;
 mod sign_in;
-mod wire;
+pub(crate) mod wire;
 
 pub(crate) fn routes() -> OpenApiRouter<Saas> {
     OpenApiRouter::new()

@@ -8,7 +8,7 @@ use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use saas_core::FieldError;
 use saas_kit::Saas;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
 use crate::Problem;
@@ -55,8 +55,13 @@ async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let unparseable = || Problem::new(StatusCode::BAD_REQUEST, "invalid_json", "the body is not JSON");
+    // serde would take an array for a record, its items for the fields in the order in which we declare them.
+    if !begins_an_object(bytes) {
+        let json = serde_json::from_slice::<IgnoredAny>(bytes).is_ok();
+        return Err(if json { wrong_field(".") } else { unparseable() });
+    }
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         match error.inner().classify() {
             Category::Data => wrong_field(&error.path().to_string()),
@@ -65,6 +70,10 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     })?;
     deserializer.end().map_err(|_| unparseable())?;
     Ok(value)
+}
+
+fn begins_an_object(bytes: &[u8]) -> bool {
+    bytes.iter().find(|byte| !b" \t\r\n".contains(byte)) == Some(&b'{')
 }
 
 /// serde's own words would repeat the value, which may be a password.

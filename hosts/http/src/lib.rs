@@ -13,6 +13,7 @@
 //! # }
 //! ```
 
+mod agents;
 mod auth;
 mod bearer;
 mod body;
@@ -20,6 +21,7 @@ mod fields;
 mod health;
 mod jwks;
 pub mod logging;
+mod path;
 mod problem;
 mod query;
 mod router;

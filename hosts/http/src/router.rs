@@ -10,13 +10,14 @@ use utoipa::{
 };
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{Problem, auth, health, jwks, shell};
+use crate::{Problem, agents, auth, health, jwks, shell};
 
 #[derive(Debug, OpenApi)]
 #[openapi(
     info(title = "SaaS back end", description = "Sign-in, tenants and sessions.", license(name = "MIT OR Apache-2.0")),
     modifiers(&BearerScheme),
-    tags((name = "auth", description = "Registration, sign-in, sessions."), (name = "operations", description = "Health and keys."))
+    tags((name = "auth", description = "Registration, sign-in, sessions."),
+        (name = "agents", description = "Chat, runs, conversations."), (name = "operations", description = "Health and keys."))
 )]
 struct Api;
 
@@ -30,7 +31,9 @@ impl Modify for BearerScheme {
 }
 
 fn api() -> OpenApiRouter<Saas> {
-    OpenApiRouter::with_openapi(Api::openapi()).nest("/api/v1/auth", auth::routes())
+    OpenApiRouter::with_openapi(Api::openapi())
+        .nest("/api/v1/auth", auth::routes())
+        .nest("/api/v1", agents::routes())
 }
 
 fn ops() -> OpenApiRouter<Saas> {

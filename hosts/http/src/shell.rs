@@ -101,3 +101,73 @@ fn panicked(_: Box<dyn Any + Send>) -> Response {
     tracing::error!("a handler panicked");
     Problem::internal().into_response()
 }
+
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
+mod tests {
+    use axum::{body::Body, routing};
+    use http_body_util::BodyExt;
+    use saas_kit::testing::{TestEngine, TestSaas};
+    use serde_json::Value;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    const SECRET: &str = "the reason of the panic";
+
+    async fn panics() -> StatusCode {
+        panic!("{SECRET}")
+    }
+
+    async fn never_ends() -> StatusCode {
+        std::future::pending().await
+    }
+
+    /// The answer's status, headers and body to a request of each kind: in place and detached.
+    async fn answers(router: &Router, path: &str) -> Vec<(Response, Value)> {
+        let mut answers = Vec::new();
+        for method in [Method::GET, Method::POST] {
+            let request = Request::builder().method(method).uri(path).body(Body::empty());
+            let answer = router.clone().oneshot(request.expect("a request")).await.expect("an answer");
+            let (parts, body) = answer.into_parts();
+            let body = body.collect().await.expect("the body is whole").to_bytes();
+            let json = serde_json::from_slice(&body).expect("the body is JSON");
+            answers.push((Response::from_parts(parts, Body::empty()), json));
+        }
+        answers
+    }
+
+    fn assert_problem(answer: &Response, body: &Value, code: &str) {
+        assert_eq!(answer.headers()[header::CONTENT_TYPE], "application/problem+json");
+        assert_eq!(answer.headers()[REQUEST_ID], body["request_id"].as_str().unwrap_or_default());
+        assert_eq!(body["code"], code);
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_a_500_that_shows_nothing() {
+        let test = TestSaas::start(TestEngine::Sqlite).await;
+        let router = Router::new().route("/", routing::get(panics).post(panics));
+        let router = around(&test.saas, router, TaskTracker::new());
+        for (answer, body) in answers(&router, "/").await {
+            assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            assert_problem(&answer, &body, "internal");
+            assert!(!format!("{answer:?} {body}").contains(SECRET));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_request_that_takes_too_long_is_a_503_and_its_command_goes_on() {
+        let test = TestSaas::start(TestEngine::Sqlite).await;
+        let commands = TaskTracker::new();
+        let router = Router::new().route("/", routing::get(never_ends).post(never_ends));
+        let router = around(&test.saas, router, commands.clone());
+        // From here on tokio's time jumps to the next timer whenever nothing else is to do.
+        tokio::time::pause();
+        for (answer, body) in answers(&router, "/").await {
+            assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(answer.headers()[header::RETRY_AFTER], "1");
+            assert_problem(&answer, &body, "timed_out");
+        }
+        assert_eq!(commands.len(), 1, "the POST");
+    }
+}

@@ -2,21 +2,25 @@
 
 use std::sync::Arc;
 
+use saas_agents::{Agents, AgentsConfig, AgentsPorts, ChatModel, RunOwner, ScriptedModel};
+use saas_agents_sql::{AGENTS, SqlConversations, SqlRuns};
 use saas_auth::{
     Argon2id, Auth, AuthConfig, AuthPorts, OpenAuthError, PasswordHasher,
     password::{Argon2idParams, OpenArgon2idError},
 };
 use saas_auth_sql::{AUTH, SqlSessions, SqlUsers};
-use saas_core::{Clock, Entropy, SecretStore, Storage};
-use saas_sql::{Component, MigrationStatus, RootKey, RootKeyError, SealedSecrets, SqlOptions, SqlStorage};
+use saas_core::{Clock, Entropy, SecretStore, Storage, id::uuid_v7};
+use saas_sql::{
+    Component, MigrationStatus, RootKey, RootKeyError, SealedSecrets, SqlEventLog, SqlOptions, SqlStorage,
+};
 use saas_tenancy::{Tenancy, TenancyConfig, TenancyPorts};
 use saas_tenancy_sql::{SqlMemberships, SqlTenants, TENANCY};
 use tokio::sync::OnceCell;
 
-use crate::{HashPool, RootKeyFileError, Saas, root_key_file, settings::Settings};
+use crate::{HashPool, RootKeyFileError, Saas, root_key_file, settings::Settings, workers::Workers};
 
 /// The components' migrations, in the order in which they refer to each other.
-pub(crate) const COMPONENTS: [Component; 3] = [saas_sql::CORE, AUTH, TENANCY];
+pub(crate) const COMPONENTS: [Component; 4] = [saas_sql::CORE, AUTH, TENANCY, AGENTS];
 
 /// Settings and ports that fit each other. [`Blueprint::migrate`] and [`Blueprint::open`] connect; nothing else does.
 #[derive(Debug)]
@@ -29,6 +33,8 @@ pub struct Blueprint {
     pub(crate) tenancy: TenancyConfig,
     pub(crate) hashing: Argon2idParams,
     pub(crate) hasher: Option<Arc<dyn PasswordHasher>>,
+    pub(crate) chat_model: Option<Arc<dyn ChatModel>>,
+    pub(crate) agents: AgentsConfig,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) storage: OnceCell<SqlStorage>,
@@ -135,13 +141,14 @@ impl Blueprint {
         };
         let auth = Auth::open(ports, self.auth.clone()).await?;
         let ports = TenancyPorts {
-            storage: shared,
+            storage: Arc::clone(&shared),
             tenants: Arc::new(SqlTenants),
             memberships,
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
         };
         let tenancy = Tenancy::new(ports, self.tenancy.clone(), auth.clone());
+        let (agents, workers) = self.agents(&storage, shared);
         Ok(Saas {
             settings: Arc::clone(&self.settings),
             clock: Arc::clone(&self.clock),
@@ -149,8 +156,34 @@ impl Blueprint {
             storage,
             auth,
             tenancy,
+            agents,
+            workers: workers.parked(),
             opened: self.clock.monotonic(),
         })
+    }
+
+    fn agents(&self, storage: &SqlStorage, shared: Arc<dyn Storage>) -> (Agents, Workers) {
+        let process = uuid_v7(&*self.clock, &*self.entropy);
+        let (launcher, workers) = Workers::new(RunOwner::new(process.to_string()));
+        let (events, writer) = SqlEventLog::new(storage.clone(), Arc::clone(&self.clock));
+        let ports = AgentsPorts {
+            storage: shared,
+            conversations: Arc::new(SqlConversations),
+            runs: Arc::new(SqlRuns),
+            events: Arc::new(events),
+            model: self.model(),
+            launcher: Arc::new(launcher),
+            clock: Arc::clone(&self.clock),
+            entropy: Arc::clone(&self.entropy),
+        };
+        (Agents::new(ports, self.agents.clone()), workers.with(writer))
+    }
+
+    fn model(&self) -> Arc<dyn ChatModel> {
+        match &self.chat_model {
+            Some(model) => Arc::clone(model),
+            None => Arc::new(ScriptedModel::new(Arc::clone(&self.clock))),
+        }
     }
 
     async fn hash_pool(

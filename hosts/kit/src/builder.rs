@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use saas_agents::{AgentsConfig, ChatModel, ModelName, Models};
 use saas_auth::{
     AuthConfig, PasswordHasher, PasswordPolicy,
     password::Argon2idParams,
@@ -25,6 +26,7 @@ pub struct SaasBuilder {
     storage: Option<SqlStorage>,
     root_key: Option<RootKey>,
     hasher: Option<Arc<dyn PasswordHasher>>,
+    chat_model: Option<Arc<dyn ChatModel>>,
 }
 
 /// Settings and ports that do not fit each other: every problem at once.
@@ -37,7 +39,15 @@ pub struct BuildError {
 
 impl SaasBuilder {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings, clock: None, entropy: None, storage: None, root_key: None, hasher: None }
+        Self {
+            settings,
+            clock: None,
+            entropy: None,
+            storage: None,
+            root_key: None,
+            hasher: None,
+            chat_model: None,
+        }
     }
 
     /// Your clock instead of the machine's.
@@ -75,6 +85,13 @@ impl SaasBuilder {
         self
     }
 
+    /// Your chat model instead of OpenAI's or the scripted one.
+    #[must_use]
+    pub fn chat_model(mut self, model: Arc<dyn ChatModel>) -> Self {
+        self.chat_model = Some(model);
+        self
+    }
+
     /// Judges it all, without any I/O.
     pub fn build(self) -> Result<Blueprint, BuildError> {
         let mut problems = Vec::new();
@@ -108,6 +125,8 @@ impl SaasBuilder {
             tenancy,
             hashing,
             hasher: self.hasher,
+            chat_model: self.chat_model,
+            agents: AgentsConfig::new(models(&settings)),
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::default())),
             entropy: self.entropy.unwrap_or_else(|| Arc::new(SystemEntropy)),
             storage: self.storage.map_or_else(tokio::sync::OnceCell::new, |storage| {
@@ -141,6 +160,16 @@ fn auth_config(settings: &Settings) -> Result<AuthConfig, InvalidRules> {
         refresh_grace: settings.auth_refresh_grace.duration(),
         password_policy: PasswordPolicy { min_length: settings.auth_password_min_length },
     })
+}
+
+fn models(settings: &Settings) -> Models {
+    let or_default =
+        |model: &Option<String>| ModelName::new(model.as_ref().unwrap_or(&settings.agent_model_default));
+    Models {
+        triage: or_default(&settings.agent_model_triage),
+        code: or_default(&settings.agent_model_code),
+        data: or_default(&settings.agent_model_data),
+    }
 }
 
 fn signup(policy: SignupAccessPolicy) -> SignupPolicy {

@@ -29,6 +29,7 @@ pub mod settings;
 mod system_clock;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod workers;
 
 pub use blueprint::{Blueprint, MigrateError, OpenError};
 pub use builder::{BuildError, SaasBuilder};

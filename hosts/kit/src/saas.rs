@@ -2,12 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
+use saas_agents::Agents;
 use saas_auth::Auth;
 use saas_core::{Clock, Entropy};
 use saas_sql::SqlStorage;
 use saas_tenancy::Tenancy;
 
-use crate::{SaasBuilder, settings::Settings};
+use crate::{SaasBuilder, settings::Settings, workers::Parked};
 
 /// The whole product, open: its services and what they stand on. Cloning shares everything.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Saas {
     pub(crate) storage: SqlStorage,
     pub(crate) auth: Auth,
     pub(crate) tenancy: Tenancy,
+    pub(crate) agents: Agents,
+    pub(crate) workers: Parked,
     pub(crate) opened: Duration,
 }
 
@@ -40,6 +43,11 @@ impl Saas {
     /// Tenants, members and registration.
     pub fn tenancy(&self) -> &Tenancy {
         &self.tenancy
+    }
+
+    /// Agents, runs and conversations. Runs are worked on by [`Saas::run_workers`].
+    pub fn agents(&self) -> &Agents {
+        &self.agents
     }
 
     /// The database, for transactions that span your tables and ours.

@@ -17,7 +17,9 @@
     reason = "a test harness that cannot start should fail its test, loudly"
 )]
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use saas_agents::ScriptedModel;
 
 use saas_core::{Actor, Email, Secret, TenantName, clock::ManualClock, entropy::SeededEntropy};
 use saas_sql::RootKey;
@@ -44,8 +46,28 @@ pub struct TestSaas {
     pub saas: Saas,
     /// Its time; it stands still until you advance it.
     pub clock: Arc<ManualClock>,
+    /// Its workers; they stop when this goes.
+    pub workers: TestWorkers,
     /// Its database; it goes when this goes.
     pub database: TestDatabase,
+}
+
+/// Workers on the test's runtime; dropping this ends them at once, as a killed process would.
+#[derive(Debug)]
+pub struct TestWorkers(tokio::task::JoinHandle<()>);
+
+impl TestWorkers {
+    /// Starts `saas`'s.
+    pub fn start(saas: &Saas) -> Self {
+        let saas = saas.clone();
+        Self(tokio::spawn(async move { saas.run_workers(std::future::pending()).await }))
+    }
+}
+
+impl Drop for TestWorkers {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 impl TestSaas {
@@ -70,7 +92,8 @@ impl TestSaas {
         let builder = ports(Self::builder(&database, Arc::clone(&clock), 1, settings));
         let blueprint = builder.build().expect("the settings fit");
         blueprint.migrate().await.expect("a new database migrates");
-        Self { saas: blueprint.open().await.expect("a migrated database opens"), clock, database }
+        let saas = blueprint.open().await.expect("a migrated database opens");
+        Self { workers: TestWorkers::start(&saas), saas, clock, database }
     }
 
     /// What a second server on the same database would open: the same clock and root key, other randomness.
@@ -93,13 +116,16 @@ impl TestSaas {
             [("PASSWORD_HASH_MEMORY_KIB", "64"), ("PASSWORD_HASH_ITERATIONS", "1"), ("ENVIRONMENT", "test")];
         let flags = cheap.into_iter().chain([("DATABASE_URL", database.url())]).chain(settings);
         let settings = Settings::load(&Sources::empty().with_flags(flags)).expect("the settings are valid");
+        // At once: the manual clock stands still.
+        let model = ScriptedModel::new(clock.clone()).with_pace(Duration::ZERO);
         Saas::builder(settings)
+            .chat_model(Arc::new(model))
             .clock(clock)
             .entropy(Arc::new(SeededEntropy::new(seed)))
             .root_key(RootKey::new(&[7; 32]).expect("32 bytes are a root key"))
     }
 
-    /// Another server on the same database.
+    /// Another server on the same database, without workers: see [`TestWorkers::start`].
     pub async fn replica(&self, seed: u64) -> Saas {
         Self::blueprint(&self.database, Arc::clone(&self.clock), seed, [])
             .open()

@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use saas_auth::{
     Device, Family, PageStart, Revocation, Session, SessionFilter, SessionStore, Snapshot, UserStatus,
 };
-use saas_core::{Conn, PageSize, SessionId, StoreError, TenantId, Tx, UserId};
+use saas_core::{Conn, SessionId, StoreError, TenantId, Tx, UserId};
 use saas_sql::{execute, fetch_all, fetch_one, fetch_optional};
 use uuid::Uuid;
 
@@ -221,7 +221,7 @@ impl SessionStore for SqlSessions {
         user: UserId,
         filter: &SessionFilter,
         start: &PageStart,
-        size: PageSize,
+        limit: u32,
         now: DateTime<Utc>,
     ) -> Result<Vec<Session>, StoreError> {
         let tenant = filter.tenant.map(TenantId::as_uuid);
@@ -240,7 +240,7 @@ impl SessionStore for SqlSessions {
                 tenant,
                 filter.include_ended,
                 now,
-                i64::from(size.get()),
+                i64::from(limit),
                 i64::from(*offset),
             )?,
             PageStart::After(seen, id) => fetch_all!(
@@ -259,7 +259,7 @@ impl SessionStore for SqlSessions {
                 now,
                 seen,
                 id.as_uuid(),
-                i64::from(size.get()),
+                i64::from(limit),
             )?,
         };
         Ok(rows.into_iter().map(|row| Family::from(row).session).collect())

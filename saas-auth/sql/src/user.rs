@@ -97,6 +97,10 @@ impl UserStore for SqlUsers {
 }
 
 /// Holds a user's row against changes: a shared row lock on PostgreSQL; SQLite's one writer is us.
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(clippy::unused_async, reason = "SQLite has nothing to wait for")
+)]
 async fn hold_shared(conn: &mut Conn, id: UserId) -> Result<(), StoreError> {
     match engine(conn)? {
         #[cfg(feature = "postgres")]

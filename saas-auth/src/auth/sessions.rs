@@ -151,13 +151,16 @@ impl Auth {
         };
         let now = self.now();
         let mut conn = self.ports.storage.read(REACH).await?;
-        let sessions = self.ports.sessions.list(&mut conn, user.user, filter, &start, size, now).await?;
+        let sessions =
+            self.ports.sessions.list(&mut conn, user.user, filter, &start, size.and_one_more(), now).await?;
         let total = self.ports.sessions.count(&mut conn, user.user, filter, now).await?;
-        let full = sessions.len() as u64 == u64::from(size.get());
-        let next = sessions.last().filter(|_| full).map(|last| Cursor::new(&list, &to_key(last)));
-        Ok(SessionPage { page: Page { items: sessions, next }, total })
+        let page = Page::cut(sessions, size, |last| Cursor::new(&list, &to_key(last)));
+        Ok(SessionPage { page, total })
     }
 }
+
+/// The end of the year 9999, in microseconds.
+const FARTHEST: i64 = 253_402_300_799_999_999;
 
 fn list_name(user: &UserPrincipal, filter: &SessionFilter) -> String {
     let tenant = filter.tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
@@ -170,6 +173,8 @@ fn to_key(session: &Session) -> String {
 
 fn from_key(key: &str) -> Result<PageStart, InvalidCursor> {
     let (micros, id) = key.split_once('|').ok_or(InvalidCursor)?;
-    let seen = micros.parse().ok().and_then(DateTime::<Utc>::from_timestamp_micros).ok_or(InvalidCursor)?;
+    // Anybody can make a cursor: dates that an engine could not compare with are none of ours.
+    let micros = micros.parse().ok().filter(|micros| (0..=FARTHEST).contains(micros));
+    let seen = micros.and_then(DateTime::<Utc>::from_timestamp_micros).ok_or(InvalidCursor)?;
     Ok(PageStart::After(seen, id.parse().map_err(|_| InvalidCursor)?))
 }

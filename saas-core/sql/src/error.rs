@@ -40,6 +40,12 @@ pub(crate) fn sorted(error: sqlx::Error) -> StoreError {
     }
 }
 
+/// Whether somebody else was in between.
+#[cfg(feature = "sqlite")]
+pub(crate) fn is_contended(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| matches!(passing(error), Some(Passing::Contended)))
+}
+
 enum Passing {
     Away,
     Contended,

@@ -19,6 +19,7 @@
 
 mod conn;
 mod error;
+mod event_log;
 pub mod migrate;
 mod once;
 mod options;
@@ -37,6 +38,7 @@ pub use conn::pg;
 pub use conn::sqlite;
 pub use conn::{Engine, engine};
 pub use error::SqlError;
+pub use event_log::SqlEventLog;
 pub use migrate::{Component, MigrateError, Migration, MigrationStatus};
 pub use once::RowsAffected;
 pub use options::{EngineKind, InvalidDatabaseUrl, SqlOptions, Synchronous};
@@ -45,5 +47,5 @@ pub use sealed::SealedSecrets;
 pub use sqlx;
 pub use storage::{OpenError, Released, SqlStorage};
 
-/// This crate's own tables: the migrations' ledger's neighbours, sealed secrets and the deployment's identity.
-pub const CORE: Component = component!("core", [(1, 1, "0001_secrets")]);
+/// This crate's own tables: the migrations' ledger's neighbours, sealed secrets, the deployment's identity and event streams.
+pub const CORE: Component = component!("core", [(1, 1, "0001_secrets"), (2, 1, "0002_events")]);

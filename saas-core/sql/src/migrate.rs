@@ -300,6 +300,10 @@ async fn run(conn: &mut Conn, statements: &'static str) -> Result<(), StoreError
 }
 
 /// PostgreSQL: an advisory lock until the commit, without the time-outs of ordinary statements. SQLite: its writer is the lock.
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(clippy::unused_async, reason = "SQLite has nothing to wait for")
+)]
 async fn lock(conn: &mut Conn) -> Result<(), StoreError> {
     match engine(conn)? {
         #[cfg(feature = "postgres")]

@@ -22,6 +22,8 @@ impl SqlStorage {
             ("statement_timeout", millis(options.statement_timeout)),
             ("lock_timeout", millis(options.lock_timeout)),
             ("idle_in_transaction_session_timeout", millis(options.statement_timeout)),
+            // sqlx logs notices at info, and "already exists, skipping" at every start is no news.
+            ("client_min_messages", "warning".to_owned()),
         ]);
         let pool = PgPoolOptions::new()
             .max_connections(options.pool_size)
@@ -33,6 +35,9 @@ impl SqlStorage {
     }
 
     /// Takes an embedder's pool for transactions; reads get a pool of their own with the same options, whose connections cannot write.
+    ///
+    /// Let a command on it run to its end: sqlx 0.9.0 hands a connection whose `BEGIN` was dropped half-way back to the pool with the
+    /// transaction open (its issue 4393). The next transaction there is whole all the same, but a statement without one joins it.
     pub fn from_pg(write: PgPool) -> Self {
         let connect = (*write.connect_options()).clone().options([("default_transaction_read_only", "on")]);
         let read = PgPoolOptions::new()

@@ -24,6 +24,9 @@ pub enum OpenError {
     /// The folder for SQLite's file could not be made.
     #[error("the folder {0} for the database could not be made")]
     Folder(String, #[source] std::io::Error),
+    /// SQLite's file could not be made.
+    #[error("the database file {0} could not be made")]
+    File(String, #[source] std::io::Error),
     /// Nothing answers there, or it refuses.
     #[error("the database did not answer")]
     Connect(#[source] sqlx::Error),

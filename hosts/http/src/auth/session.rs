@@ -2,7 +2,7 @@
 
 use axum::{
     Json as Answer,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, header};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::wire::{NO_STORE, SuccessResponse, date};
-use crate::{Problem, bearer::Bearer, fields::Fields, problem::ProblemBody, query::Query};
+use crate::{Problem, bearer::Bearer, fields::Fields, path::Path, problem::ProblemBody, query::Query};
 
 /// Which sessions.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]

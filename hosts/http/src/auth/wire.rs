@@ -7,12 +7,12 @@ use serde::Serialize;
 use uuid::Uuid;
 
 /// A date on the wire: RFC 3339, UTC.
-pub(super) fn date(date: DateTime<Utc>) -> String {
+pub(crate) fn date(date: DateTime<Utc>) -> String {
     date.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
 /// Answers with tokens are nobody's to keep (RFC 6749 section 5.1).
-pub(super) const NO_STORE: [(header::HeaderName, HeaderValue); 1] =
+pub(crate) const NO_STORE: [(header::HeaderName, HeaderValue); 1] =
     [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
 
 /// Tokens of a session.

@@ -8,6 +8,7 @@ use saas_kit::{
     settings::{Settings, Sources},
 };
 use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 const HELP: &str = "\
 Runs the whole product on one port.
@@ -74,15 +75,18 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     let saas = blueprint.open().await?;
     let server = Server::bind(&saas).await?;
     let mut terminate = signal(SignalKind::terminate())?;
-    let shutdown = async move {
+    let stop = CancellationToken::new();
+    let signals = stop.clone();
+    tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = tokio::signal::ctrl_c() => {}
         }
         tracing::info!("stopping");
-    };
+        signals.cancel();
+    });
     announce(&saas, &server);
-    server.run(&saas, shutdown).await;
+    tokio::join!(server.run(&saas, stop.cancelled()), saas.run_workers(stop.cancelled()));
     saas.close().await;
     tracing::info!("stopped");
     Ok(())

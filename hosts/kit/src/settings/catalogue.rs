@@ -3,6 +3,8 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use saas_core::Secret;
+
 use super::Preset::{Derived, Required, Text, Unset};
 use super::load::{Loader, Slot};
 use super::{
@@ -224,6 +226,38 @@ settings! {
             default: Text("public"),
             hardened: Text("invite_only"),
             fix: "use public, invite_only or approval",
+        }
+    }
+    Agents {
+        /// The key for OpenAI's API, or for one that speaks like it. Without it the agents answer from a script.
+        openai_api_key: Option<Secret<String>> = "OPENAI_API_KEY" {
+            default: Unset,
+            fix: "set the key of your OpenAI project, or unset it",
+        }
+        /// Where that API is.
+        openai_base_url: PublicUrl = "OPENAI_BASE_URL" {
+            default: Text("https://api.openai.com/v1"),
+            fix: "set the URL up to and with its version, for example https://api.openai.com/v1",
+        }
+        /// The model that agents ask.
+        agent_model_default: String = "AGENT_MODEL_DEFAULT" {
+            default: Text("gpt-5.1"),
+            fix: "set the name of a model",
+        }
+        /// The model of the triage agent. Without it, `AGENT_MODEL_DEFAULT`.
+        agent_model_triage: Option<String> = "AGENT_MODEL_TRIAGE" {
+            default: Unset,
+            fix: "set the name of a model, or unset it",
+        }
+        /// The model of the code assistant. Without it, `AGENT_MODEL_DEFAULT`.
+        agent_model_code: Option<String> = "AGENT_MODEL_CODE" {
+            default: Unset,
+            fix: "set the name of a model, or unset it",
+        }
+        /// The model of the data analyst. Without it, `AGENT_MODEL_DEFAULT`.
+        agent_model_data: Option<String> = "AGENT_MODEL_DATA" {
+            default: Unset,
+            fix: "set the name of a model, or unset it",
         }
     }
     Logging {

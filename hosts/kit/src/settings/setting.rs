@@ -103,6 +103,8 @@ pub enum Section {
     Passwords,
     /// Who may register.
     Signup,
+    /// Agents and the models that they ask.
+    Agents,
     /// What the program tells its operator.
     Logging,
 }
@@ -119,6 +121,7 @@ impl Section {
             Self::Sessions => "Sessions",
             Self::Passwords => "Passwords",
             Self::Signup => "Signup",
+            Self::Agents => "Agents",
             Self::Logging => "Logging",
         }
     }
@@ -131,6 +134,7 @@ impl Section {
             Self::Database => "saas-sql",
             Self::Tokens | Self::Sessions | Self::Passwords => "saas-auth",
             Self::Signup => "saas-tenancy",
+            Self::Agents => "saas-agents",
         }
     }
 }

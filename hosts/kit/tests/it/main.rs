@@ -1,9 +1,15 @@
 //! The product on both engines, through its public API: storage, migrations, secrets, and a program that embeds it.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should fail loudly")]
 
 #[macro_use]
 mod engines;
 
+mod crash;
 mod embedder;
+mod hash_pool;
 mod migrations;
+mod refresh;
+mod schedules;
 mod secrets;
+mod sign_in;
 mod storage;

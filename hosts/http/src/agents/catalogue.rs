@@ -1,0 +1,102 @@
+//! The agents there are.
+
+use axum::{
+    Json as Answer,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use saas_agents::{AgentName, AgentSpec};
+use saas_core::Permission;
+use saas_kit::Saas;
+use serde::Serialize;
+
+use crate::{Problem, bearer::Bearer, path::Path, problem::ProblemBody};
+
+/// An agent.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct AgentSummary {
+    /// Its name, for `agent_type`.
+    #[schema(example = "triage")]
+    name: String,
+    /// Always `active`.
+    #[schema(example = "active")]
+    status: &'static str,
+    /// Its name for people.
+    #[schema(example = "Triage Assistant")]
+    title: String,
+    /// What it is for.
+    description: String,
+}
+
+impl From<&AgentSpec> for AgentSummary {
+    fn from(spec: &AgentSpec) -> Self {
+        Self {
+            name: spec.name.to_string(),
+            status: "active",
+            title: spec.title.to_string(),
+            description: spec.description.to_string(),
+        }
+    }
+}
+
+fn check(authenticated: &saas_auth::Authenticated) -> Result<(), Problem> {
+    if authenticated.actor.may(&Permission::TOOLS_READ) {
+        Ok(())
+    } else {
+        Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "your role does not allow this"))
+    }
+}
+
+/// Lists the agents.
+#[utoipa::path(
+    get,
+    path = "/agents",
+    tag = "agents",
+    security(("bearer" = [])),
+    responses(
+        (status = 200, body = Vec<AgentSummary>),
+        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The role does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn list(
+    State(saas): State<Saas>,
+    Bearer(authenticated): Bearer,
+) -> Result<Response, Problem> {
+    check(&authenticated)?;
+    let mut agents: Vec<AgentSummary> =
+        saas.agents().config().catalogue.iter().map(AgentSummary::from).collect();
+    agents.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Answer(agents).into_response())
+}
+
+/// Shows an agent.
+#[utoipa::path(
+    get,
+    path = "/agents/{agent_name}/status",
+    tag = "agents",
+    security(("bearer" = [])),
+    params(("agent_name" = String, Path, description = "The agent's name.")),
+    responses(
+        (status = 200, body = AgentSummary),
+        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The role does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "There is no such agent.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "The path cannot be read.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn status(
+    State(saas): State<Saas>,
+    Bearer(authenticated): Bearer,
+    Path(agent_name): Path<String>,
+) -> Result<Response, Problem> {
+    check(&authenticated)?;
+    let name = AgentName::parse(&agent_name).ok();
+    let spec = name.and_then(|name| saas.agents().config().catalogue.get(&name));
+    let spec =
+        spec.ok_or_else(|| Problem::new(StatusCode::NOT_FOUND, "agent_not_found", "there is no such agent"))?;
+    Ok(Answer(AgentSummary::from(spec)).into_response())
+}

@@ -1,0 +1,295 @@
+//! Conversations: listing, reading, naming, removing.
+
+use axum::{
+    Json as Answer,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use saas_agents::{Agents, Conversation, ConversationKey, ConversationTitle, Message};
+use saas_core::{Cursor, PageSize};
+use saas_kit::Saas;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Problem,
+    auth::wire::{NO_STORE, date},
+    bearer::Bearer,
+    body::Json,
+    fields::Fields,
+    path::Path,
+    problem::ProblemBody,
+    query::Query,
+};
+
+/// A conversation in a list.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct ConversationSummary {
+    /// Its key.
+    conversation_id: String,
+    /// What its owner calls it.
+    title: Option<String>,
+    /// How many messages it has.
+    message_count: i64,
+    /// The beginning of its last message, 120 characters.
+    last_message: String,
+    /// When it began.
+    created_at: String,
+    /// When its last message came.
+    updated_at: String,
+}
+
+impl From<Conversation> for ConversationSummary {
+    fn from(conversation: Conversation) -> Self {
+        Self {
+            conversation_id: conversation.key.to_string(),
+            title: conversation.title,
+            message_count: conversation.message_count,
+            last_message: conversation.preview,
+            created_at: date(conversation.created_at),
+            updated_at: date(conversation.updated_at),
+        }
+    }
+}
+
+/// Which page.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct ListQuery {
+    /// How many, 1 to 100.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    limit: Option<String>,
+    /// Where to go on, from the `Link` of the page before.
+    cursor: Option<String>,
+}
+
+/// Lists one's own conversations, last changed first.
+#[utoipa::path(
+    get,
+    path = "/conversations",
+    tag = "agents",
+    security(("bearer" = [])),
+    params(ListQuery),
+    responses(
+        (status = 200, body = Vec<ConversationSummary>, headers(("Link" = String, description = "Where the next page is, as rel=\"next\"."))),
+        (status = 400, description = "The query string cannot be read.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The role does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Parameters are not valid.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn list(
+    State(saas): State<Saas>,
+    Bearer(authenticated): Bearer,
+    Query(query): Query<ListQuery>,
+) -> Result<Response, Problem> {
+    let mut fields = Fields::default();
+    let size = fields.optional("limit", query.limit.as_deref(), |text| {
+        text.parse().ok().and_then(PageSize::new).ok_or("send a number from 1 to 100")
+    });
+    let cursor = fields.optional("cursor", query.cursor.as_deref(), Cursor::from_wire);
+    fields.problem()?;
+    let size = size.unwrap_or_default();
+    let page = saas.agents().conversations(&authenticated.actor, cursor.as_ref(), size).await?;
+    let body: Vec<ConversationSummary> = page.items.into_iter().map(ConversationSummary::from).collect();
+    let mut response = (NO_STORE, Answer(body)).into_response();
+    if let Some(next) = page.next {
+        let url =
+            format!("</api/v1/conversations?limit={}&cursor={}>; rel=\"next\"", size.get(), next.as_str());
+        if let Ok(link) = HeaderValue::from_str(&url) {
+            response.headers_mut().insert(header::LINK, link);
+        }
+    }
+    Ok(response)
+}
+
+/// A message.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+struct ConversationMessage {
+    /// Its place, from 1.
+    position: i64,
+    /// `user` or `assistant`.
+    role: &'static str,
+    /// What was said.
+    content: String,
+    /// Whether it ended before it was complete.
+    partial: bool,
+    /// When.
+    timestamp: String,
+}
+
+impl From<Message> for ConversationMessage {
+    fn from(message: Message) -> Self {
+        Self {
+            position: message.position,
+            role: message.speaker.as_str(),
+            content: message.text,
+            partial: message.partial,
+            timestamp: date(message.created_at),
+        }
+    }
+}
+
+/// A conversation with its messages.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct ConversationResponse {
+    /// Its key.
+    conversation_id: String,
+    /// What its owner calls it.
+    title: Option<String>,
+    /// Oldest first.
+    messages: Vec<ConversationMessage>,
+    /// When it began.
+    created_at: String,
+    /// When its last message came.
+    updated_at: String,
+    /// Always null.
+    #[schema(nullable)]
+    agent_context: Option<String>,
+}
+
+/// Which messages.
+#[derive(Debug, Deserialize, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct MessagesQuery {
+    /// Those after this position.
+    #[param(value_type = Option<u64>)]
+    after: Option<String>,
+    /// How many, 1 to 500.
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
+    limit: Option<String>,
+}
+
+fn key(text: &str) -> Result<ConversationKey, Problem> {
+    let mut fields = Fields::default();
+    let key = fields.required("conversation_id", Some(text), ConversationKey::parse);
+    key.ok_or_else(|| fields.problem().err().unwrap_or_else(Problem::internal))
+}
+
+/// Shows one of one's own conversations with its messages.
+#[utoipa::path(
+    get,
+    path = "/conversations/{conversation_id}",
+    tag = "agents",
+    security(("bearer" = [])),
+    params(("conversation_id" = String, Path, description = "The conversation's key."), MessagesQuery),
+    responses(
+        (status = 200, body = ConversationResponse, headers(("Link" = String, description = "Where the next messages are, as rel=\"next\"."))),
+        (status = 400, description = "The query string cannot be read.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The role does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "This user has no such conversation.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Parameters are not valid.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn show(
+    State(saas): State<Saas>,
+    Bearer(authenticated): Bearer,
+    Path(conversation_id): Path<String>,
+    Query(query): Query<MessagesQuery>,
+) -> Result<Response, Problem> {
+    let key = key(&conversation_id)?;
+    let mut fields = Fields::default();
+    let after = fields.optional("after", query.after.as_deref(), |text| {
+        text.parse()
+            .ok()
+            .filter(|after| (0..i64::MAX).contains(after))
+            .ok_or("send the position of a message")
+    });
+    let limit = fields.optional("limit", query.limit.as_deref(), |text| {
+        text.parse()
+            .ok()
+            .filter(|limit| (1..=Agents::MESSAGES_MAX).contains(limit))
+            .ok_or("send a number from 1 to 500")
+    });
+    fields.problem()?;
+    let limit = limit.unwrap_or(Agents::MESSAGES_MAX);
+    let transcript = saas.agents().transcript(&authenticated.actor, &key, after.unwrap_or(0), limit).await?;
+    let last = transcript.messages.last().filter(|_| transcript.more).map(|message| message.position);
+    let conversation = transcript.conversation;
+    let body = ConversationResponse {
+        conversation_id: conversation.key.to_string(),
+        title: conversation.title,
+        messages: transcript.messages.into_iter().map(ConversationMessage::from).collect(),
+        created_at: date(conversation.created_at),
+        updated_at: date(conversation.updated_at),
+        agent_context: None,
+    };
+    let mut response = (NO_STORE, Answer(body)).into_response();
+    // A reference of a query alone keeps the path (RFC 3986 section 5.2.2), whatever is in the key.
+    let link = last
+        .and_then(|last| HeaderValue::from_str(&format!("<?after={last}&limit={limit}>; rel=\"next\"")).ok());
+    if let Some(link) = link {
+        response.headers_mut().insert(header::LINK, link);
+    }
+    Ok(response)
+}
+
+/// What to change.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+pub(crate) struct RenameRequest {
+    /// 1 to 128 characters; null takes the name away.
+    #[schema(example = "Homework")]
+    title: Option<String>,
+}
+
+/// Names one of one's own conversations.
+#[utoipa::path(
+    patch,
+    path = "/conversations/{conversation_id}",
+    tag = "agents",
+    security(("bearer" = [])),
+    params(("conversation_id" = String, Path, description = "The conversation's key.")),
+    request_body = RenameRequest,
+    responses(
+        (status = 200, body = ConversationSummary),
+        (status = 400, description = "The body is not JSON.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The role does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "This user has no such conversation.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 413, description = "The body is too large.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 415, description = "The body is not declared as JSON.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Fields are not valid.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn rename(
+    State(saas): State<Saas>,
+    Bearer(authenticated): Bearer,
+    Path(conversation_id): Path<String>,
+    Json(request): Json<RenameRequest>,
+) -> Result<Response, Problem> {
+    let key = key(&conversation_id)?;
+    let mut fields = Fields::default();
+    let title = fields.optional("title", request.title.as_deref(), ConversationTitle::parse);
+    fields.problem()?;
+    let conversation = saas.agents().rename(&authenticated.actor, &key, title.as_ref()).await?;
+    Ok((NO_STORE, Answer(ConversationSummary::from(conversation))).into_response())
+}
+
+/// Removes one of one's own conversations: messages, what the model remembers, runs.
+#[utoipa::path(
+    delete,
+    path = "/conversations/{conversation_id}",
+    tag = "agents",
+    security(("bearer" = [])),
+    params(("conversation_id" = String, Path, description = "The conversation's key.")),
+    responses(
+        (status = 204, description = "It is gone."),
+        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 403, description = "The role does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "This user has no such conversation.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 422, description = "Not a key.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+    )
+)]
+pub(crate) async fn remove(
+    State(saas): State<Saas>,
+    Bearer(authenticated): Bearer,
+    Path(conversation_id): Path<String>,
+) -> Result<StatusCode, Problem> {
+    saas.agents().remove(&authenticated.actor, &key(&conversation_id)?).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,85 @@
+//! Server-sent events (WHATWG HTML section 9.2) of a run.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use axum::{
+    body::{Body, Bytes},
+    response::{IntoResponse, Response},
+};
+use futures_util::stream;
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use saas_agents::{RunEvent, RunEvents};
+use saas_core::Clock;
+
+use crate::Problem;
+
+/// How long a stream is silent before it says that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(15);
+
+const LAST_EVENT_ID: &str = "last-event-id";
+
+/// Where to go on: the `Last-Event-ID` of a browser that reconnects, or what the caller says. Both have the form `<attempt>.<seq>`; a
+/// plain number is a `seq`.
+pub(super) fn after(headers: &HeaderMap, query: Option<&str>) -> Result<i64, &'static str> {
+    let header = headers.get(LAST_EVENT_ID).map(|value| value.to_str().unwrap_or("?"));
+    let Some(text) = header.or(query).filter(|text| !text.is_empty()) else { return Ok(0) };
+    let seq = text.split_once('.').map_or(text, |(_, seq)| seq);
+    let number = !seq.is_empty() && seq.len() <= 18 && seq.bytes().all(|byte| byte.is_ascii_digit());
+    if number { seq.parse().map_err(|_| FORM) } else { Err(FORM) }
+}
+
+const FORM: &str = "send the id of an event of this run, as 1.42";
+
+/// What is left to send.
+enum Sending {
+    Events(Box<RunEvents>, Arc<dyn Clock>),
+    Nothing,
+}
+
+/// The events as they come, and a comment whenever nothing came for a while. The run does not notice when the caller leaves.
+pub(super) fn answer(events: RunEvents, clock: Arc<dyn Clock>) -> Response {
+    let location = format!("/api/v1/runs/{}/stream", events.run().id);
+    let frames = stream::unfold(Sending::Events(Box::new(events), clock), |sending| async move {
+        let Sending::Events(mut events, clock) = sending else { return None };
+        let (bytes, over) = tokio::select! {
+            biased;
+            next = events.next() => match next {
+                Ok(Some(event)) => (frame(&event), event.terminal),
+                Ok(None) => return None,
+                Err(error) => {
+                    // The stream breaks without a terminal event: the client resumes.
+                    tracing::warn!(error = &error as &dyn std::error::Error, "a stream broke off");
+                    (Bytes::from_static(b": try again\n\n"), true)
+                }
+            },
+            () = clock.sleep(HEARTBEAT) => (Bytes::from_static(b": heartbeat\n\n"), false),
+        };
+        let left = if over { Sending::Nothing } else { Sending::Events(events, clock) };
+        Some((Ok::<_, Infallible>(bytes), left))
+    });
+    let mut response = (StatusCode::OK, Body::from_stream(frames)).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    // nginx would gather the frames.
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    if let Ok(location) = HeaderValue::from_str(&location) {
+        headers.insert(header::LOCATION, location);
+    }
+    response
+}
+
+/// JSON holds no line break, so one `data:` line carries it.
+fn frame(event: &RunEvent) -> Bytes {
+    Bytes::from(format!("id: {}\ndata: {}\n\n", event.id, event.data))
+}
+
+/// Waits for the end of a run.
+pub(super) async fn end(events: &mut RunEvents) -> Result<(), Problem> {
+    while let Some(event) = events.next().await? {
+        if event.terminal {
+            break;
+        }
+    }
+    Ok(())
+}

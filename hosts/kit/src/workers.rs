@@ -1,0 +1,138 @@
+//! What runs beside requests: agents' runs, their heartbeat, and the loops that adapters need.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use saas_agents::{Agents, RunId, RunLauncher, RunOwner};
+use saas_core::{Background, Clock};
+use tokio::{
+    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
+    task::JoinSet,
+};
+
+use crate::Saas;
+
+/// How often cancelled runs are looked for.
+const TICK: Duration = Duration::from_secs(1);
+/// How long runs that were told to stop get to store what they have.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// [`RunLauncher`] into the workers of this process.
+#[derive(Debug, Clone)]
+pub(crate) struct Launcher(UnboundedSender<RunId>);
+
+#[async_trait]
+impl RunLauncher for Launcher {
+    async fn launch(&self, run: RunId) {
+        // Without workers here, another process recovers it.
+        let _ = self.0.send(run);
+    }
+}
+
+/// What [`Saas::run_workers`] needs, until it takes it.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    owner: RunOwner,
+    launches: UnboundedReceiver<RunId>,
+    backgrounds: Vec<Background>,
+}
+
+/// The workers' place in a handle that is cloned.
+#[derive(Debug, Clone)]
+pub(crate) struct Parked(Arc<Mutex<Option<Workers>>>);
+
+impl Workers {
+    /// A launcher, and the workers that it launches into.
+    pub(crate) fn new(owner: RunOwner) -> (Launcher, Self) {
+        let (sender, launches) = mpsc::unbounded_channel();
+        (Launcher(sender), Self { owner, launches, backgrounds: Vec::new() })
+    }
+
+    /// With a loop of an adapter's.
+    pub(crate) fn with(mut self, background: Background) -> Self {
+        self.backgrounds.push(background);
+        self
+    }
+
+    /// Waits to be taken.
+    pub(crate) fn parked(self) -> Parked {
+        Parked(Arc::new(Mutex::new(Some(self))))
+    }
+}
+
+impl Saas {
+    /// Does the work that goes on beside requests, until `shutdown` ends; then lets runs end within half of
+    /// `SHUTDOWN_DEADLINE_SECONDS`, and stores the rest as interrupted.
+    ///
+    /// Call it once per process and drive it as long as anything is served: chats are answered by it. A second call returns at once.
+    pub async fn run_workers(&self, shutdown: impl Future<Output = ()>) {
+        let taken = self.workers.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(Workers { owner, mut launches, backgrounds }) = taken else {
+            tracing::warn!("the workers run already");
+            return;
+        };
+        let mut loops = JoinSet::new();
+        for background in backgrounds {
+            loops.spawn(supervised(background));
+        }
+        let mut runs = JoinSet::new();
+        let heartbeat = heartbeat(self.agents.clone(), Arc::clone(&self.clock), owner.clone());
+        loops.spawn(heartbeat);
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                Some(run) = launches.recv() => {
+                    let (agents, owner) = (self.agents.clone(), owner.clone());
+                    runs.spawn(async move { agents.execute(run, &owner).await });
+                }
+                Some(_) = runs.join_next() => {}
+            }
+        }
+        drop(launches);
+        let patience = self.settings.shutdown_deadline.duration() / 2;
+        if tokio::time::timeout(patience, drained(&mut runs)).await.is_err() {
+            tracing::warn!(
+                runs = runs.len(),
+                "stopping with runs unfinished: they are stored as interrupted"
+            );
+            self.agents.stop_all();
+            // Whoever recovers runs ends those that do not make it.
+            drop(tokio::time::timeout(LAST_WORDS, drained(&mut runs)).await);
+        }
+        loops.shutdown().await;
+    }
+}
+
+async fn drained(runs: &mut JoinSet<()>) {
+    while runs.join_next().await.is_some() {}
+}
+
+async fn supervised(background: Background) {
+    let name = background.name;
+    background.future.await;
+    tracing::error!(background = name, "a loop that should not end has ended");
+}
+
+/// One heartbeat for all runs of the process; failures pass, or the leases end.
+async fn heartbeat(agents: Agents, clock: Arc<dyn Clock>, owner: RunOwner) {
+    let rounds_a_lease = agents.config().lease.as_secs().max(3);
+    let mut round = 0_u64;
+    loop {
+        let done = async {
+            if round.is_multiple_of(rounds_a_lease / 3) {
+                agents.renew(&owner).await?;
+            }
+            agents.stop_cancelled(&owner).await?;
+            agents.recover().await
+        };
+        if let Err(error) = done.await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a heartbeat of the runs failed");
+        }
+        clock.sleep(TICK).await;
+        round += 1;
+    }
+}

@@ -1,0 +1,209 @@
+//! The service.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use saas_core::{
+    Actor, Clock, Entropy, ErrorKind, EventLog, EventLogError, Fault, InvalidCursor, Permission, Report,
+    Storage, StoreError, actor::UserPrincipal, clock::stored_now,
+};
+
+use crate::{Catalogue, ChatModel, ConversationStore, ModelName, ModelSlot, RunId, RunStore};
+
+mod conversations;
+mod execute;
+mod follow;
+mod live;
+mod recover;
+mod start;
+
+pub use conversations::{ConversationPage, Transcript};
+pub use follow::{RunEvent, RunEvents};
+use live::Live;
+pub use start::StartRun;
+
+/// Begins the work of a run, in this process or another one.
+///
+/// # Contract
+/// - `launch` returns soon; the run itself goes on when its caller is gone.
+/// - A launch that is lost with its process is found again by [`Agents::recover`].
+#[async_trait]
+pub trait RunLauncher: std::fmt::Debug + Send + Sync + 'static {
+    /// Sees to it that [`Agents::execute`] is called for the run.
+    async fn launch(&self, run: RunId);
+}
+
+/// What agents work with.
+#[derive(Debug, Clone)]
+pub struct AgentsPorts {
+    /// Where transactions come from.
+    pub storage: Arc<dyn Storage>,
+    /// Where conversations are.
+    pub conversations: Arc<dyn ConversationStore>,
+    /// Where runs are.
+    pub runs: Arc<dyn RunStore>,
+    /// Where runs say what they do.
+    pub events: Arc<dyn EventLog>,
+    /// What answers.
+    pub model: Arc<dyn ChatModel>,
+    /// What runs the runs.
+    pub launcher: Arc<dyn RunLauncher>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Which models the agents ask.
+#[derive(Debug, Clone)]
+pub struct Models {
+    /// For triage.
+    pub triage: ModelName,
+    /// For code.
+    pub code: ModelName,
+    /// For data.
+    pub data: ModelName,
+}
+
+impl Models {
+    /// One model for all.
+    pub fn all(model: &ModelName) -> Self {
+        Self { triage: model.clone(), code: model.clone(), data: model.clone() }
+    }
+
+    pub(crate) fn of(&self, slot: ModelSlot) -> &ModelName {
+        match slot {
+            ModelSlot::Triage => &self.triage,
+            ModelSlot::Code => &self.code,
+            ModelSlot::Data => &self.data,
+        }
+    }
+}
+
+/// How agents behave.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct AgentsConfig {
+    /// The agents.
+    pub catalogue: Catalogue,
+    /// Their models.
+    pub models: Models,
+    /// The longest message, in characters.
+    pub message_limit: usize,
+    /// How much of the conversation is sent to the model, in tokens, roughly.
+    pub history_tokens: usize,
+    /// How many runs may wait behind the one that runs in a conversation.
+    pub queue_limit: i64,
+    /// How long a run is its process's without a heartbeat.
+    pub lease: Duration,
+}
+
+impl AgentsConfig {
+    /// The bundled agents on `models`: messages of 32,000 characters, 32,000 tokens of history, 10 waiting runs, leases of 15 seconds.
+    pub fn new(models: Models) -> Self {
+        Self {
+            catalogue: Catalogue::bundled(),
+            models,
+            message_limit: 32_000,
+            history_tokens: 32_000,
+            queue_limit: 10,
+            lease: Duration::from_secs(15),
+        }
+    }
+}
+
+/// Agents, runs and conversations. Cloning shares everything.
+#[derive(Debug, Clone)]
+pub struct Agents {
+    ports: AgentsPorts,
+    config: Arc<AgentsConfig>,
+    live: Live,
+}
+
+/// Why a command on agents failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AgentsError {
+    /// Nobody is signed in.
+    #[error("sign in first")]
+    Unauthenticated,
+    /// The actor's role does not allow it.
+    #[error("your role does not allow this")]
+    Forbidden,
+    /// There is no such conversation for this actor.
+    #[error("there is no such conversation")]
+    ConversationNotFound,
+    /// There is no such run for this actor.
+    #[error("there is no such run")]
+    RunNotFound,
+    /// No agent has that name.
+    #[error("no agent has that name: one of {known}")]
+    UnknownAgent {
+        /// Those there are.
+        known: String,
+    },
+    /// The message is empty or too long.
+    #[error("a message has 1 to {limit} characters")]
+    InvalidMessage {
+        /// The most.
+        limit: usize,
+    },
+    /// The key was used for another request.
+    #[error("the Idempotency-Key was used for another request: use a new one")]
+    KeyReused,
+    /// Too many runs wait in the conversation.
+    #[error("too many messages wait in this conversation: let it answer first")]
+    QueueFull,
+    /// The cursor is of another list.
+    #[error(transparent)]
+    Cursor(#[from] InvalidCursor),
+    /// The storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The event log failed.
+    #[error(transparent)]
+    Events(#[from] EventLogError),
+}
+
+impl Fault for AgentsError {
+    fn report(&self) -> Report<'_> {
+        match self {
+            Self::Unauthenticated => Report::new(ErrorKind::Unauthenticated, "unauthenticated"),
+            Self::Forbidden => Report::new(ErrorKind::Forbidden, "forbidden"),
+            Self::ConversationNotFound => Report::new(ErrorKind::NotFound, "conversation_not_found"),
+            Self::RunNotFound => Report::new(ErrorKind::NotFound, "run_not_found"),
+            Self::UnknownAgent { .. } => Report::new(ErrorKind::Invalid, "unknown_agent"),
+            Self::InvalidMessage { .. } => Report::new(ErrorKind::Invalid, "invalid_message"),
+            Self::KeyReused => Report::new(ErrorKind::Conflict, "idempotency_key_reused"),
+            Self::QueueFull => {
+                Report::new(ErrorKind::RateLimited, "queue_full").with_retry_after(Duration::from_secs(5))
+            }
+            Self::Cursor(_) => Report::new(ErrorKind::Invalid, "invalid_cursor"),
+            Self::Store(error) => error.report(),
+            Self::Events(error) => error.report(),
+        }
+    }
+}
+
+impl Agents {
+    /// The service over its ports.
+    pub fn new(ports: AgentsPorts, config: AgentsConfig) -> Self {
+        Self { ports, config: Arc::new(config), live: Live::default() }
+    }
+
+    /// How it behaves.
+    pub fn config(&self) -> &AgentsConfig {
+        &self.config
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        stored_now(&*self.ports.clock)
+    }
+}
+
+/// The user, if they may do `wanted`.
+fn allowed<'a>(actor: &'a Actor, wanted: &Permission) -> Result<&'a UserPrincipal, AgentsError> {
+    let user = actor.user().ok_or(AgentsError::Unauthenticated)?;
+    if user.permissions.allow(wanted) { Ok(user) } else { Err(AgentsError::Forbidden) }
+}

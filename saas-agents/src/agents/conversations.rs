@@ -1,0 +1,127 @@
+//! Reading, naming and removing conversations.
+
+use chrono::DateTime;
+use saas_core::{Actor, Cursor, InvalidCursor, Page, PageSize, Permission, Reach, actor::UserPrincipal};
+
+use super::{Agents, AgentsError, allowed, live::Stop};
+use crate::{Conversation, ConversationKey, ConversationTitle, Message};
+
+/// A page of conversations.
+pub type ConversationPage = Page<Conversation>;
+
+/// A conversation with messages.
+#[derive(Debug, Clone)]
+pub struct Transcript {
+    /// The conversation.
+    pub conversation: Conversation,
+    /// Its messages, oldest first.
+    pub messages: Vec<Message>,
+    /// Whether there are more after these.
+    pub more: bool,
+}
+
+/// How many runs' events are removed in one round.
+const ROUND: u32 = 200;
+
+impl Agents {
+    /// The most messages that [`Agents::transcript`] gives at once.
+    pub const MESSAGES_MAX: u32 = 500;
+
+    /// The actor's own conversations, last changed first.
+    pub async fn conversations(
+        &self,
+        actor: &Actor,
+        after: Option<&Cursor>,
+        size: PageSize,
+    ) -> Result<ConversationPage, AgentsError> {
+        let user = allowed(actor, &Permission::CONVERSATIONS_READ)?;
+        let list = format!("conversations|{}|{}", user.tenant, user.user);
+        let after = after.map(|cursor| from_key(&cursor.key(&list)?)).transpose()?;
+        let mut conn = self.ports.storage.read(Reach::Tenant(user.tenant)).await?;
+        let items = self
+            .ports
+            .conversations
+            .list(&mut conn, user.tenant, user.user, after, size.and_one_more())
+            .await?;
+        Ok(Page::cut(items, size, |last| Cursor::new(&list, &to_key(last))))
+    }
+
+    /// A conversation of the actor's own with its messages after a position.
+    pub async fn transcript(
+        &self,
+        actor: &Actor,
+        key: &ConversationKey,
+        after: i64,
+        limit: u32,
+    ) -> Result<Transcript, AgentsError> {
+        let user = allowed(actor, &Permission::CONVERSATIONS_READ)?;
+        let conversation = self.own(user, key).await?;
+        let limit = limit.clamp(1, Self::MESSAGES_MAX);
+        let mut conn = self.ports.storage.read(Reach::Tenant(user.tenant)).await?;
+        let mut messages =
+            self.ports.conversations.messages(&mut conn, conversation.id, after, limit + 1).await?;
+        let more = messages.len() > limit as usize;
+        messages.truncate(limit as usize);
+        Ok(Transcript { conversation, messages, more })
+    }
+
+    /// Names a conversation of the actor's own; `None` takes the name away.
+    pub async fn rename(
+        &self,
+        actor: &Actor,
+        key: &ConversationKey,
+        title: Option<&ConversationTitle>,
+    ) -> Result<Conversation, AgentsError> {
+        let user = allowed(actor, &Permission::CONVERSATIONS_WRITE)?;
+        let conversation = self.own(user, key).await?;
+        let mut tx = self.ports.storage.begin(Reach::Tenant(user.tenant)).await?;
+        self.ports
+            .conversations
+            .rename(&mut tx, conversation.id, title.map(ConversationTitle::as_str))
+            .await?;
+        tx.commit().await?;
+        self.own(user, key).await
+    }
+
+    /// Removes a conversation of the actor's own: messages, memory, runs and their events. What runs in it is stopped.
+    pub async fn remove(&self, actor: &Actor, key: &ConversationKey) -> Result<(), AgentsError> {
+        let user = allowed(actor, &Permission::CONVERSATIONS_WRITE)?;
+        let conversation = self.own(user, key).await?;
+        let mut runs = Vec::new();
+        let mut tx = self.ports.storage.begin(Reach::Tenant(user.tenant)).await?;
+        if self.ports.conversations.hold(&mut tx, user.tenant, conversation.id).await?.is_none() {
+            return Err(AgentsError::ConversationNotFound);
+        }
+        let mut last = 0;
+        loop {
+            let round = self.ports.runs.of(tx.conn(), conversation.id, last, ROUND).await?;
+            let Some((position, _)) = round.last() else { break };
+            last = *position;
+            runs.extend(round.into_iter().map(|(_, run)| run));
+        }
+        self.ports.conversations.remove(&mut tx, conversation.id).await?;
+        tx.commit().await?;
+        for run in runs {
+            self.live.stop(run, Stop::Cancel);
+            self.ports.events.remove(&run.topic()).await?;
+            self.ports.events.wake(&run.topic());
+        }
+        Ok(())
+    }
+
+    async fn own(&self, user: &UserPrincipal, key: &ConversationKey) -> Result<Conversation, AgentsError> {
+        let mut conn = self.ports.storage.read(Reach::Tenant(user.tenant)).await?;
+        let found = self.ports.conversations.by_key(&mut conn, user.tenant, key).await?;
+        found.filter(|conversation| conversation.owner == user.user).ok_or(AgentsError::ConversationNotFound)
+    }
+}
+
+fn to_key(conversation: &Conversation) -> String {
+    format!("{}|{}", conversation.updated_at.timestamp_micros(), conversation.id)
+}
+
+fn from_key(key: &str) -> Result<(DateTime<chrono::Utc>, crate::ConversationId), InvalidCursor> {
+    let (micros, id) = key.split_once('|').ok_or(InvalidCursor)?;
+    let updated_at = micros.parse().ok().and_then(DateTime::from_timestamp_micros).ok_or(InvalidCursor)?;
+    Ok((updated_at, id.parse().map_err(|_| InvalidCursor)?))
+}

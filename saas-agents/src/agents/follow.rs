@@ -1,0 +1,128 @@
+//! Following a run: from its beginning or from any event on, to its one terminal event.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use saas_core::{Actor, Event, Permission, Reach, TenantId};
+
+use super::{Agents, AgentsError, allowed, live::Stop};
+use crate::{Run, RunId, RunStatus, frame};
+
+/// How many events are read at once.
+const READ: u32 = 200;
+
+/// One event of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunEvent {
+    /// `<attempt>.<seq>`, for `id:` and `Last-Event-ID`.
+    pub id: String,
+    /// The frame, as JSON.
+    pub data: Arc<str>,
+    /// Whether nothing comes after it.
+    pub terminal: bool,
+}
+
+/// The events of a run, in order, each once. Dropping it changes nothing for the run.
+#[derive(Debug)]
+pub struct RunEvents {
+    agents: Agents,
+    tenant: TenantId,
+    run: Run,
+    cursor: i64,
+    read: VecDeque<Event>,
+    over: bool,
+}
+
+impl Agents {
+    /// A run of the actor's own.
+    pub async fn run(&self, actor: &Actor, id: RunId) -> Result<Run, AgentsError> {
+        let user = allowed(actor, &Permission::CONVERSATIONS_READ)?;
+        let mut conn = self.ports.storage.read(Reach::Tenant(user.tenant)).await?;
+        let run = self.ports.runs.by_id(&mut conn, user.tenant, id).await?;
+        run.filter(|run| run.user == user.user).ok_or(AgentsError::RunNotFound)
+    }
+
+    /// Follows a run of the actor's own, from the event after number `after` on.
+    pub async fn follow(&self, actor: &Actor, id: RunId, after: i64) -> Result<RunEvents, AgentsError> {
+        let run = self.run(actor, id).await?;
+        Ok(RunEvents {
+            agents: self.clone(),
+            tenant: run.tenant,
+            over: run.final_seq.is_some_and(|last| after >= last),
+            run,
+            cursor: after.max(0),
+            read: VecDeque::new(),
+        })
+    }
+
+    /// Asks a run of the actor's own to stop; what it said is kept. One that is over stays as it is.
+    pub async fn cancel(&self, actor: &Actor, id: RunId) -> Result<Run, AgentsError> {
+        allowed(actor, &Permission::CONVERSATIONS_WRITE)?;
+        let run = self.run(actor, id).await?;
+        if run.status.is_final() {
+            return Ok(run);
+        }
+        let mut tx = self.ports.storage.begin(Reach::Tenant(run.tenant)).await?;
+        let ended = self.ports.runs.cancel(&mut tx, id, self.now()).await?;
+        tx.commit().await?;
+        self.live.stop(id, Stop::Cancel);
+        if ended {
+            self.ports.events.wake(&id.topic());
+        }
+        self.run(actor, id).await
+    }
+}
+
+impl RunEvents {
+    /// The run as it was when it was last looked at.
+    pub fn run(&self) -> &Run {
+        &self.run
+    }
+
+    /// The next event; `None` after the terminal one, or when the run was removed. It may be dropped while it waits, and loses nothing.
+    pub async fn next(&mut self) -> Result<Option<RunEvent>, AgentsError> {
+        loop {
+            if self.over {
+                return Ok(None);
+            }
+            if let Some(event) = self.read.pop_front() {
+                self.cursor = event.seq;
+                return Ok(Some(self.event(event, false)));
+            }
+            if self.fill().await? {
+                continue;
+            }
+            // Nothing more to read: is it over? The run is read again, and the log once more after it.
+            if self.run.final_seq.is_none() {
+                match self.look().await? {
+                    None => return Ok(None),
+                    Some(run) if run.final_seq.is_none() => {
+                        self.agents.ports.events.changed(&run.id.topic(), self.cursor).await;
+                    }
+                    Some(run) => self.run = run,
+                }
+                continue;
+            }
+            self.over = true;
+            let end = frame::terminal(&self.run);
+            return Ok(end.map(|event| self.event(event, true)));
+        }
+    }
+
+    /// Reads ahead; whether anything came. Events at or past the terminal one's number were never said.
+    async fn fill(&mut self) -> Result<bool, AgentsError> {
+        let events = self.agents.ports.events.read(&self.run.id.topic(), self.cursor, READ).await?;
+        let last = self.run.final_seq.unwrap_or(i64::MAX);
+        self.read.extend(events.into_iter().filter(|event| event.seq < last));
+        Ok(!self.read.is_empty())
+    }
+
+    async fn look(&self) -> Result<Option<Run>, AgentsError> {
+        let mut conn = self.agents.ports.storage.read(Reach::Tenant(self.tenant)).await?;
+        Ok(self.agents.ports.runs.by_id(&mut conn, self.tenant, self.run.id).await?)
+    }
+
+    fn event(&self, event: Event, terminal: bool) -> RunEvent {
+        let attempt = if self.run.status == RunStatus::Queued { 1 } else { self.run.attempt.max(1) };
+        RunEvent { id: format!("{attempt}.{}", event.seq), data: event.data, terminal }
+    }
+}

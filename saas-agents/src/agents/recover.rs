@@ -1,0 +1,91 @@
+//! What keeps runs alive, and what ends those whose process is gone.
+
+use saas_core::{Reach, StoreError};
+
+use super::{Agents, live::Stop};
+use crate::{Outcome, Run, RunOwner, RunStatus, Usage, frame};
+
+/// How many runs are looked at in one round.
+const ROUND: u32 = 100;
+const REACH: Reach = Reach::Platform("runs");
+
+impl Agents {
+    /// Keeps the leases of this process's runs, all in one statement. To be called three times within a lease, at least.
+    pub async fn renew(&self, owner: &RunOwner) -> Result<(), StoreError> {
+        if self.running() == 0 {
+            return Ok(());
+        }
+        let mut tx = self.ports.storage.begin(REACH).await?;
+        self.ports.runs.renew(&mut tx, owner, self.now() + self.config.lease).await?;
+        tx.commit().await
+    }
+
+    /// Stops this process's runs whose owners asked for it elsewhere. To be called once a second.
+    pub async fn stop_cancelled(&self, owner: &RunOwner) -> Result<(), StoreError> {
+        if self.running() == 0 {
+            return Ok(());
+        }
+        let mut conn = self.ports.storage.read(REACH).await?;
+        for run in self.ports.runs.to_stop(&mut conn, owner).await? {
+            self.live.stop(run, Stop::Cancel);
+        }
+        Ok(())
+    }
+
+    /// Ends runs whose process is gone, with what they said kept, and launches those that wait with nothing before them.
+    pub async fn recover(&self) -> Result<(), StoreError> {
+        let expired = {
+            let mut conn = self.ports.storage.read(REACH).await?;
+            self.ports.runs.expired(&mut conn, self.now(), ROUND).await?
+        };
+        for run in expired {
+            self.interrupt(&run).await?;
+        }
+        let due = {
+            let mut conn = self.ports.storage.read(REACH).await?;
+            self.ports.runs.due(&mut conn, ROUND).await?
+        };
+        for run in due {
+            self.ports.launcher.launch(run).await;
+        }
+        Ok(())
+    }
+
+    async fn interrupt(&self, run: &Run) -> Result<(), StoreError> {
+        let (answer, last) = self.said(run).await?;
+        let outcome = Outcome {
+            status: RunStatus::Interrupted,
+            answer,
+            error: Some("interrupted"),
+            usage: Usage::default(),
+            final_seq: last + 1,
+        };
+        let mut tx = self.ports.storage.begin(REACH).await?;
+        if self.ports.conversations.hold(&mut tx, run.tenant, run.conversation).await?.is_none()
+            || !self.ports.runs.interrupt(&mut tx, run.id, &outcome, self.now()).await?
+        {
+            return Ok(());
+        }
+        self.add_answer(&mut tx, run, &outcome, &[]).await?;
+        tx.commit().await?;
+        tracing::warn!(run.id = %run.id, "a run was interrupted: its process is gone");
+        self.ports.events.wake(&run.id.topic());
+        Ok(())
+    }
+
+    /// What a run said before its process went, and the number of the last event.
+    pub(super) async fn said(&self, run: &Run) -> Result<(String, i64), StoreError> {
+        let (mut text, mut last) = (String::new(), 0);
+        loop {
+            let events = self
+                .ports
+                .events
+                .read(&run.id.topic(), last, ROUND)
+                .await
+                .map_err(|error| StoreError::Unavailable(Box::new(error)))?;
+            let Some(newest) = events.last() else { return Ok((text, last)) };
+            last = newest.seq;
+            text.extend(events.iter().filter_map(frame::chunk_of));
+        }
+    }
+}

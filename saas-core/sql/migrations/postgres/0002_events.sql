@@ -1,0 +1,8 @@
+-- Event streams, one per topic. Rows live as long as the thing that the topic belongs to: its owner removes them (`EventLog::remove`).
+CREATE TABLE saas_events (
+    topic text COLLATE "C" NOT NULL,
+    seq bigint NOT NULL CHECK (seq > 0),
+    data text NOT NULL,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (topic, seq)
+);

@@ -1,0 +1,173 @@
+//! [`EventLog`] in the database: appended in coalesced batches, read by cursor, woken in process and polled across processes.
+
+use std::{
+    borrow::Borrow,
+    error::Error,
+    fmt,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use futures_util::future::{Either, select};
+use saas_core::{
+    Background, Clock, ErrorKind, Event, EventLog, EventLogError, Fault, Reach, Storage, StoreError, Topic,
+};
+use tokio::sync::oneshot;
+
+use self::{
+    live::{Live, Tail},
+    writer::{Queue, Queued, Writer},
+};
+use crate::{SqlStorage, execute, fetch_all};
+
+mod live;
+mod writer;
+
+/// Why the log opens connections.
+const REACH: Reach = Reach::Platform("event log");
+
+/// How long a reader waits before it looks for what another process appended.
+const POLL: Duration = Duration::from_secs(1);
+
+/// [`EventLog`] in `saas_events`. Cloning shares it.
+///
+/// Every process that appends runs the [`Background`] of its log, which writes what has gathered while the batch before was on its way
+/// to the disk: many streams share one commit, and a lone event waits for nobody. Reading, waiting and removing work without it.
+///
+/// Events of this process are handed to its readers from memory for a second after their commit, so that readers of a live topic do
+/// not each ask the database. A reader that begins (`after` 0) always asks it; one that follows may get events that another process
+/// removed within that second.
+#[derive(Clone)]
+pub struct SqlEventLog {
+    storage: SqlStorage,
+    clock: Arc<dyn Clock>,
+    queue: Queue,
+    live: Arc<Live>,
+    batches: Arc<AtomicU64>,
+}
+
+impl SqlEventLog {
+    /// A log over a migrated database, and the loop that writes its batches.
+    ///
+    /// The loop ends when the last clone of the log is dropped, after it has written what was queued.
+    pub fn new(storage: SqlStorage, clock: Arc<dyn Clock>) -> (Self, Background) {
+        let live = Arc::new(Live::new(Arc::clone(&clock)));
+        let batches = Arc::new(AtomicU64::new(0));
+        let (queue, inbox) = writer::queue();
+        let writer = Writer {
+            storage: storage.clone(),
+            clock: Arc::clone(&clock),
+            live: Arc::clone(&live),
+            batches: Arc::clone(&batches),
+        };
+        (Self { storage, clock, queue, live, batches }, Background::new("event log", writer.run(inbox)))
+    }
+
+    /// How many transactions have appended so far.
+    pub fn batches(&self) -> u64 {
+        self.batches.load(Ordering::Relaxed)
+    }
+
+    /// How many topics this process holds in memory: somebody waits on them, or an event was appended within the last second.
+    pub fn live_topics(&self) -> usize {
+        self.live.topics()
+    }
+
+    async fn stored(&self, topic: &Topic, after: i64, limit: u32) -> Result<Vec<Event>, StoreError> {
+        let mut conn = self.storage.read(REACH).await?;
+        let rows = fetch_all!(
+            &mut conn,
+            (i64, String),
+            "SELECT seq, data FROM saas_events WHERE topic = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+            topic.as_str(),
+            after,
+            i64::from(limit),
+        )?;
+        // A writer with several events on their way may have lost an earlier one: what is past the gap waits for it.
+        let events = rows.into_iter().zip(1..).take_while(|((seq, _), place)| seq - after == *place);
+        Ok(events.map(|((seq, data), _)| Event { seq, data: data.into() }).collect())
+    }
+}
+
+impl fmt::Debug for SqlEventLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqlEventLog").field("batches", &self.batches()).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl EventLog for SqlEventLog {
+    async fn append(&self, topic: &Topic, event: Event) -> Result<(), EventLogError> {
+        // PostgreSQL's text cannot hold it.
+        if topic.as_str().contains('\0') || event.data.contains('\0') {
+            return Err(EventLogError::Backend("an event cannot hold U+0000".into()));
+        }
+        let room = self.queue.room(topic, &event).await.ok_or_else(stopped)?;
+        let (reply, mut answer) = oneshot::channel();
+        self.queue.send(Queued { topic: topic.clone(), event, reply, room }).map_err(|()| stopped())?;
+        let answered = match select(&mut answer, pin!(self.queue.closed())).await {
+            Either::Left((answered, _)) => answered.ok(),
+            // It may have been answered last thing.
+            Either::Right(_) => answer.try_recv().ok(),
+        };
+        answered.ok_or_else(stopped)?.map_err(failed)
+    }
+
+    async fn read(&self, topic: &Topic, after: i64, limit: u32) -> Result<Vec<Event>, EventLogError> {
+        let after = after.max(0);
+        if limit == 0 || after == i64::MAX {
+            return Ok(Vec::new());
+        }
+        let highest = match self.live.read(topic, after, limit) {
+            Tail::Holds(events) => return Ok(events),
+            Tail::Lacks { highest } => highest,
+        };
+        let events = self.stored(topic, after, limit).await.map_err(failed)?;
+        if events.is_empty() && highest > after {
+            self.live.correct(topic, highest, after);
+        }
+        Ok(events)
+    }
+
+    async fn changed(&self, topic: &Topic, after: i64) {
+        let mut waiter = self.live.wait(topic);
+        select(pin!(waiter.past(after)), self.clock.sleep(POLL)).await;
+    }
+
+    fn wake(&self, topic: &Topic) {
+        self.live.wake(topic);
+    }
+
+    async fn remove(&self, topic: &Topic) -> Result<(), EventLogError> {
+        let _removal = self.live.removing(topic);
+        let removed = async {
+            let mut tx = self.storage.begin(REACH).await?;
+            execute!(tx.conn(), "DELETE FROM saas_events WHERE topic = $1", topic.as_str())?;
+            tx.commit().await
+        };
+        removed.await.map_err(failed)
+    }
+}
+
+fn stopped() -> EventLogError {
+    EventLogError::Unavailable("the event log's background has ended".into())
+}
+
+/// A store's error as the log's; one that a whole batch shares comes as an `Arc`.
+fn failed<E: Borrow<StoreError> + Into<Box<dyn Error + Send + Sync>>>(error: E) -> EventLogError {
+    if passes(error.borrow()) {
+        EventLogError::Unavailable(error.into())
+    } else {
+        EventLogError::Backend(error.into())
+    }
+}
+
+/// Whether the same may succeed when tried again.
+fn passes(error: &StoreError) -> bool {
+    error.report().kind == ErrorKind::Unavailable
+}
