@@ -83,7 +83,7 @@ mod tests {
     fn real_user_agents_are_told_apart() {
         let told = |agent: &str| {
             let device = Device::from_user_agent(agent);
-            [device.platform, device.browser, device.device].map(|part| part.unwrap_or_default()).join("/")
+            [device.platform, device.browser, device.device].map(Option::unwrap_or_default).join("/")
         };
         for (agent, expected) in [
             (

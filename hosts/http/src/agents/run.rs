@@ -25,10 +25,14 @@ use crate::{
 /// Tokens, as the vendor counted them.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct RunUsage {
-    input_tokens: i64,
-    cached_input_tokens: i64,
-    output_tokens: i64,
-    reasoning_tokens: i64,
+    #[serde(rename = "input_tokens")]
+    input: i64,
+    #[serde(rename = "cached_input_tokens")]
+    cached_input: i64,
+    #[serde(rename = "output_tokens")]
+    output: i64,
+    #[serde(rename = "reasoning_tokens")]
+    reasoning: i64,
 }
 
 /// A run.
@@ -68,10 +72,10 @@ impl From<Run> for RunResponse {
             response: run.answer,
             error: run.error,
             usage: RunUsage {
-                input_tokens: run.usage.input,
-                cached_input_tokens: run.usage.cached_input,
-                output_tokens: run.usage.output,
-                reasoning_tokens: run.usage.reasoning,
+                input: run.usage.input,
+                cached_input: run.usage.cached_input,
+                output: run.usage.output,
+                reasoning: run.usage.reasoning,
             },
             created_at: date(run.created_at),
             finished_at: run.finished_at.map(date),
