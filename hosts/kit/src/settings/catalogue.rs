@@ -234,12 +234,12 @@ settings! {
             default: Unset,
             fix: "set the key of your OpenAI project, or unset it",
         }
-        /// Where that API is.
+        /// Where that API is, up to and with its version.
         openai_base_url: PublicUrl = "OPENAI_BASE_URL" {
             default: Text("https://api.openai.com/v1"),
             fix: "set the URL up to and with its version, for example https://api.openai.com/v1",
         }
-        /// The model that agents ask.
+        /// The model that agents ask, unless one is set for them below.
         agent_model_default: String = "AGENT_MODEL_DEFAULT" {
             default: Text("gpt-5.1"),
             fix: "set the name of a model",
