@@ -34,6 +34,8 @@ pub struct Blueprint {
     pub(crate) hashing: Argon2idParams,
     pub(crate) hasher: Option<Arc<dyn PasswordHasher>>,
     pub(crate) chat_model: Option<Arc<dyn ChatModel>>,
+    #[cfg(feature = "openai")]
+    pub(crate) openai: Option<saas_agents_openai::OpenAiConfig>,
     pub(crate) agents: AgentsConfig,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -80,6 +82,10 @@ pub enum OpenError {
     /// The keys could not be loaded.
     #[error(transparent)]
     Auth(#[from] OpenAuthError),
+    /// The chat model's client could not be made.
+    #[cfg(feature = "openai")]
+    #[error(transparent)]
+    OpenAi(#[from] crate::OpenAiError),
 }
 
 impl Blueprint {
@@ -148,7 +154,7 @@ impl Blueprint {
             entropy: Arc::clone(&self.entropy),
         };
         let tenancy = Tenancy::new(ports, self.tenancy.clone(), auth.clone());
-        let (agents, workers) = self.agents(&storage, shared);
+        let (agents, workers) = self.agents(&storage, shared, self.model()?);
         Ok(Saas {
             settings: Arc::clone(&self.settings),
             clock: Arc::clone(&self.clock),
@@ -162,7 +168,12 @@ impl Blueprint {
         })
     }
 
-    fn agents(&self, storage: &SqlStorage, shared: Arc<dyn Storage>) -> (Agents, Workers) {
+    fn agents(
+        &self,
+        storage: &SqlStorage,
+        shared: Arc<dyn Storage>,
+        model: Arc<dyn ChatModel>,
+    ) -> (Agents, Workers) {
         let process = uuid_v7(&*self.clock, &*self.entropy);
         let (launcher, workers) = Workers::new(RunOwner::new(process.to_string()));
         let (events, writer) = SqlEventLog::new(storage.clone(), Arc::clone(&self.clock));
@@ -171,7 +182,7 @@ impl Blueprint {
             conversations: Arc::new(SqlConversations),
             runs: Arc::new(SqlRuns),
             events: Arc::new(events),
-            model: self.model(),
+            model,
             launcher: Arc::new(launcher),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
@@ -179,11 +190,17 @@ impl Blueprint {
         (Agents::new(ports, self.agents.clone()), workers.with(writer))
     }
 
-    fn model(&self) -> Arc<dyn ChatModel> {
-        match &self.chat_model {
-            Some(model) => Arc::clone(model),
-            None => Arc::new(ScriptedModel::new(Arc::clone(&self.clock))),
+    /// The embedder's model, or OpenAI's where there is a key, or the scripted one.
+    #[cfg_attr(not(feature = "openai"), expect(clippy::unnecessary_wraps, reason = "only a client can fail"))]
+    fn model(&self) -> Result<Arc<dyn ChatModel>, OpenError> {
+        if let Some(model) = &self.chat_model {
+            return Ok(Arc::clone(model));
         }
+        #[cfg(feature = "openai")]
+        if let Some(config) = &self.openai {
+            return Ok(Arc::new(crate::openai::open(config, Arc::clone(&self.clock))?));
+        }
+        Ok(Arc::new(ScriptedModel::new(Arc::clone(&self.clock))))
     }
 
     async fn hash_pool(

@@ -105,9 +105,20 @@ impl SaasBuilder {
                 .ok()
         });
         let auth = auth_config(&settings).map_err(|error| problems.push(error.to_string())).ok();
+        #[cfg(feature = "openai")]
+        let openai = crate::openai::config(&settings)
+            .map_err(|error| problems.push(format!("OPENAI_API_KEY, OPENAI_BASE_URL: {error}")))
+            .ok()
+            .flatten();
+        #[cfg(not(feature = "openai"))]
+        if settings.openai_api_key.is_some() && self.chat_model.is_none() {
+            problems.push("OPENAI_API_KEY: this build has no openai support: build with its feature `openai`, or unset it".to_owned());
+        }
         let (Some(database), Some(auth), true) = (database, auth, problems.is_empty()) else {
             return Err(BuildError { problems });
         };
+        let scripted = settings.openai_api_key.is_none() && self.chat_model.is_none();
+        let models = if scripted { Models::all(&ModelName::new("scripted")) } else { models(&settings) };
         let tenancy = TenancyConfig { signup: signup(settings.signup_access_policy) };
         let hashing = Argon2idParams {
             memory_kib: settings.password_hash_memory_kib,
@@ -126,7 +137,9 @@ impl SaasBuilder {
             hashing,
             hasher: self.hasher,
             chat_model: self.chat_model,
-            agents: AgentsConfig::new(models(&settings)),
+            #[cfg(feature = "openai")]
+            openai,
+            agents: AgentsConfig::new(models),
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::default())),
             entropy: self.entropy.unwrap_or_else(|| Arc::new(SystemEntropy)),
             storage: self.storage.map_or_else(tokio::sync::OnceCell::new, |storage| {

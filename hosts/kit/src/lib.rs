@@ -23,6 +23,8 @@ mod blueprint;
 mod builder;
 mod hash_pool;
 mod health;
+#[cfg(feature = "openai")]
+mod openai;
 mod root_key_file;
 mod saas;
 pub mod settings;
@@ -35,6 +37,8 @@ pub use blueprint::{Blueprint, MigrateError, OpenError};
 pub use builder::{BuildError, SaasBuilder};
 pub use hash_pool::HashPool;
 pub use health::{Check, Readiness};
+#[cfg(feature = "openai")]
+pub use openai::OpenAiError;
 pub use root_key_file::RootKeyFileError;
 pub use saas::Saas;
 pub use system_clock::SystemClock;

@@ -6,6 +6,7 @@ mod engines;
 
 mod crash;
 mod embedder;
+mod event_log;
 mod hash_pool;
 mod migrations;
 mod refresh;
