@@ -114,7 +114,7 @@ impl Auth {
         let stored = match self.ports.secrets.get(KeySet::SECRET_NAME).await {
             Ok(stored) => stored,
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the signing keys cannot be read");
+                tracing::warn!(error = saas_core::fault::chain(&error), "the signing keys cannot be read");
                 return false;
             }
         };

@@ -118,3 +118,18 @@ impl Error for InternalError {
         Some(&*self.0)
     }
 }
+
+/// An error and what caused it, on one line, for a log.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut line = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        // A transparent error repeats its cause's words.
+        if !line.ends_with(&text) {
+            line = format!("{line}: {text}");
+        }
+        source = cause.source();
+    }
+    line
+}

@@ -4,7 +4,7 @@ use std::{borrow::Cow, error::Error, time::Duration};
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
-use saas_core::{ErrorKind, Fault, FieldError, RequestId};
+use saas_core::{ErrorKind, Fault, FieldError, RequestId, fault::chain};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -185,19 +185,10 @@ impl<E: Fault> From<E> for Problem {
 
 /// The whole chain, once; the request's id stands on the span.
 fn log(error: &(dyn Error + 'static), status: StatusCode) {
-    let mut chain = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        // A transparent error repeats its cause's words.
-        if !chain.ends_with(&text) {
-            chain = format!("{chain}: {text}");
-        }
-        source = cause.source();
-    }
+    let error = chain(error);
     if status == StatusCode::SERVICE_UNAVAILABLE {
-        tracing::warn!(error = chain, "the request could not be served now");
+        tracing::warn!(error, "the request could not be served now");
     } else {
-        tracing::error!(error = chain, "the request failed");
+        tracing::error!(error, "the request failed");
     }
 }

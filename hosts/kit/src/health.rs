@@ -32,7 +32,7 @@ impl Saas {
         let storage = match tokio::time::timeout(limit, self.storage.ping()).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "the storage does not answer");
+                tracing::warn!(error = saas_core::fault::chain(&error), "the storage does not answer");
                 false
             }
             Err(_) => {

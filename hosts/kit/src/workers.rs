@@ -130,7 +130,7 @@ async fn heartbeat(agents: Agents, clock: Arc<dyn Clock>, owner: RunOwner) {
             agents.recover().await
         };
         if let Err(error) = done.await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a heartbeat of the runs failed");
+            tracing::warn!(error = saas_core::fault::chain(&error), "a heartbeat of the runs failed");
         }
         clock.sleep(TICK).await;
         round += 1;

@@ -5,7 +5,7 @@ use futures_util::{
     future::{self, Either},
     pin_mut,
 };
-use saas_core::{ErrorKind, Fault, Reach, StoreError, Tx};
+use saas_core::{ErrorKind, Fault, Reach, StoreError, Tx, fault::chain};
 
 use super::{
     Agents,
@@ -51,7 +51,7 @@ impl Agents {
             Ok(None) => return,
             Err(error) => {
                 // Whoever recovers runs finds it when its lease is over.
-                tracing::warn!(run.id = %id, error = &error as &dyn std::error::Error, "a run's work broke off");
+                tracing::warn!(run.id = %id, error = chain(&error), "a run's work broke off");
                 return;
             }
         };
@@ -187,7 +187,7 @@ impl Agents {
     async fn say(&self, run: &Run, answer: &mut Answer, chunk: &str) -> Result<Option<End>, StoreError> {
         let event = frame::chunk(run, answer.seq + 1, chunk);
         if let Err(error) = self.ports.events.append(&run.id.topic(), event).await {
-            tracing::warn!(run.id = %run.id, error = &error as &dyn std::error::Error, "a run could not say what it does");
+            tracing::warn!(run.id = %run.id, error = chain(&error), "a run could not say what it does");
             (answer.text, answer.seq) = self.said(run).await?;
             return Ok(Some(End::Failed("event_log_unavailable")));
         }
@@ -226,16 +226,8 @@ impl Agents {
             End::Stopped(Stop::Cancel) => (RunStatus::Cancelled, None),
             End::Stopped(_) => (RunStatus::Interrupted, Some("interrupted")),
         };
-        // An event that was being written when the run was told to stop may be there: its number is not used again.
-        let unsure =
-            i64::from(matches!(status, RunStatus::Cancelled | RunStatus::Interrupted | RunStatus::Failed));
-        let outcome = Outcome {
-            status,
-            answer: answer.text,
-            error,
-            usage: answer.usage,
-            final_seq: answer.seq + 1 + unsure,
-        };
+        let outcome =
+            Outcome { status, answer: answer.text, error, usage: answer.usage, final_seq: answer.seq + 1 };
         let mut tries = 0;
         loop {
             match self.store(run, owner, &outcome, &answer.items).await {
@@ -308,6 +300,6 @@ async fn unless_stopped<T>(entry: &mut Entry, work: impl Future<Output = T>) -> 
 }
 
 fn failed(run: &Run, error: &ModelError) -> End {
-    tracing::warn!(run.id = %run.id, error = error as &dyn std::error::Error, "the model failed");
+    tracing::warn!(run.id = %run.id, error = chain(error), "the model failed");
     End::Failed(error.report().code)
 }

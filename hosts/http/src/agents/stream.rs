@@ -48,7 +48,7 @@ pub(super) fn answer(events: RunEvents, clock: Arc<dyn Clock>) -> Response {
                 Ok(None) => return None,
                 Err(error) => {
                     // The stream breaks without a terminal event: the client resumes.
-                    tracing::warn!(error = &error as &dyn std::error::Error, "a stream broke off");
+                    tracing::warn!(error = saas_core::fault::chain(&error), "a stream broke off");
                     (Bytes::from_static(b": try again\n\n"), true)
                 }
             },

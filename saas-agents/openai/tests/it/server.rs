@@ -177,7 +177,7 @@ async fn write_reply(socket: &mut BufReader<TcpStream>, reply: &Reply) -> std::i
     let mut head =
         format!("HTTP/1.1 {} x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n", reply.status);
     for (name, value) in &reply.headers {
-        head.push_str(&format!("{name}: {value}\r\n"));
+        head.extend([name, ": ", value, "\r\n"]);
     }
     socket.write_all(format!("{head}\r\n").as_bytes()).await?;
     for chunk in reply.chunks.iter().filter(|chunk| !chunk.is_empty()) {
