@@ -47,16 +47,18 @@ impl Item {
         self.0.get()
     }
 
-    /// The text of its parts, if it is a message that has any.
+    /// The text of its parts, refusals included, if it is a message that has any.
     pub fn text(&self) -> Option<String> {
         let value: Value = serde_json::from_str(self.as_json()).ok()?;
+        if value.get("type").is_some_and(|kind| kind != "message") {
+            return None;
+        }
         let parts = match value.get("content")? {
             Value::String(text) => return Some(text.clone()),
             Value::Array(parts) => parts,
             _ => return None,
         };
-        let texts: Vec<&str> =
-            parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str)).collect();
+        let texts: Vec<&str> = parts.iter().filter_map(said).collect();
         if texts.is_empty() { None } else { Some(texts.concat()) }
     }
 
@@ -71,9 +73,38 @@ impl Item {
     }
 }
 
+/// What one part of a message says.
+fn said(part: &Value) -> Option<&str> {
+    part.get("text").or_else(|| part.get("refusal")).and_then(Value::as_str)
+}
+
 /// What people say does not belong in logs.
 impl fmt::Debug for Item {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Item({} bytes)", self.as_json().len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Item;
+
+    #[test]
+    fn a_message_says_its_texts_and_refusals_and_nothing_else_does() {
+        let text = |json: &str| Item::from_json(json.to_owned()).ok().and_then(|item| item.text());
+        assert_eq!(Item::user("hello").text(), Some("hello".to_owned()));
+        assert_eq!(text(r#"{"role":"user","content":"plain"}"#), Some("plain".to_owned()));
+        let mixed = r#"{"type":"message","content":[{"type":"output_text","text":"No. "},{"type":"refusal","refusal":"Never."},{"type":"new"}]}"#;
+        assert_eq!(text(mixed), Some("No. Never.".to_owned()));
+        assert_eq!(text(r#"{"type":"reasoning","content":[{"text":"hm"}]}"#), None);
+        assert_eq!(text("7"), None);
+    }
+
+    #[test]
+    fn an_unknown_item_keeps_its_bytes() {
+        let json = r#"{ "type":"later" , "n":1.50, "a":{"z":1,"a":2} }"#;
+        let item = Item::from_json(json.to_owned()).ok();
+        assert_eq!(item.as_ref().map(Item::as_json), Some(json));
+        assert_eq!(item.and_then(|item| serde_json::to_string(&[item]).ok()), Some(format!("[{json}]")));
     }
 }

@@ -119,7 +119,9 @@ pub enum ModelError {
     #[error("the model is not reachable")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
     /// The key, the organisation or the model's name is wrong: an operator has to mend it.
-    #[error("the model refuses our access: check OPENAI_API_KEY and AGENT_MODEL_DEFAULT")]
+    #[error(
+        "the model refuses our access: check OPENAI_API_KEY, OPENAI_BASE_URL and the AGENT_MODEL settings"
+    )]
     Access {
         /// The vendor's code.
         code: String,
