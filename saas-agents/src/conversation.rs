@@ -126,6 +126,15 @@ impl Debug for Message {
     }
 }
 
+/// The place of an item in a conversation's memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MemoryPlace {
+    /// The message that it belongs to.
+    pub message: i64,
+    /// Its place among that message's items, from 0.
+    pub index: i64,
+}
+
 /// A message to add.
 #[derive(Debug, Clone)]
 pub struct NewMessage<'a> {
@@ -183,8 +192,14 @@ pub trait ConversationStore: Debug + Send + Sync + 'static {
         after: i64,
         limit: u32,
     ) -> Result<Vec<Message>, StoreError>;
-    /// What the model remembers, newest first.
-    async fn memory(&self, conn: &mut Conn, id: ConversationId, limit: u32) -> Result<Vec<Item>, StoreError>;
+    /// What the model remembers from before a place, newest first.
+    async fn memory(
+        &self,
+        conn: &mut Conn,
+        id: ConversationId,
+        before: Option<MemoryPlace>,
+        limit: u32,
+    ) -> Result<Vec<(MemoryPlace, Item)>, StoreError>;
     /// Adds a message and what the model remembers of it, to a conversation that this transaction holds.
     async fn add(
         &self,

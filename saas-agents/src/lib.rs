@@ -28,8 +28,8 @@ pub use agents::{
     RunLauncher, StartRun, Transcript,
 };
 pub use conversation::{
-    Conversation, ConversationId, ConversationKey, ConversationStore, ConversationTitle, Message, NewMessage,
-    Speaker,
+    Conversation, ConversationId, ConversationKey, ConversationStore, ConversationTitle, MemoryPlace,
+    Message, NewMessage, Speaker,
 };
 pub use item::Item;
 pub use model::{ChatModel, Finish, ModelError, ModelEvent, ModelName, ModelRequest, ModelStream, Usage};

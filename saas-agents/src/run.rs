@@ -222,15 +222,16 @@ pub trait RunStore: Debug + Send + Sync + 'static {
         model: &str,
         leased_until: DateTime<Utc>,
     ) -> Result<Option<Run>, StoreError>;
-    /// Keeps every lease of an owner, in one statement.
+    /// Keeps the leases of these runs of an owner, in one statement.
     async fn renew(
         &self,
         tx: &mut Tx,
         owner: &RunOwner,
+        runs: &[RunId],
         leased_until: DateTime<Utc>,
-    ) -> Result<u64, StoreError>;
-    /// The runs of an owner that are to stop.
-    async fn to_stop(&self, conn: &mut Conn, owner: &RunOwner) -> Result<Vec<RunId>, StoreError>;
+    ) -> Result<(), StoreError>;
+    /// Those of these runs that are there, not over, and not to stop.
+    async fn to_go_on(&self, conn: &mut Conn, runs: &[RunId]) -> Result<Vec<RunId>, StoreError>;
     /// Ends a run; `false` when it is no longer this owner's.
     async fn finish(
         &self,

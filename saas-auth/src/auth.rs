@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod authenticate;
+mod keys;
 mod open_session;
 mod refresh;
 mod registration;
@@ -22,12 +23,13 @@ mod sign_in;
 mod users;
 
 pub use authenticate::{AuthenticateError, Authenticated};
+pub use keys::{RotateKeysError, RotationReport, SigningKeysError};
 pub use open_session::{NewSession, OpenedSession, Tokens};
 pub use refresh::RefreshError;
 pub use registration::{InsertError, PrepareError, PreparedUser, Registration};
 pub use sessions::{LogoutError, RevokeError, SessionsError};
 pub use sign_in::{SignIn, SignInError};
-pub use users::{CommandError, Profile};
+pub use users::{CommandError, Profile, UsersError};
 
 /// What auth works with.
 #[derive(Debug, Clone)]
@@ -63,6 +65,9 @@ pub struct AuthConfig {
     pub refresh_grace: Duration,
     /// What new passwords must be.
     pub password_policy: PasswordPolicy,
+    /// How long a signing key is published before it signs: how long others may cache the JWKS, and [`KeySet::RELOAD_SLACK`]. Less than
+    /// [`KeySet::MIN_PUBLISH_DELAY`] counts as that.
+    pub key_publish_delay: Duration,
 }
 
 /// Users, sign-in, sessions and tokens.
@@ -74,6 +79,7 @@ pub struct Auth {
     config: AuthConfig,
     tokens: Arc<AccessTokens>,
     refresh_keys: RefreshKeys,
+    unknown_keys: Arc<keys::Throttle>,
     /// What the passwords of unknown accounts are compared with, so that they cost what known ones do.
     dummy: PasswordHash,
 }
@@ -101,25 +107,19 @@ impl Auth {
         let keys = KeySet::load_or_create(secrets, &**clock, &**entropy).await?;
         let tokens = AccessTokens::new(config.tokens.clone(), keys, Arc::clone(clock), Arc::clone(entropy));
         let dummy = dummy_hash(&ports).await?;
-        Ok(Self { ports, config, tokens: Arc::new(tokens), refresh_keys: RefreshKeys::new(masters), dummy })
+        Ok(Self {
+            ports,
+            config,
+            tokens: Arc::new(tokens),
+            refresh_keys: RefreshKeys::new(masters),
+            unknown_keys: Arc::default(),
+            dummy,
+        })
     }
 
     /// The access tokens, for whoever verifies them without a session and for the published keys.
     pub fn access_tokens(&self) -> &AccessTokens {
         &self.tokens
-    }
-
-    /// Whether the key that tokens are signed with is still kept where every replica finds it.
-    pub async fn signing_key_is_kept(&self) -> bool {
-        let stored = match self.ports.secrets.get(KeySet::SECRET_NAME).await {
-            Ok(stored) => stored,
-            Err(error) => {
-                tracing::warn!(error = saas_core::fault::chain(&error), "the signing keys cannot be read");
-                return false;
-            }
-        };
-        let kept = stored.and_then(|stored| KeySet::from_bytes(stored.value.expose()).ok());
-        kept.is_some_and(|kept| kept.verifying(self.tokens.keys().active().kid()).is_some())
     }
 
     fn now(&self) -> chrono::DateTime<chrono::Utc> {

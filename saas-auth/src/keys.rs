@@ -1,39 +1,65 @@
 //! The keys that sign access tokens: Ed25519, kept as one document in the secret store, published as a JWKS.
 //!
 //! Every replica holds the same [`KeySet`]. It has exactly one active key, which signs; it may have a next one, which is published
-//! before it signs, and retired ones, which still verify what they signed and have no private part any more.
+//! before it signs, and retired ones, which have no private part any more and verify what they signed until the last of it has expired.
+//! [`Auth::rotate_signing_keys`](crate::Auth::rotate_signing_keys) moves them on.
 
 mod document;
 mod ed25519;
 mod jwks;
+mod rotation;
 
-use std::{collections::HashMap, fmt::Debug};
+use std::{collections::HashMap, fmt::Debug, time::Duration};
 
 use chrono::{DateTime, Utc};
-use saas_core::{Clock, Entropy, Secret, SecretStore, SecretStoreError, clock::stored_now};
+use saas_core::{Clock, Entropy, Secret, SecretStore, SecretStoreError, StoredSecret, clock::stored_now};
+
+use crate::token::AccessTokens;
 
 pub use ed25519::{InvalidKey, SigningKey, VerifyingKey};
 pub use jwks::Jwks;
+pub(crate) use rotation::NotDue;
+pub use rotation::{KeyStatus, RotationStep, SigningKeyInfo};
 
 /// The signing keys of one deployment.
 #[derive(Debug)]
 pub struct KeySet {
-    active: Dated<SigningKey>,
-    next: Option<Dated<SigningKey>>,
-    retired: Vec<Dated<VerifyingKey>>,
+    active: Dated,
+    next: Option<Dated>,
+    retired: Vec<Retired>,
     changed_at: DateTime<Utc>,
-    verifying: HashMap<String, VerifyingKey>,
+    /// The version in the secret store; 0 for a set that is not from there.
+    version: i64,
+    verifying: HashMap<String, Published>,
     jwks: Jwks,
 }
 
-/// A key and the times that rotation goes by.
+/// A key that signs or will, and the times that rotation goes by.
 #[derive(Debug)]
-struct Dated<K> {
-    key: K,
+struct Dated {
+    key: SigningKey,
     /// When it was made, which is when it was first published.
     created_at: DateTime<Utc>,
     /// When it took the status that it has.
     since: DateTime<Utc>,
+}
+
+/// A key that has signed.
+#[derive(Debug)]
+struct Retired {
+    key: VerifyingKey,
+    created_at: DateTime<Utc>,
+    /// Documents of schema 1 did not keep it.
+    activated_at: Option<DateTime<Utc>>,
+    /// When it was retired.
+    since: DateTime<Utc>,
+}
+
+/// A key that verifies, and the moment from which it does not.
+#[derive(Debug)]
+struct Published {
+    key: VerifyingKey,
+    ends_at: Option<DateTime<Utc>>,
 }
 
 /// Why there are no signing keys.
@@ -43,9 +69,14 @@ pub enum KeySetError {
     /// The secret store did not answer as it should.
     #[error("the signing keys could not be read from the secret store or written to it")]
     Store(#[from] SecretStoreError),
+    /// They were there when the process started, and are not any more.
+    #[error(
+        "the signing keys are gone from the secret store: restore its backup, or restart to make new ones"
+    )]
+    Gone,
     /// The document was written by a later version of this program.
     #[error(
-        "the document of signing keys has schema {found}, and this version reads schema 1: run the version that wrote it"
+        "the document of signing keys has schema {found}, and this version reads schemas 1 and 2: run the version that wrote it"
     )]
     Schema {
         /// The schema that it names.
@@ -74,6 +105,14 @@ pub enum Damage {
 impl KeySet {
     /// The name of the document in the secret store.
     pub const SECRET_NAME: &str = "auth.signing_keys";
+    /// How often a process looks whether the keys have changed.
+    pub const RELOAD_INTERVAL: Duration = Duration::from_secs(5);
+    /// What a key is published for beyond the time for which others cache the JWKS: what replicas take to reload, twice.
+    pub const RELOAD_SLACK: Duration = Duration::from_secs(10);
+    /// The shortest time for which a key is published before it signs, whatever the configuration: several reloads may fail in it.
+    pub const MIN_PUBLISH_DELAY: Duration = Duration::from_secs(30);
+    /// How long a retired key verifies: as long as a token may live that a replica made just before it heard of the retirement.
+    pub const RETIREMENT: Duration = AccessTokens::MAX_LIFETIME.saturating_add(AccessTokens::LEEWAY);
 
     /// The deployment's keys; the first replica to ask makes them.
     pub async fn load_or_create(
@@ -82,27 +121,25 @@ impl KeySet {
         entropy: &dyn Entropy,
     ) -> Result<Self, KeySetError> {
         if let Some(stored) = store.get(Self::SECRET_NAME).await? {
-            return Self::from_bytes(stored.value.expose());
+            return Self::from_stored(&stored, stored_now(clock));
         }
         let fresh = Self::generate(clock, entropy).to_bytes()?;
         // Another replica may have been first: what the store answers counts, not what was offered.
         let stored = store.insert(Self::SECRET_NAME, &fresh).await?;
-        Self::from_bytes(stored.value.expose())
+        Self::from_stored(&stored, stored_now(clock))
     }
 
     /// A new set with one active key.
     pub fn generate(clock: &dyn Clock, entropy: &dyn Entropy) -> Self {
-        let now = stored_now(clock);
-        let active = Dated { key: SigningKey::generate(entropy), created_at: now, since: now };
-        Self::assemble(active, None, Vec::new(), now)
+        Self::fresh(stored_now(clock), entropy)
     }
 
-    /// Reads the document that [`KeySet::to_bytes`] writes.
+    /// Reads a document that [`KeySet::to_bytes`] wrote, in this version or an earlier one.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, KeySetError> {
         document::read(bytes)
     }
 
-    /// The document for the secret store: JSON, `schema` 1, private parts included.
+    /// The document for the secret store: JSON, `schema` 2, private parts included.
     pub fn to_bytes(&self) -> Result<Secret<Vec<u8>>, KeySetError> {
         document::write(self)
     }
@@ -112,9 +149,10 @@ impl KeySet {
         &self.active.key
     }
 
-    /// The public key that is called `kid`, whatever its status: a name in a map, never a path or an address (RFC 8725 section 3.10).
-    pub fn verifying(&self, kid: &str) -> Option<&VerifyingKey> {
-        self.verifying.get(kid)
+    /// The public key that is called `kid` and verifies at `now`: a name in a map, never a path or an address (RFC 8725 section 3.10).
+    pub fn verifying(&self, kid: &str, now: DateTime<Utc>) -> Option<&VerifyingKey> {
+        let published = self.verifying.get(kid)?;
+        published.ends_at.is_none_or(|ends_at| now < ends_at).then_some(&published.key)
     }
 
     /// What others verify tokens by: the public part of every key of the set.
@@ -122,19 +160,36 @@ impl KeySet {
         &self.jwks
     }
 
+    /// The set as it is stored, without the retired keys whose time is over at `now`.
+    pub(crate) fn from_stored(stored: &StoredSecret, now: DateTime<Utc>) -> Result<Self, KeySetError> {
+        let set = Self::from_bytes(stored.value.expose())?;
+        Ok(set.without_ended(now).at_version(stored.version))
+    }
+
+    /// The version in the secret store.
+    pub(crate) const fn version(&self) -> i64 {
+        self.version
+    }
+
+    /// The same set as it is stored.
+    pub(crate) fn at_version(self, version: i64) -> Self {
+        Self { version, ..self }
+    }
+
     fn assemble(
-        active: Dated<SigningKey>,
-        next: Option<Dated<SigningKey>>,
-        retired: Vec<Dated<VerifyingKey>>,
+        active: Dated,
+        next: Option<Dated>,
+        retired: Vec<Retired>,
         changed_at: DateTime<Utc>,
     ) -> Self {
-        let signing = std::iter::once(&active).chain(&next).map(|dated| dated.key.verifying());
-        let verifying: HashMap<String, VerifyingKey> = signing
-            .chain(retired.iter().map(|dated| &dated.key))
-            .map(|key| (key.kid().to_owned(), key.clone()))
-            .collect();
-        let jwks = Jwks::new(verifying.values(), changed_at);
-        Self { active, next, retired, changed_at, verifying, jwks }
+        let signing = std::iter::once(&active).chain(&next);
+        let signing = signing.map(|dated| Published { key: dated.key.verifying().clone(), ends_at: None });
+        let ending =
+            retired.iter().map(|old| Published { key: old.key.clone(), ends_at: Some(old.ends_at()) });
+        let verifying: HashMap<String, Published> =
+            signing.chain(ending).map(|published| (published.key.kid().to_owned(), published)).collect();
+        let jwks = Jwks::new(verifying.values().map(|published| &published.key), changed_at);
+        Self { active, next, retired, changed_at, version: 0, verifying, jwks }
     }
 }
 
@@ -210,16 +265,18 @@ mod tests {
         let [active, next, old] = [(); 3].map(|()| SigningKey::generate(&entropy));
         let kids = [&active, &next, &old].map(|key| key.kid().to_owned());
         let seed = format!("{:?}", active.seed().expose());
-        let retired = Dated { key: old.verifying().clone(), created_at: now, since: now };
+        let retired = dated(old).retired(now);
         let set = KeySet::assemble(dated(active), Some(dated(next)), vec![retired], now);
 
         let read = KeySet::from_bytes(set.to_bytes()?.expose())?;
         let body = String::from_utf8_lossy(read.jwks().body()).into_owned();
         for kid in &kids {
-            assert!(read.verifying(kid).is_some_and(|key| key.kid() == kid) && body.contains(kid.as_str()));
+            assert!(
+                read.verifying(kid, now).is_some_and(|key| key.kid() == kid) && body.contains(kid.as_str())
+            );
         }
         assert_eq!(read.active().kid(), kids[0]);
-        assert!(read.verifying("").is_none());
+        assert!(read.verifying("", now).is_none());
         assert!(!format!("{set:?}").contains(&seed) && format!("{set:?}").contains("[redacted]"));
         Ok(())
     }

@@ -28,7 +28,8 @@ mod user;
 pub use auth::{
     Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, InsertError, LogoutError,
     NewSession, OpenAuthError, OpenedSession, PrepareError, PreparedUser, Profile, RefreshError,
-    Registration, RevokeError, SessionsError, SignIn, SignInError, Tokens,
+    Registration, RevokeError, RotateKeysError, RotationReport, SessionsError, SignIn, SignInError,
+    SigningKeysError, Tokens, UsersError,
 };
 pub use device::Device;
 pub use keyring::{Keyring, KeyringError};

@@ -75,6 +75,7 @@ pub enum InsertUserError {
 ///
 /// # Contract
 /// - Of several `insert`s with one e-mail identity, exactly one succeeds; the others answer `EmailTaken` and leave the transaction usable.
+/// - `list` answers in the order of the ids, each user once, beginning after the id given.
 /// - `shared` holds the user until the transaction ends: a `set_status` of another transaction waits, or comes first and is seen.
 #[async_trait]
 pub trait UserStore: Debug + Send + Sync + 'static {
@@ -86,6 +87,9 @@ pub trait UserStore: Debug + Send + Sync + 'static {
     async fn shared(&self, tx: &mut Tx, id: UserId) -> Result<Option<User>, StoreError>;
     /// The user with that e-mail identity, and their hash.
     async fn credentials(&self, conn: &mut Conn, email: &Email) -> Result<Option<Credentials>, StoreError>;
+    /// At most `limit` users by id, from the one after `after` on.
+    async fn list(&self, conn: &mut Conn, after: Option<UserId>, limit: u32)
+    -> Result<Vec<User>, StoreError>;
     /// Sets the status; `false` when there is no such user.
     async fn set_status(
         &self,

@@ -1,6 +1,7 @@
 //! Keyset paging: opaque cursors, bound to what they were made for.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
 use sha2::{Digest, Sha256};
 
 /// How many items a page holds: 1 to 100.
@@ -92,6 +93,14 @@ impl Cursor {
         }
         String::from_utf8(key.to_vec()).map_err(|_| InvalidCursor)
     }
+}
+
+/// The date in a cursor's key, in microseconds. Anybody can make a cursor: dates that an engine could not compare with are none of ours.
+pub fn date_in_key(micros: &str) -> Result<DateTime<Utc>, InvalidCursor> {
+    /// The end of the year 9999.
+    const FARTHEST: i64 = 253_402_300_799_999_999;
+    let micros = micros.parse().ok().filter(|micros| (0..=FARTHEST).contains(micros));
+    micros.and_then(DateTime::from_timestamp_micros).ok_or(InvalidCursor)
 }
 
 /// Eight bytes that tell lists apart; no secret, for every query names its tenant anyway.

@@ -18,7 +18,7 @@ impl Permission {
     pub const CONVERSATIONS_READ: Self = Self(Cow::Borrowed("conversations:read"));
     /// Write to conversations.
     pub const CONVERSATIONS_WRITE: Self = Self(Cow::Borrowed("conversations:write"));
-    /// Delete conversations.
+    /// Delete anybody's conversations in the tenant; one's own take writing alone.
     pub const CONVERSATIONS_DELETE: Self = Self(Cow::Borrowed("conversations:delete"));
     /// List agents and tools.
     pub const TOOLS_READ: Self = Self(Cow::Borrowed("tools:read"));

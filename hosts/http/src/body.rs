@@ -1,5 +1,7 @@
 //! JSON bodies: bounded, and with errors that name the field and never repeat its value.
 
+use std::time::Duration;
+
 use axum::{
     body::Body,
     extract::{FromRequest, Request},
@@ -38,18 +40,26 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
+/// How long a body may take. A stop waits for requests that have begun: this is also how long a stalled one can hold it.
+const DEADLINE: Duration = Duration::from_secs(10);
+
 async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
-    match Limited::new(body, limit).collect().await {
-        Ok(collected) => Ok(collected.to_bytes().to_vec()),
-        Err(error) if error.is::<LengthLimitError>() => Err(Problem::new(
+    match tokio::time::timeout(DEADLINE, Limited::new(body, limit).collect()).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes().to_vec()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
             format!("the body is larger than {limit} bytes"),
         )),
-        Err(_) => Err(Problem::new(
+        Ok(Err(_)) => Err(Problem::new(
             StatusCode::BAD_REQUEST,
             "incomplete_body",
             "the body ended before it was complete",
+        )),
+        Err(_) => Err(Problem::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "body_timed_out",
+            "the body did not arrive in time: send the request again",
         )),
     }
 }

@@ -23,6 +23,7 @@ mod jwks;
 pub mod logging;
 mod path;
 mod problem;
+pub mod program;
 mod query;
 mod router;
 mod server;

@@ -15,7 +15,11 @@ pub fn install(settings: &Settings) {
         LogFormat::Json => false,
         _ => io::stderr().is_terminal(),
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        // A log that cannot be written (a full disk, a closed pipe) must not be what ends the server.
+        .log_internal_errors(false);
     let installed = if pretty {
         builder.with_target(false).compact().try_init()
     } else {

@@ -62,6 +62,71 @@ pub(crate) struct ProblemBody {
     members: Map<String, Value>,
 }
 
+/// What every route that takes a token may answer.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "describes answers")]
+pub(crate) enum TokenProblems {
+    /// No token, a bad one, or its session has ended.
+    #[response(status = 401, content_type = "application/problem+json")]
+    Unauthenticated(ProblemBody),
+    /// Busy: try again after Retry-After.
+    #[response(status = 503, content_type = "application/problem+json")]
+    Busy(ProblemBody),
+}
+
+/// What every route may answer.
+#[derive(utoipa::IntoResponses)]
+#[response(
+    status = 503,
+    description = "Busy: try again after Retry-After.",
+    content_type = "application/problem+json"
+)]
+#[expect(dead_code, reason = "describes answers")]
+pub(crate) struct BusyProblem(ProblemBody);
+
+/// What every route that asks for a permission may answer.
+#[derive(utoipa::IntoResponses)]
+#[response(
+    status = 403,
+    description = "The role does not allow it.",
+    content_type = "application/problem+json"
+)]
+#[expect(dead_code, reason = "describes answers")]
+pub(crate) struct RoleProblem(ProblemBody);
+
+/// What every route that takes a body may answer.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "describes answers")]
+pub(crate) enum BodyProblems {
+    /// The body is not JSON.
+    #[response(status = 400, content_type = "application/problem+json")]
+    NotJson(ProblemBody),
+    /// The body did not arrive in time.
+    #[response(status = 408, content_type = "application/problem+json")]
+    TimedOut(ProblemBody),
+    /// The body is too large.
+    #[response(status = 413, content_type = "application/problem+json")]
+    TooLarge(ProblemBody),
+    /// The body is not declared as JSON.
+    #[response(status = 415, content_type = "application/problem+json")]
+    MediaType(ProblemBody),
+    /// Fields are not valid; `errors` names them.
+    #[response(status = 422, content_type = "application/problem+json")]
+    Fields(ProblemBody),
+}
+
+/// What every route that takes parameters may answer.
+#[derive(utoipa::IntoResponses)]
+#[expect(dead_code, reason = "describes answers")]
+pub(crate) enum QueryProblems {
+    /// The query string cannot be read.
+    #[response(status = 400, content_type = "application/problem+json")]
+    Unreadable(ProblemBody),
+    /// Parameters are not valid; `errors` names them.
+    #[response(status = 422, content_type = "application/problem+json")]
+    Parameters(ProblemBody),
+}
+
 impl Problem {
     /// A problem with a status, a stable code and a sentence for people.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<Cow<'static, str>>) -> Self {

@@ -18,6 +18,9 @@ use crate::router::tracked;
 /// How long a client may take to send a request's head, and to begin at all.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 
+/// How many requests one HTTP/2 connection may have open.
+const HTTP2_STREAMS: u32 = 100;
+
 /// A server that listens and does not serve yet.
 #[derive(Debug)]
 pub struct Server {
@@ -88,15 +91,28 @@ impl Server {
     }
 }
 
+/// Waits until the client has said enough to tell HTTP/2 from HTTP/1: while hyper finds out, it has no time-out of its own.
+async fn spoken(stream: &TcpStream) {
+    const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let mut said = [0; PREFACE.len()];
+    loop {
+        match stream.peek(&mut said).await {
+            // What was said may still become the preface; looking again at once would find the same.
+            Ok(length @ 1..24) if PREFACE.starts_with(&said[..length]) => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            _ => return,
+        }
+    }
+}
+
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     app: Router,
     watcher: hyper_util::server::graceful::Watcher,
 ) {
-    // While hyper finds out which protocol it is, it has no time-out of its own.
-    let began = tokio::time::timeout(HEAD_DEADLINE, stream.peek(&mut [0])).await;
-    if !matches!(began, Ok(Ok(_))) {
+    if tokio::time::timeout(HEAD_DEADLINE, spoken(&stream)).await.is_err() {
         return;
     }
     // Answers are small: waiting to fill a packet only delays them.
@@ -109,7 +125,11 @@ async fn connection(
         }));
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_DEADLINE);
-    builder.http2().timer(TokioTimer::new()).keep_alive_interval(Duration::from_secs(20));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(Duration::from_secs(20))
+        .max_concurrent_streams(HTTP2_STREAMS);
     let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(error = %error, "a connection ended early");

@@ -33,6 +33,7 @@ pub(crate) fn around(saas: &Saas, router: Router, commands: TaskTracker) -> Rout
         .layer(CatchPanicLayer::custom(panicked))
         .layer(middleware::from_fn_with_state(shell.clone(), detached))
         .layer(middleware::from_fn_with_state(shell, edge))
+        .layer(CatchPanicLayer::custom(panicked_at_the_edge))
 }
 
 /// The outermost layer.
@@ -44,7 +45,7 @@ async fn edge(State(shell): State<Shell>, mut request: Request, next: Next) -> R
     let method = method(request.method());
     let span = tracing::info_span!("request", request.id = %id, http.request.method = method, http.route = route, user.id = tracing::field::Empty);
     let begun = clock.monotonic();
-    let limit = shell.saas.settings().request_timeout.duration();
+    let limit = limit(&route, shell.saas.settings().request_timeout.duration());
     let answer = tokio::time::timeout(limit, next.run(request)).instrument(span.clone()).await;
     let mut response = answer.unwrap_or_else(|_| timed_out().into_response());
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -65,6 +66,11 @@ async fn edge(State(shell): State<Shell>, mut request: Request, next: Next) -> R
         tracing::info!(http.response.status_code = response.status().as_u16(), duration_ms, "request served");
     });
     response
+}
+
+/// The one route that answers only when an agent has said all gets ten times as long; its run goes on in any case.
+fn limit(route: &str, usual: Duration) -> Duration {
+    if route.ends_with("/api/v1/chat") { usual * 10 } else { usual }
 }
 
 /// A caller's own id, when it has the form of ours.
@@ -100,6 +106,11 @@ async fn detached(State(shell): State<Shell>, request: Request, next: Next) -> R
 fn panicked(_: Box<dyn Any + Send>) -> Response {
     tracing::error!("a handler panicked");
     Problem::internal().into_response()
+}
+
+/// Outside of everything: nothing is left that could render a problem.
+fn panicked_at_the_edge(_: Box<dyn Any + Send>) -> Response {
+    Problem::internal().render(None)
 }
 
 #[cfg(test)]

@@ -111,6 +111,21 @@ impl Blueprint {
         }
     }
 
+    /// What [`Blueprint::migrate`] would apply. Nothing is written: a SQLite file that is not there yet is not made.
+    pub async fn pending_migrations(&self) -> Result<MigrationStatus, MigrateError> {
+        if let Some(storage) = self.storage.get() {
+            return Ok(storage.migration_status(&COMPONENTS).await?);
+        }
+        let file = self.settings.database_url.sqlite_path();
+        if file.is_some_and(|path| !path.exists()) {
+            return Ok(MigrationStatus { pending: everything() });
+        }
+        let storage = SqlStorage::open(self.migration.as_ref().unwrap_or(&self.database)).await?;
+        let status = storage.migration_status(&COMPONENTS).await;
+        storage.close().await;
+        Ok(status?)
+    }
+
     /// Connects and loads the keys.
     pub async fn open(&self) -> Result<Saas, OpenError> {
         let storage = self.storage().await?.clone();
@@ -211,4 +226,13 @@ impl Blueprint {
         let Settings { password_hash_concurrency, password_hash_queue, .. } = *self.settings;
         Ok(Arc::new(HashPool::new(argon2id, password_hash_concurrency, password_hash_queue)))
     }
+}
+
+/// What is pending on a database that is not there.
+fn everything() -> Vec<String> {
+    let labels = |component: &Component| {
+        let name = component.name;
+        component.migrations.iter().map(move |migration| format!("{name}/{}", migration.version))
+    };
+    COMPONENTS.iter().flat_map(labels).collect()
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use saas_agents::{AgentsConfig, ChatModel, ModelName, Models};
 use saas_auth::{
     AuthConfig, PasswordHasher, PasswordPolicy,
+    keys::KeySet,
     password::Argon2idParams,
     token::{AccessTokenRules, InvalidRules},
 };
@@ -172,6 +173,7 @@ fn auth_config(settings: &Settings) -> Result<AuthConfig, InvalidRules> {
         absolute_lifetime: settings.auth_session_absolute_ttl.duration(),
         refresh_grace: settings.auth_refresh_grace.duration(),
         password_policy: PasswordPolicy { min_length: settings.auth_password_min_length },
+        key_publish_delay: settings.auth_jwks_max_age.duration() + KeySet::RELOAD_SLACK,
     })
 }
 

@@ -31,6 +31,8 @@ pub mod settings;
 mod system_clock;
 #[cfg(feature = "testing")]
 pub mod testing;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod workers;
 
 pub use blueprint::{Blueprint, MigrateError, OpenError};

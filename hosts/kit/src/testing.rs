@@ -24,6 +24,7 @@ use saas_agents::ScriptedModel;
 use saas_core::{Actor, Email, Secret, TenantName, clock::ManualClock, entropy::SeededEntropy};
 use saas_sql::RootKey;
 use saas_tenancy::{Register, Registered};
+use tokio::{sync::Notify, task::JoinHandle};
 
 use crate::{
     Blueprint, Saas, SaasBuilder,
@@ -54,19 +55,30 @@ pub struct TestSaas {
 
 /// Workers on the test's runtime; dropping this ends them at once, as a killed process would.
 #[derive(Debug)]
-pub struct TestWorkers(tokio::task::JoinHandle<()>);
+pub struct TestWorkers {
+    task: JoinHandle<()>,
+    stop: Arc<Notify>,
+}
 
 impl TestWorkers {
     /// Starts `saas`'s.
     pub fn start(saas: &Saas) -> Self {
-        let saas = saas.clone();
-        Self(tokio::spawn(async move { saas.run_workers(std::future::pending()).await }))
+        let (saas, stop) = (saas.clone(), Arc::new(Notify::new()));
+        let stopped = Arc::clone(&stop);
+        let task = tokio::spawn(async move { saas.run_workers(stopped.notified()).await });
+        Self { task, stop }
+    }
+
+    /// Tells them to stop, as an operator does, and waits until they have.
+    pub async fn stop(mut self) {
+        self.stop.notify_one();
+        (&mut self.task).await.expect("the workers stop");
     }
 }
 
 impl Drop for TestWorkers {
     fn drop(&mut self) {
-        self.0.abort();
+        self.task.abort();
     }
 }
 

@@ -1,4 +1,4 @@
-//! What runs beside requests: agents' runs, their heartbeat, and the loops that adapters need.
+//! What runs beside requests: agents' runs, their heartbeat, the signing keys' reload, and the loops that adapters need.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -7,6 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use saas_agents::{Agents, RunId, RunLauncher, RunOwner};
+use saas_auth::{Auth, keys::KeySet};
 use saas_core::{Background, Clock};
 use tokio::{
     sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
@@ -81,11 +82,13 @@ impl Saas {
         let mut runs = JoinSet::new();
         let heartbeat = heartbeat(self.agents.clone(), Arc::clone(&self.clock), owner.clone());
         loops.spawn(heartbeat);
+        loops.spawn(reload_keys(self.auth.clone(), Arc::clone(&self.clock)));
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
-                Some(run) = launches.recv() => {
+                // One that is not taken now is found again when its turn has come.
+                Some(run) = launches.recv(), if runs.len() < self.settings.agent_runs_per_process => {
                     let (agents, owner) = (self.agents.clone(), owner.clone());
                     runs.spawn(async move { agents.execute(run, &owner).await });
                 }
@@ -117,22 +120,33 @@ async fn supervised(background: Background) {
     tracing::error!(background = name, "a loop that should not end has ended");
 }
 
+/// Hears of rotations within [`KeySet::RELOAD_INTERVAL`]; failures pass, the next round tries again.
+async fn reload_keys(auth: Auth, clock: Arc<dyn Clock>) {
+    loop {
+        clock.sleep(KeySet::RELOAD_INTERVAL).await;
+        if let Err(error) = auth.reload_signing_keys().await {
+            tracing::warn!(error = saas_core::fault::chain(&error), "the signing keys could not be reloaded");
+        }
+    }
+}
+
 /// One heartbeat for all runs of the process; failures pass, or the leases end.
 async fn heartbeat(agents: Agents, clock: Arc<dyn Clock>, owner: RunOwner) {
-    let rounds_a_lease = agents.config().lease.as_secs().max(3);
-    let mut round = 0_u64;
+    let third = agents.config().lease.as_secs().max(3) / 3;
+    let mut rounds_since = third;
     loop {
         let done = async {
-            if round.is_multiple_of(rounds_a_lease / 3) {
+            if rounds_since >= third {
                 agents.renew(&owner).await?;
+                rounds_since = 0;
             }
-            agents.stop_cancelled(&owner).await?;
+            agents.stop_cancelled().await?;
             agents.recover().await
         };
         if let Err(error) = done.await {
             tracing::warn!(error = saas_core::fault::chain(&error), "a heartbeat of the runs failed");
         }
         clock.sleep(TICK).await;
-        round += 1;
+        rounds_since += 1;
     }
 }

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_agents::{
-    AgentName, Conversation, ConversationId, ConversationKey, ConversationStore, Item, Message, NewMessage,
-    RunId, Speaker,
+    AgentName, Conversation, ConversationId, ConversationKey, ConversationStore, Item, MemoryPlace, Message,
+    NewMessage, RunId, Speaker,
 };
 use saas_core::{Conn, StoreError, TenantId, Tx, UserId};
 use saas_sql::{execute, fetch_all, fetch_one, fetch_optional};
@@ -211,16 +211,30 @@ impl ConversationStore for SqlConversations {
         Ok(rows.into_iter().map(Message::from).collect())
     }
 
-    async fn memory(&self, conn: &mut Conn, id: ConversationId, limit: u32) -> Result<Vec<Item>, StoreError> {
+    async fn memory(
+        &self,
+        conn: &mut Conn,
+        id: ConversationId,
+        before: Option<MemoryPlace>,
+        limit: u32,
+    ) -> Result<Vec<(MemoryPlace, Item)>, StoreError> {
+        let before = before.unwrap_or(MemoryPlace { message: i64::MAX, index: 0 });
         let rows = fetch_all!(
             conn,
-            (String,),
-            "SELECT item FROM saas_memory_items WHERE conversation_id = $1 \
-             ORDER BY message_position DESC, item_index DESC LIMIT $2",
+            (i64, i64, String),
+            "SELECT message_position, item_index, item FROM saas_memory_items \
+             WHERE conversation_id = $1 AND (message_position, item_index) < ($2, $3) \
+             ORDER BY message_position DESC, item_index DESC LIMIT $4",
             id.as_uuid(),
+            before.message,
+            before.index,
             i64::from(limit),
         )?;
-        rows.into_iter().map(|(json,)| Item::from_json(json).map_err(|_| damaged("item"))).collect()
+        let item = |(message, index, json)| {
+            let item = Item::from_json(json).map_err(|_| damaged("item"))?;
+            Ok((MemoryPlace { message, index }, item))
+        };
+        rows.into_iter().map(item).collect()
     }
 
     async fn add(

@@ -7,10 +7,14 @@ use saas_agents::{
     Usage,
 };
 use saas_core::{Conn, StoreError, TenantId, Tx, UserId};
-use saas_sql::{execute, fetch_all, fetch_one, fetch_optional};
+use saas_sql::{execute, fetch_all, fetch_one, fetch_optional, sql};
+use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 use crate::conversation::{agent, damaged};
+
+/// How many ids stand in one statement.
+const CHUNK: usize = 500;
 
 /// [`RunStore`] over SQL.
 #[derive(Debug, Clone, Copy, Default)]
@@ -199,25 +203,39 @@ impl RunStore for SqlRuns {
         &self,
         tx: &mut Tx,
         owner: &RunOwner,
+        runs: &[RunId],
         leased_until: DateTime<Utc>,
-    ) -> Result<u64, StoreError> {
-        Ok(execute!(
-            tx.conn(),
-            "UPDATE saas_runs SET leased_until = $1 WHERE owner = $2 AND status = 'running'",
-            leased_until,
-            owner.as_str(),
-        )?)
+    ) -> Result<(), StoreError> {
+        for some in runs.chunks(CHUNK) {
+            sql!(tx.conn(), |c| async {
+                let mut query = QueryBuilder::new("UPDATE saas_runs SET leased_until = ");
+                query.push_bind(leased_until).push(" WHERE owner = ").push_bind(owner.as_str());
+                query.push(" AND status = 'running' AND id IN (");
+                let mut ids = query.separated(", ");
+                for run in some {
+                    ids.push_bind(run.as_uuid());
+                }
+                query.push(")").build().execute(c).await.map(drop)
+            })?;
+        }
+        Ok(())
     }
 
-    async fn to_stop(&self, conn: &mut Conn, owner: &RunOwner) -> Result<Vec<RunId>, StoreError> {
-        let rows = fetch_all!(
-            conn,
-            (Uuid,),
-            "SELECT id FROM saas_runs WHERE owner = $1 AND status = 'running' AND cancel_requested = $2 LIMIT 1000",
-            owner.as_str(),
-            true,
-        )?;
-        Ok(rows.into_iter().map(|(id,)| RunId::from_uuid(id)).collect())
+    async fn to_go_on(&self, conn: &mut Conn, runs: &[RunId]) -> Result<Vec<RunId>, StoreError> {
+        let mut go_on = Vec::with_capacity(runs.len());
+        for some in runs.chunks(CHUNK) {
+            let rows: Vec<(Uuid,)> = sql!(conn, |c| async {
+                let mut query = QueryBuilder::new("SELECT id FROM saas_runs WHERE cancel_requested = ");
+                query.push_bind(false).push(" AND status IN ('queued', 'running') AND id IN (");
+                let mut ids = query.separated(", ");
+                for run in some {
+                    ids.push_bind(run.as_uuid());
+                }
+                query.push(")").build_query_as().fetch_all(c).await
+            })?;
+            go_on.extend(rows.into_iter().map(|(id,)| RunId::from_uuid(id)));
+        }
+        Ok(go_on)
     }
 
     async fn finish(

@@ -1,10 +1,12 @@
 //! Reading, naming and removing conversations.
 
 use chrono::DateTime;
-use saas_core::{Actor, Cursor, InvalidCursor, Page, PageSize, Permission, Reach, actor::UserPrincipal};
+use saas_core::{
+    Actor, Cursor, InvalidCursor, Page, PageSize, Permission, Reach, actor::UserPrincipal, page::date_in_key,
+};
 
 use super::{Agents, AgentsError, allowed, live::Stop};
-use crate::{Conversation, ConversationKey, ConversationTitle, Message};
+use crate::{Conversation, ConversationKey, ConversationTitle, Message, RunId};
 
 /// A page of conversations.
 pub type ConversationPage = Page<Conversation>;
@@ -20,12 +22,16 @@ pub struct Transcript {
     pub more: bool,
 }
 
+/// How many messages are read at once.
+const MESSAGES_ROUND: u32 = 10;
 /// How many runs' events are removed in one round.
 const ROUND: u32 = 200;
 
 impl Agents {
     /// The most messages that [`Agents::transcript`] gives at once.
     pub const MESSAGES_MAX: u32 = 500;
+    /// The most bytes of text that [`Agents::transcript`] gives at once, but for a single message that is longer.
+    pub const TRANSCRIPT_BYTES: usize = 256 * 1024;
 
     /// The actor's own conversations, last changed first.
     pub async fn conversations(
@@ -58,10 +64,22 @@ impl Agents {
         let conversation = self.own(user, key).await?;
         let limit = limit.clamp(1, Self::MESSAGES_MAX);
         let mut conn = self.ports.storage.read(Reach::Tenant(user.tenant)).await?;
-        let mut messages =
-            self.ports.conversations.messages(&mut conn, conversation.id, after, limit + 1).await?;
-        let more = messages.len() > limit as usize;
-        messages.truncate(limit as usize);
+        let (mut messages, mut bytes, mut after) = (Vec::new(), 0, after);
+        let more = 'reading: loop {
+            let round =
+                self.ports.conversations.messages(&mut conn, conversation.id, after, MESSAGES_ROUND).await?;
+            let Some(last) = round.last() else { break false };
+            after = last.position;
+            for message in round {
+                bytes += message.text.len();
+                let full = messages.len() >= limit as usize
+                    || (bytes > Self::TRANSCRIPT_BYTES && !messages.is_empty());
+                if full {
+                    break 'reading true;
+                }
+                messages.push(message);
+            }
+        };
         Ok(Transcript { conversation, messages, more })
     }
 
@@ -87,22 +105,38 @@ impl Agents {
     pub async fn remove(&self, actor: &Actor, key: &ConversationKey) -> Result<(), AgentsError> {
         let user = allowed(actor, &Permission::CONVERSATIONS_WRITE)?;
         let conversation = self.own(user, key).await?;
-        let mut runs = Vec::new();
+        let runs = self.runs_of(user, &conversation).await?;
+        // Twice: what is there goes before the conversation, so that a crash in between leaves nothing that nobody can name; and what a
+        // run said meanwhile goes after it.
+        self.forget(&runs).await?;
         let mut tx = self.ports.storage.begin(Reach::Tenant(user.tenant)).await?;
         if self.ports.conversations.hold(&mut tx, user.tenant, conversation.id).await?.is_none() {
             return Err(AgentsError::ConversationNotFound);
         }
-        let mut last = 0;
+        self.ports.conversations.remove(&mut tx, conversation.id).await?;
+        tx.commit().await?;
+        self.forget(&runs).await
+    }
+
+    async fn runs_of(
+        &self,
+        user: &UserPrincipal,
+        conversation: &Conversation,
+    ) -> Result<Vec<RunId>, AgentsError> {
+        let mut conn = self.ports.storage.read(Reach::Tenant(user.tenant)).await?;
+        let (mut runs, mut last) = (Vec::new(), 0);
         loop {
-            let round = self.ports.runs.of(tx.conn(), conversation.id, last, ROUND).await?;
-            let Some((position, _)) = round.last() else { break };
+            let round = self.ports.runs.of(&mut conn, conversation.id, last, ROUND).await?;
+            let Some((position, _)) = round.last() else { return Ok(runs) };
             last = *position;
             runs.extend(round.into_iter().map(|(_, run)| run));
         }
-        self.ports.conversations.remove(&mut tx, conversation.id).await?;
-        tx.commit().await?;
+    }
+
+    /// Stops runs of this process and removes what any of them said; other processes stop theirs within a heartbeat.
+    async fn forget(&self, runs: &[RunId]) -> Result<(), AgentsError> {
         for run in runs {
-            self.live.stop(run, Stop::Cancel);
+            self.live.stop(*run, Stop::Cancel);
             self.ports.events.remove(&run.topic()).await?;
             self.ports.events.wake(&run.topic());
         }
@@ -122,6 +156,5 @@ fn to_key(conversation: &Conversation) -> String {
 
 fn from_key(key: &str) -> Result<(DateTime<chrono::Utc>, crate::ConversationId), InvalidCursor> {
     let (micros, id) = key.split_once('|').ok_or(InvalidCursor)?;
-    let updated_at = micros.parse().ok().and_then(DateTime::from_timestamp_micros).ok_or(InvalidCursor)?;
-    Ok((updated_at, id.parse().map_err(|_| InvalidCursor)?))
+    Ok((date_in_key(micros)?, id.parse().map_err(|_| InvalidCursor)?))
 }

@@ -16,8 +16,8 @@ use crate::{
     RunStatus, Speaker, Usage, frame,
 };
 
-/// How many items of memory are looked at for a request, at most.
-const MEMORY_ITEMS: u32 = 500;
+/// How many items of memory are read at once.
+const MEMORY_ROUND: u32 = 20;
 /// How many events of a model that is faster than the log are written as one.
 const COALESCED: usize = 256;
 /// How often storing an outcome is tried.
@@ -50,7 +50,7 @@ impl Agents {
             Ok(Some(run)) => run.conversation,
             Ok(None) => return,
             Err(error) => {
-                // Whoever recovers runs finds it when its lease is over.
+                // It is no longer live, so its lease runs out, and whoever recovers runs ends it.
                 tracing::warn!(run.id = %id, error = chain(&error), "a run's work broke off");
                 return;
             }
@@ -196,20 +196,26 @@ impl Agents {
         Ok(None)
     }
 
-    /// The latest items that fit the budget, from the beginning of a turn on, oldest first.
+    /// The latest items that fit the budget, from the beginning of a turn on, oldest first. Read in small rounds: items can be long.
     async fn history(&self, run: &Run) -> Result<Vec<Item>, StoreError> {
         let mut conn = self.ports.storage.read(REACH).await?;
-        let newest_first = self.ports.conversations.memory(&mut conn, run.conversation, MEMORY_ITEMS).await?;
         let mut budget = self.config.history_tokens;
-        let mut kept = Vec::new();
-        for (index, item) in newest_first.into_iter().enumerate() {
-            let tokens = item.rough_tokens();
-            // The message to answer is always sent.
-            if index > 0 && tokens > budget {
-                break;
+        let mut kept: Vec<Item> = Vec::new();
+        let mut before = None;
+        'reading: loop {
+            let round =
+                self.ports.conversations.memory(&mut conn, run.conversation, before, MEMORY_ROUND).await?;
+            let Some((oldest, _)) = round.last() else { break };
+            before = Some(*oldest);
+            for (_, item) in round {
+                let tokens = item.rough_tokens();
+                // The message to answer is always sent.
+                if tokens > budget && !kept.is_empty() {
+                    break 'reading;
+                }
+                budget = budget.saturating_sub(tokens);
+                kept.push(item);
             }
-            budget = budget.saturating_sub(tokens);
-            kept.push(item);
         }
         while kept.last().is_some_and(|oldest| !oldest.is_user()) {
             kept.pop();
@@ -251,13 +257,23 @@ impl Agents {
         if self.ports.conversations.hold(&mut tx, run.tenant, run.conversation).await?.is_none()
             || !self.ports.runs.finish(&mut tx, run.id, owner, outcome, self.now()).await?
         {
+            drop(tx);
             tracing::info!(run.id = %run.id, "a run was ended by somebody else");
-            return Ok(());
+            return self.forget_removed(run.id).await;
         }
         self.add_answer(&mut tx, run, outcome, items).await?;
         tx.commit().await?;
         tracing::info!(run.id = %run.id, run.status = outcome.status.as_str(), run.error = outcome.error, "run ended");
         Ok(())
+    }
+
+    /// What a run said after it was removed is removed as well.
+    async fn forget_removed(&self, id: RunId) -> Result<(), StoreError> {
+        if self.found(id).await?.is_some() {
+            return Ok(());
+        }
+        let removed = self.ports.events.remove(&id.topic()).await;
+        removed.map_err(|error| StoreError::Unavailable(Box::new(error)))
     }
 
     /// The answer as a message, as far as it came. What the model remembers of one that was cut off is its text.

@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use futures_util::FutureExt;
 use saas_core::{Actor, Event, Permission, Reach, TenantId};
 
 use super::{Agents, AgentsError, allowed, live::Stop};
@@ -93,12 +94,25 @@ impl RunEvents {
             }
             // Nothing more to read: is it over? The run is read again, and the log once more after it.
             if self.run.final_seq.is_none() {
+                let topic = self.run.id.topic();
+                // Waiting begins before the look: a run that ends between the two wakes who waits already, and nobody else.
+                let mut changed = self.agents.ports.events.changed(&topic, self.cursor);
+                let has_changed = (&mut changed).now_or_never().is_some();
                 match self.look().await? {
-                    None => return Ok(None),
-                    Some(run) if run.final_seq.is_none() => {
-                        self.agents.ports.events.changed(&run.id.topic(), self.cursor).await;
+                    None => {
+                        drop(changed);
+                        self.over = true;
+                        return Ok(None);
                     }
-                    Some(run) => self.run = run,
+                    Some(run) if run.final_seq.is_none() => {
+                        if !has_changed {
+                            changed.await;
+                        }
+                    }
+                    Some(run) => {
+                        drop(changed);
+                        self.run = run;
+                    }
                 }
                 continue;
             }

@@ -63,6 +63,11 @@ impl Live {
         });
     }
 
+    /// Which there are.
+    pub(super) fn runs(&self) -> Vec<RunId> {
+        self.with(|live| live.keys().copied().collect())
+    }
+
     /// How many there are.
     pub(super) fn count(&self) -> usize {
         self.with(|live| live.len())

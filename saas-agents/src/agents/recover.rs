@@ -10,36 +10,44 @@ const ROUND: u32 = 100;
 const REACH: Reach = Reach::Platform("runs");
 
 impl Agents {
-    /// Keeps the leases of this process's runs, all in one statement. To be called three times within a lease, at least.
+    /// Keeps the leases of the runs that this process works on; one whose work broke off is not among them. To be called three times
+    /// within a lease, at least.
     pub async fn renew(&self, owner: &RunOwner) -> Result<(), StoreError> {
-        if self.running() == 0 {
+        let runs = self.live.runs();
+        if runs.is_empty() {
             return Ok(());
         }
         let mut tx = self.ports.storage.begin(REACH).await?;
-        self.ports.runs.renew(&mut tx, owner, self.now() + self.config.lease).await?;
+        self.ports.runs.renew(&mut tx, owner, &runs, self.now() + self.config.lease).await?;
         tx.commit().await
     }
 
-    /// Stops this process's runs whose owners asked for it elsewhere. To be called once a second.
-    pub async fn stop_cancelled(&self, owner: &RunOwner) -> Result<(), StoreError> {
-        if self.running() == 0 {
+    /// Stops this process's runs whose owners asked for it elsewhere, or removed them, and those that another process took for gone. To be
+    /// called once a second.
+    pub async fn stop_cancelled(&self) -> Result<(), StoreError> {
+        let runs = self.live.runs();
+        if runs.is_empty() {
             return Ok(());
         }
         let mut conn = self.ports.storage.read(REACH).await?;
-        for run in self.ports.runs.to_stop(&mut conn, owner).await? {
+        let go_on = self.ports.runs.to_go_on(&mut conn, &runs).await?;
+        for run in runs.into_iter().filter(|run| !go_on.contains(run)) {
             self.live.stop(run, Stop::Cancel);
         }
         Ok(())
     }
 
     /// Ends runs whose process is gone, with what they said kept, and launches those that wait with nothing before them.
+    ///
+    /// A run that this process works on is not gone, whatever its lease says after an outage or a jump of the clock.
     pub async fn recover(&self) -> Result<(), StoreError> {
         let expired = {
             let mut conn = self.ports.storage.read(REACH).await?;
             self.ports.runs.expired(&mut conn, self.now(), ROUND).await?
         };
-        for run in expired {
-            self.interrupt(&run).await?;
+        let ours = self.live.runs();
+        for run in expired.iter().filter(|run| !ours.contains(&run.id)) {
+            self.interrupt(run).await?;
         }
         let due = {
             let mut conn = self.ports.storage.read(REACH).await?;

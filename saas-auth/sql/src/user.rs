@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_auth::{Credentials, InsertUserError, PasswordHash, User, UserStatus, UserStore};
 use saas_core::{Conn, DisplayName, Email, StoreError, Tx, UserId};
-use saas_sql::{Engine, engine, execute, fetch_optional};
+use saas_sql::{Engine, engine, execute, fetch_all, fetch_optional};
 use uuid::Uuid;
 
 /// [`UserStore`] over SQL.
@@ -76,6 +76,19 @@ impl UserStore for SqlUsers {
     async fn credentials(&self, conn: &mut Conn, email: &Email) -> Result<Option<Credentials>, StoreError> {
         let row = fetch_optional!(conn, Row, concat!(columns!(), "WHERE email = $1"), email.as_str())?;
         Ok(row.map(Credentials::from))
+    }
+
+    async fn list(
+        &self,
+        conn: &mut Conn,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Vec<User>, StoreError> {
+        // The nil id comes before every id.
+        let after = after.map_or_else(Uuid::nil, UserId::as_uuid);
+        let query = concat!(columns!(), "WHERE id > $1 ORDER BY id LIMIT $2");
+        let rows = fetch_all!(conn, Row, query, after, i64::from(limit))?;
+        Ok(rows.into_iter().map(|row| Credentials::from(row).user).collect())
     }
 
     async fn set_status(

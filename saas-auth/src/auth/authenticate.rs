@@ -53,7 +53,7 @@ impl Auth {
         request_id: Option<RequestId>,
         client: Client,
     ) -> Result<Authenticated, AuthenticateError> {
-        let claims = self.tokens.verify(token)?;
+        let claims = self.verify(token).await?;
         let mut conn = self.ports.storage.read(Reach::Tenant(claims.tenant_id)).await?;
         let snapshot = self
             .ports

@@ -4,7 +4,7 @@
 //! that a client that lost the answer, or asked from several threads, is not thrown out. Any other genuine token has been used before:
 //! somebody holds a copy, and the family is revoked (RFC 9700 section 4.14.2, ASVS 10.4.5).
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use saas_core::{
     Actor, ErrorKind, Fault, InternalError, Reach, Report, Role, Secret, StoreError, TenantState, Tx,
 };
@@ -103,15 +103,17 @@ impl Auth {
             Worth::Nothing
         } else if generation == family.generation {
             Worth::Current
-        } else if generation + 1 == family.generation && now - family.rotated_at <= self.grace() {
+        } else if generation + 1 == family.generation && self.in_grace(now - family.rotated_at) {
             Worth::InGrace
         } else {
             Worth::Reused
         }
     }
 
-    fn grace(&self) -> chrono::TimeDelta {
-        chrono::TimeDelta::from_std(self.config.refresh_grace).unwrap_or_default()
+    /// A rotation somewhat in the future is another replica's clock; one farther ahead is a clock that was set back.
+    fn in_grace(&self, age: TimeDelta) -> bool {
+        let grace = TimeDelta::from_std(self.config.refresh_grace).unwrap_or_default();
+        (-TimeDelta::seconds(30)..=grace).contains(&age)
     }
 
     async fn end_reused(

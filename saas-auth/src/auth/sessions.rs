@@ -1,9 +1,8 @@
 //! Listing and ending sessions.
 
-use chrono::{DateTime, Utc};
 use saas_core::{
     Actor, Cursor, ErrorKind, Fault, InternalError, InvalidCursor, Page, PageSize, Reach, Report, Secret,
-    SessionId, StoreError, UserId, actor::UserPrincipal,
+    SessionId, StoreError, UserId, actor::UserPrincipal, page::date_in_key,
 };
 
 use super::Auth;
@@ -159,9 +158,6 @@ impl Auth {
     }
 }
 
-/// The end of the year 9999, in microseconds.
-const FARTHEST: i64 = 253_402_300_799_999_999;
-
 fn list_name(user: &UserPrincipal, filter: &SessionFilter) -> String {
     let tenant = filter.tenant.map(|tenant| tenant.to_string()).unwrap_or_default();
     format!("sessions|{}|{tenant}|{}", user.user, filter.include_ended)
@@ -173,8 +169,6 @@ fn to_key(session: &Session) -> String {
 
 fn from_key(key: &str) -> Result<PageStart, InvalidCursor> {
     let (micros, id) = key.split_once('|').ok_or(InvalidCursor)?;
-    // Anybody can make a cursor: dates that an engine could not compare with are none of ours.
-    let micros = micros.parse().ok().filter(|micros| (0..=FARTHEST).contains(micros));
-    let seen = micros.and_then(DateTime::<Utc>::from_timestamp_micros).ok_or(InvalidCursor)?;
+    let seen = date_in_key(micros)?;
     Ok(PageStart::After(seen, id.parse().map_err(|_| InvalidCursor)?))
 }

@@ -1,6 +1,9 @@
 //! Commands on users.
 
-use saas_core::{Actor, ErrorKind, Fault, Principal, Reach, Report, StoreError, UserId};
+use saas_core::{
+    Actor, Cursor, Email, ErrorKind, Fault, InvalidCursor, Page, PageSize, Principal, Reach, Report,
+    StoreError, UserId,
+};
 
 use super::Auth;
 use crate::{Revocation, User, UserStatus};
@@ -37,12 +40,78 @@ impl Fault for CommandError {
     }
 }
 
+/// Why users were not listed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum UsersError {
+    /// This actor may not.
+    #[error("this needs an operator")]
+    Forbidden,
+    /// The cursor is of another list.
+    #[error(transparent)]
+    Cursor(#[from] InvalidCursor),
+    /// The storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Fault for UsersError {
+    fn report(&self) -> Report<'_> {
+        match self {
+            Self::Forbidden => Report::new(ErrorKind::Forbidden, "forbidden"),
+            Self::Cursor(_) => Report::new(ErrorKind::Invalid, "invalid_cursor"),
+            Self::Store(error) => error.report(),
+        }
+    }
+}
+
+/// What cursors of the list of all users are marked with.
+const EVERYBODY: &str = "users";
+
+const OPERATOR: Reach = Reach::Platform("an operator's look at users");
+
 impl Auth {
     /// The signed-in user.
     pub async fn me(&self, actor: &Actor) -> Result<Profile, CommandError> {
         let user = actor.user().ok_or(CommandError::Unauthenticated)?.user;
         let mut conn = self.ports.storage.read(Reach::Platform("a user's own profile")).await?;
         self.ports.users.by_id(&mut conn, user).await?.ok_or(CommandError::NotFound)
+    }
+
+    /// A page of all users of the deployment, in the order in which they came. For operators.
+    pub async fn users(
+        &self,
+        actor: &Actor,
+        after: Option<&Cursor>,
+        size: PageSize,
+    ) -> Result<Page<User>, UsersError> {
+        if !is_operator(actor) {
+            return Err(UsersError::Forbidden);
+        }
+        let after =
+            after.map(|cursor| cursor.key(EVERYBODY)?.parse().map_err(|_| InvalidCursor)).transpose()?;
+        let mut conn = self.ports.storage.read(OPERATOR).await?;
+        let users = self.ports.users.list(&mut conn, after, size.and_one_more()).await?;
+        Ok(Page::cut(users, size, |last| Cursor::new(EVERYBODY, &last.id.to_string())))
+    }
+
+    /// Any user, by id. For operators.
+    pub async fn user(&self, actor: &Actor, id: UserId) -> Result<User, CommandError> {
+        if !is_operator(actor) {
+            return Err(CommandError::Forbidden);
+        }
+        let mut conn = self.ports.storage.read(OPERATOR).await?;
+        self.ports.users.by_id(&mut conn, id).await?.ok_or(CommandError::NotFound)
+    }
+
+    /// Any user, by e-mail address. For operators.
+    pub async fn user_by_email(&self, actor: &Actor, email: &Email) -> Result<User, CommandError> {
+        if !is_operator(actor) {
+            return Err(CommandError::Forbidden);
+        }
+        let mut conn = self.ports.storage.read(OPERATOR).await?;
+        let found = self.ports.users.credentials(&mut conn, email).await?;
+        found.map(|found| found.user).ok_or(CommandError::NotFound)
     }
 
     /// Disables a user and ends their sessions, together. For operators.
@@ -56,7 +125,7 @@ impl Auth {
     }
 
     async fn set_status(&self, actor: &Actor, user: UserId, status: UserStatus) -> Result<(), CommandError> {
-        if !matches!(actor.principal, Principal::System(_)) {
+        if !is_operator(actor) {
             return Err(CommandError::Forbidden);
         }
         let now = self.now();
@@ -71,4 +140,9 @@ impl Auth {
         tracing::info!(user.id = %user, user.status = status.as_str(), "user status set");
         Ok(())
     }
+}
+
+/// Whether it is the product itself, or whoever holds its console.
+fn is_operator(actor: &Actor) -> bool {
+    matches!(actor.principal, Principal::System(_))
 }

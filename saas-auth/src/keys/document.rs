@@ -8,9 +8,10 @@ use saas_core::Secret;
 use serde::{Deserialize, Serialize, Serializer};
 use zeroize::Zeroizing;
 
-use super::{Damage, Dated, KeySet, KeySetError, SigningKey, VerifyingKey};
+use super::{Damage, Dated, KeySet, KeySetError, KeyStatus, Retired, SigningKey, VerifyingKey};
 
-const SCHEMA: u32 = 1;
+/// What is written. Schema 1, which is still read, did not have `activated_at`.
+const SCHEMA: u32 = 2;
 
 /// More than a key takes, so that the buffer does not grow and leave copies of seeds behind.
 const BYTES_PER_KEY: usize = 512;
@@ -33,27 +34,22 @@ struct Document {
 #[serde(deny_unknown_fields)]
 struct Record {
     kid: String,
-    status: Status,
+    status: KeyStatus,
     created_at: DateTime<Utc>,
     since: DateTime<Utc>,
+    /// Of a retired key; an active one has been active since `since`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    activated_at: Option<DateTime<Utc>>,
     x: String,
     /// There unless the key is retired.
     #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "expose")]
     seed: Option<Secret<String>>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Status {
-    Next,
-    Active,
-    Retired,
-}
-
 pub(super) fn read(bytes: &[u8]) -> Result<KeySet, KeySetError> {
     let damaged = |_| KeySetError::Damaged(Damage::Shape);
     let Version { schema } = serde_json::from_slice(bytes).map_err(damaged)?;
-    if schema != SCHEMA {
+    if !(1..=SCHEMA).contains(&schema) {
         return Err(KeySetError::Schema { found: schema });
     }
     let document: Document = serde_json::from_slice(bytes).map_err(damaged)?;
@@ -68,9 +64,9 @@ fn key_set(document: Document) -> Result<KeySet, Damage> {
             return Err(Damage::Statuses);
         }
         match record.status {
-            Status::Active => active.push(record.signing()?),
-            Status::Next => next.push(record.signing()?),
-            Status::Retired => retired.push(record.verifying()?),
+            KeyStatus::Active => active.push(record.signing()?),
+            KeyStatus::Next => next.push(record.signing()?),
+            KeyStatus::Retired => retired.push(record.retired()?),
         }
     }
     if active.len() > 1 || next.len() > 1 {
@@ -81,8 +77,8 @@ fn key_set(document: Document) -> Result<KeySet, Damage> {
 }
 
 pub(super) fn write(set: &KeySet) -> Result<Secret<Vec<u8>>, KeySetError> {
-    let signing =
-        std::iter::once((&set.active, Status::Active)).chain(set.next.iter().map(|key| (key, Status::Next)));
+    let next = set.next.iter().map(|key| (key, KeyStatus::Next));
+    let signing = std::iter::once((&set.active, KeyStatus::Active)).chain(next);
     let keys: Vec<Record> = signing
         .map(|(key, status)| Record::of_signing(key, status))
         .chain(set.retired.iter().map(Record::of_retired))
@@ -94,7 +90,7 @@ pub(super) fn write(set: &KeySet) -> Result<Secret<Vec<u8>>, KeySetError> {
 }
 
 impl Record {
-    fn of_signing(dated: &Dated<SigningKey>, status: Status) -> Self {
+    fn of_signing(dated: &Dated, status: KeyStatus) -> Self {
         let seed = Secret::new(URL_SAFE_NO_PAD.encode(dated.key.seed().expose()));
         let public = dated.key.verifying();
         Self {
@@ -102,23 +98,25 @@ impl Record {
             status,
             created_at: dated.created_at,
             since: dated.since,
+            activated_at: None,
             x: public.x(),
             seed: Some(seed),
         }
     }
 
-    fn of_retired(dated: &Dated<VerifyingKey>) -> Self {
+    fn of_retired(old: &Retired) -> Self {
         Self {
-            kid: dated.key.kid().to_owned(),
-            status: Status::Retired,
-            created_at: dated.created_at,
-            since: dated.since,
-            x: dated.key.x(),
+            kid: old.key.kid().to_owned(),
+            status: KeyStatus::Retired,
+            created_at: old.created_at,
+            since: old.since,
+            activated_at: old.activated_at,
+            x: old.key.x(),
             seed: None,
         }
     }
 
-    fn signing(self) -> Result<Dated<SigningKey>, Damage> {
+    fn signing(self) -> Result<Dated, Damage> {
         let seed = self.seed.as_ref().ok_or(Damage::Key)?;
         let key = SigningKey::from_seed(Secret::new(*bytes_32(seed.expose())?));
         if key.kid() != self.kid || key.verifying().x() != self.x {
@@ -127,12 +125,13 @@ impl Record {
         Ok(Dated { key, created_at: self.created_at, since: self.since })
     }
 
-    fn verifying(self) -> Result<Dated<VerifyingKey>, Damage> {
+    fn retired(self) -> Result<Retired, Damage> {
+        let Self { created_at, since, activated_at, .. } = self;
         let key = VerifyingKey::from_bytes(&*bytes_32(&self.x)?).map_err(|_| Damage::Key)?;
         if key.kid() != self.kid || self.seed.is_some() {
             return Err(Damage::Key);
         }
-        Ok(Dated { key, created_at: self.created_at, since: self.since })
+        Ok(Retired { key, created_at, activated_at, since })
     }
 }
 
@@ -170,10 +169,32 @@ mod tests {
         let time = "2026-01-01T00:00:00Z";
         assert_eq!(
             document,
-            json!({"schema": 1, "changed_at": time, "keys": [
+            json!({"schema": 2, "changed_at": time, "keys": [
                 {"kid": "...", "status": "active", "created_at": time, "since": time, "x": "...", "seed": "..."}
             ]})
         );
+        Ok(())
+    }
+
+    #[test]
+    fn a_document_of_schema_1_is_read_and_written_as_schema_2() -> Result<(), Box<dyn std::error::Error>> {
+        let entropy = SeededEntropy::new(5);
+        let [active, old] = [(); 2].map(|()| SigningKey::generate(&entropy));
+        let [made, turned] = ["2026-01-01T00:00:00Z", "2026-01-01T00:06:00.000001Z"];
+        let mut document = json!({"schema": 1, "changed_at": turned, "keys": [
+            {
+                "kid": active.kid(), "status": "active", "created_at": made, "since": turned,
+                "x": active.verifying().x(), "seed": URL_SAFE_NO_PAD.encode(active.seed().expose()),
+            },
+            {
+                "kid": old.kid(), "status": "retired", "created_at": made, "since": turned,
+                "x": old.verifying().x(),
+            },
+        ]});
+        let set = KeySet::from_bytes(&serde_json::to_vec(&document)?)?;
+        document["schema"] = json!(2);
+        let written: Value = serde_json::from_slice(set.to_bytes()?.expose())?;
+        assert_eq!(written, document, "nothing is made up for what was not kept");
         Ok(())
     }
 
@@ -205,8 +226,10 @@ mod tests {
             let read = KeySet::from_bytes(&serde_json::to_vec(&bad)?);
             assert!(matches!(read, Err(KeySetError::Damaged(found)) if found == damage), "{name}: {read:?}");
         }
-        let read = KeySet::from_bytes(&serde_json::to_vec(&with("/schema", json!(2)))?);
-        assert!(matches!(read, Err(KeySetError::Schema { found: 2 })), "{read:?}");
+        for found in [0, 3] {
+            let read = KeySet::from_bytes(&serde_json::to_vec(&with("/schema", json!(found)))?);
+            assert!(matches!(read, Err(KeySetError::Schema { found: named }) if named == found), "{read:?}");
+        }
         Ok(())
     }
 }

@@ -64,9 +64,13 @@ impl AccessTokens {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Signs and verifies with other keys from now on.
+    /// Signs and verifies with other keys from now on, unless those it has were stored later.
     pub fn replace_keys(&self, keys: KeySet) {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        let mut held = self.keys.write().unwrap_or_else(PoisonError::into_inner);
+        // Who reads the store is not always the first to be done.
+        if keys.version() >= held.version() {
+            *held = Arc::new(keys);
+        }
     }
 
     /// Makes a token. It fails when the grant makes it longer than [`AccessTokens::MAX_BYTES`], and for nothing a caller can act on.
@@ -118,7 +122,7 @@ impl AccessTokens {
         let (input, header, payload, signature) = split(token)?;
         let (algorithm, kid) = header::read(&decode(header)?)?;
         let keys = self.keys();
-        let key = keys.verifying(&kid).ok_or(TokenError::UnknownKey)?;
+        let key = keys.verifying(&kid, self.clock.now()).ok_or(TokenError::UnknownKey)?;
         // The key says which algorithm it is for (RFC 8725 section 3.1); the header may only agree.
         if algorithm != key.algorithm() {
             return Err(TokenError::Algorithm);
@@ -283,6 +287,20 @@ mod tests {
         assert_eq!(tokens.verify(before.token.expose()).err(), Some(TokenError::UnknownKey));
         let after = tokens.issue(grant)?;
         assert!(tokens.verify(after.token.expose()).is_ok());
+        Ok(())
+    }
+
+    #[test]
+    fn keys_that_were_stored_earlier_do_not_replace_later_ones() -> Outcome {
+        let Fixture { clock, tokens, .. } = fixture()?;
+        let sets = [(2, 5), (3, 4), (4, 5), (5, 5)];
+        let replaced = sets.map(|(seed, version)| {
+            let keys = KeySet::generate(&*clock, &SeededEntropy::new(seed)).at_version(version);
+            let kid = keys.active().kid().to_owned();
+            tokens.replace_keys(keys);
+            tokens.keys().active().kid() == kid
+        });
+        assert_eq!(replaced, [true, false, true, true]);
         Ok(())
     }
 

@@ -41,7 +41,8 @@ const POLL: Duration = Duration::from_secs(1);
 ///
 /// Events of this process are handed to its readers from memory for a second after their commit, so that readers of a live topic do
 /// not each ask the database. A reader that begins (`after` 0) always asks it; one that follows may get events that another process
-/// removed within that second.
+/// removed within that second, and what another process appended after ours it gets with its next read: fewer than `limit` is not the
+/// end, none is.
 #[derive(Clone)]
 pub struct SqlEventLog {
     storage: SqlStorage,

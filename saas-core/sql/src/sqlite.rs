@@ -32,7 +32,11 @@ impl SqlStorage {
                 Synchronous::Normal => SqliteSynchronous::Normal,
             });
         // The writer first: it turns WAL on, which a query-only connection may not.
-        let write = SqlitePoolOptions::new().max_connections(1).acquire_timeout(options.write_timeout);
+        // On a full disk SQLite rolls back by itself, and sqlx goes on believing in the transaction: such a connection is not used again.
+        let write = SqlitePoolOptions::new()
+            .max_connections(1)
+            .acquire_timeout(options.write_timeout)
+            .before_acquire(|conn, _| Box::pin(async move { Ok(!conn.is_in_transaction()) }));
         let write = connect_writer(write, &connect).await.map_err(OpenError::Connect)?;
         let read = SqlitePoolOptions::new()
             .max_connections(options.pool_size)
@@ -42,7 +46,9 @@ impl SqlStorage {
     }
 
     /// Takes an embedder's pools: `read` opened with `PRAGMA query_only = ON`, `write` with one connection, both with
-    /// `PRAGMA foreign_keys = ON`, on one file in WAL mode. `write`'s acquire time-out bounds how long `begin` waits.
+    /// `PRAGMA foreign_keys = ON`, on one file in WAL mode. `write`'s acquire time-out bounds how long `begin` waits,
+    /// and a connection of it that says `is_in_transaction` when it is acquired should be closed: SQLite rolls back by itself when the
+    /// disk is full, and sqlx 0.9 does not notice.
     pub fn from_sqlite(read: SqlitePool, write: SqlitePool) -> Self {
         Self { pools: Pools::Sqlite { read, write, writer: Writer::default() } }
     }

@@ -83,11 +83,14 @@ impl SqlStorage {
         }
     }
 
-    /// Answers when a statement runs, so that readiness means something.
+    /// Answers when a statement runs and a transaction begins, so that readiness means something. A busy writer is a working one.
     pub async fn ping(&self) -> Result<(), StoreError> {
         let mut conn = self.read(Reach::Platform("health")).await?;
         execute!(&mut conn, "SELECT 1")?;
-        Ok(())
+        match self.begin(Reach::Platform("health")).await {
+            Ok(_) | Err(StoreError::Busy { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Ends idle connections and waits for the busy ones.

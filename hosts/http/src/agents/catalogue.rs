@@ -11,7 +11,12 @@ use saas_core::Permission;
 use saas_kit::Saas;
 use serde::Serialize;
 
-use crate::{Problem, bearer::Bearer, path::Path, problem::ProblemBody};
+use crate::{
+    Problem,
+    bearer::Bearer,
+    path::Path,
+    problem::{ProblemBody, RoleProblem, TokenProblems},
+};
 
 /// An agent.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -52,13 +57,13 @@ fn check(authenticated: &saas_auth::Authenticated) -> Result<(), Problem> {
 #[utoipa::path(
     get,
     path = "/agents",
+    operation_id = "list_agents",
     tag = "agents",
     security(("bearer" = [])),
     responses(
         (status = 200, body = Vec<AgentSummary>),
-        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The role does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+        TokenProblems,
+        RoleProblem
     )
 )]
 pub(crate) async fn list(
@@ -76,16 +81,16 @@ pub(crate) async fn list(
 #[utoipa::path(
     get,
     path = "/agents/{agent_name}/status",
+    operation_id = "agent_status",
     tag = "agents",
     security(("bearer" = [])),
     params(("agent_name" = String, Path, description = "The agent's name.")),
     responses(
         (status = 200, body = AgentSummary),
-        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The role does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "There is no such agent.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "The path cannot be read.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+        TokenProblems,
+        RoleProblem
     )
 )]
 pub(crate) async fn status(

@@ -13,7 +13,13 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::stream;
-use crate::{Problem, bearer::Bearer, body::Json, fields::Fields, problem::ProblemBody};
+use crate::{
+    Problem,
+    bearer::Bearer,
+    body::Json,
+    fields::Fields,
+    problem::{BodyProblems, ProblemBody, RoleProblem, TokenProblems},
+};
 
 /// A message for an agent.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
@@ -86,17 +92,13 @@ pub(crate) struct ChatResponse {
     params(("Idempotency-Key" = Option<String>, Header, description = "The same request under the same key gets the same run.")),
     responses(
         (status = 200, body = ChatResponse),
-        (status = 400, description = "The body is not JSON.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The role does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "The conversation is somebody else's.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The key was used for another request.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not declared as JSON.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Fields are not valid, or there is no such agent.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "Too many messages wait in this conversation.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 502, description = "The model failed; `code` says how.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+        BodyProblems,
+        TokenProblems,
+        RoleProblem
     )
 )]
 pub(crate) async fn chat(
@@ -145,16 +147,12 @@ pub(crate) async fn chat(
     responses(
         (status = 200, description = "The answer, bit by bit.", content_type = "text/event-stream", body = String,
             headers(("Location" = String, description = "Where the run can be followed again."))),
-        (status = 400, description = "The body is not JSON.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The role does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "The conversation is somebody else's.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The key was used for another request.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not declared as JSON.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Fields are not valid, or there is no such agent.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 429, description = "Too many messages wait in this conversation.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+        BodyProblems,
+        TokenProblems,
+        RoleProblem
     )
 )]
 pub(crate) async fn chat_stream(

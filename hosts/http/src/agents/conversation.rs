@@ -18,7 +18,7 @@ use crate::{
     body::Json,
     fields::Fields,
     path::Path,
-    problem::ProblemBody,
+    problem::{BodyProblems, ProblemBody, QueryProblems, RoleProblem, TokenProblems},
     query::Query,
 };
 
@@ -67,16 +67,15 @@ pub(crate) struct ListQuery {
 #[utoipa::path(
     get,
     path = "/conversations",
+    operation_id = "list_conversations",
     tag = "agents",
     security(("bearer" = [])),
     params(ListQuery),
     responses(
         (status = 200, body = Vec<ConversationSummary>, headers(("Link" = String, description = "Where the next page is, as rel=\"next\"."))),
-        (status = 400, description = "The query string cannot be read.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The role does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Parameters are not valid.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+        QueryProblems,
+        TokenProblems,
+        RoleProblem
     )
 )]
 pub(crate) async fn list(
@@ -149,6 +148,9 @@ pub(crate) struct ConversationResponse {
     agent_context: Option<String>,
 }
 
+/// How many messages a page has unless the caller says.
+const MESSAGES: u32 = 100;
+
 /// Which messages.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -156,7 +158,7 @@ pub(crate) struct MessagesQuery {
     /// Those after this position.
     #[param(value_type = Option<u64>)]
     after: Option<String>,
-    /// How many, 1 to 500.
+    /// How many, 1 to 500; 100 without it. A page also ends after 256 KiB of text.
     #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
     limit: Option<String>,
 }
@@ -171,17 +173,16 @@ fn key(text: &str) -> Result<ConversationKey, Problem> {
 #[utoipa::path(
     get,
     path = "/conversations/{conversation_id}",
+    operation_id = "show_conversation",
     tag = "agents",
     security(("bearer" = [])),
     params(("conversation_id" = String, Path, description = "The conversation's key."), MessagesQuery),
     responses(
         (status = 200, body = ConversationResponse, headers(("Link" = String, description = "Where the next messages are, as rel=\"next\"."))),
-        (status = 400, description = "The query string cannot be read.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The role does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "This user has no such conversation.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Parameters are not valid.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+        QueryProblems,
+        TokenProblems,
+        RoleProblem
     )
 )]
 pub(crate) async fn show(
@@ -205,7 +206,7 @@ pub(crate) async fn show(
             .ok_or("send a number from 1 to 500")
     });
     fields.problem()?;
-    let limit = limit.unwrap_or(Agents::MESSAGES_MAX);
+    let limit = limit.unwrap_or(MESSAGES);
     let transcript = saas.agents().transcript(&authenticated.actor, &key, after.unwrap_or(0), limit).await?;
     let last = transcript.messages.last().filter(|_| transcript.more).map(|message| message.position);
     let conversation = transcript.conversation;
@@ -239,20 +240,17 @@ pub(crate) struct RenameRequest {
 #[utoipa::path(
     patch,
     path = "/conversations/{conversation_id}",
+    operation_id = "rename_conversation",
     tag = "agents",
     security(("bearer" = [])),
     params(("conversation_id" = String, Path, description = "The conversation's key.")),
     request_body = RenameRequest,
     responses(
         (status = 200, body = ConversationSummary),
-        (status = 400, description = "The body is not JSON.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The role does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "This user has no such conversation.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not declared as JSON.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Fields are not valid.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+        BodyProblems,
+        TokenProblems,
+        RoleProblem
     )
 )]
 pub(crate) async fn rename(
@@ -273,16 +271,16 @@ pub(crate) async fn rename(
 #[utoipa::path(
     delete,
     path = "/conversations/{conversation_id}",
+    operation_id = "remove_conversation",
     tag = "agents",
     security(("bearer" = [])),
     params(("conversation_id" = String, Path, description = "The conversation's key.")),
     responses(
         (status = 204, description = "It is gone."),
-        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The role does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "This user has no such conversation.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Not a key.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+        TokenProblems,
+        RoleProblem
     )
 )]
 pub(crate) async fn remove(

@@ -18,7 +18,7 @@ use crate::{
     bearer::Bearer,
     fields::Fields,
     path::Path,
-    problem::ProblemBody,
+    problem::{ProblemBody, QueryProblems, RoleProblem, TokenProblems},
     query::Query,
 };
 
@@ -93,16 +93,16 @@ fn id(text: &str) -> Result<RunId, Problem> {
 #[utoipa::path(
     get,
     path = "/runs/{run_id}",
+    operation_id = "show_run",
     tag = "agents",
     security(("bearer" = [])),
     params(("run_id" = Uuid, Path, description = "The run.")),
     responses(
         (status = 200, body = RunResponse),
-        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The role does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "This user has no such run.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Not an id.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+        TokenProblems,
+        RoleProblem
     )
 )]
 pub(crate) async fn show(
@@ -127,6 +127,7 @@ pub(crate) struct FollowQuery {
 #[utoipa::path(
     get,
     path = "/runs/{run_id}/stream",
+    operation_id = "follow_run",
     tag = "agents",
     security(("bearer" = [])),
     params(
@@ -136,12 +137,10 @@ pub(crate) struct FollowQuery {
     ),
     responses(
         (status = 200, description = "The answer, bit by bit.", content_type = "text/event-stream", body = String),
-        (status = 400, description = "The query string cannot be read.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The role does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "This user has no such run.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Not an id.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+        QueryProblems,
+        TokenProblems,
+        RoleProblem
     )
 )]
 pub(crate) async fn follow(
@@ -164,16 +163,16 @@ pub(crate) async fn follow(
 #[utoipa::path(
     post,
     path = "/runs/{run_id}/cancel",
+    operation_id = "cancel_run",
     tag = "agents",
     security(("bearer" = [])),
     params(("run_id" = Uuid, Path, description = "The run.")),
     responses(
         (status = 202, description = "It is told to stop, or is over.", body = RunResponse),
-        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 403, description = "The role does not allow it.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "This user has no such run.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Not an id.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+        TokenProblems,
+        RoleProblem
     )
 )]
 pub(crate) async fn cancel(

@@ -19,7 +19,7 @@ use crate::{
     bearer::{Anyone, Bearer},
     body::Json,
     fields::Fields,
-    problem::ProblemBody,
+    problem::{BodyProblems, BusyProblem, ProblemBody, TokenProblems},
 };
 
 /// Who registers.
@@ -93,13 +93,10 @@ pub(crate) struct RegisterResponse {
     request_body = RegisterRequest,
     responses(
         (status = 201, body = RegisterResponse),
-        (status = 400, description = "The body is not JSON.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "Registration is not open.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The address is registered already.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not declared as JSON.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Fields are not valid.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+        BodyProblems,
+        BusyProblem
     )
 )]
 pub(crate) async fn register(
@@ -142,8 +139,7 @@ pub(crate) struct Me {
     security(("bearer" = [])),
     responses(
         (status = 200, body = SuccessResponse<Me>),
-        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+        TokenProblems
     )
 )]
 pub(crate) async fn me(State(saas): State<Saas>, Bearer(authenticated): Bearer) -> Result<Response, Problem> {

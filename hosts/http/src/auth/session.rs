@@ -13,7 +13,14 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::wire::{NO_STORE, SuccessResponse, date};
-use crate::{Problem, bearer::Bearer, fields::Fields, path::Path, problem::ProblemBody, query::Query};
+use crate::{
+    Problem,
+    bearer::Bearer,
+    fields::Fields,
+    path::Path,
+    problem::{ProblemBody, QueryProblems, TokenProblems},
+    query::Query,
+};
 
 /// Which sessions.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
@@ -167,15 +174,14 @@ pub(crate) struct SessionsResponse {
 #[utoipa::path(
     get,
     path = "/sessions",
+    operation_id = "list_sessions",
     tag = "auth",
     security(("bearer" = [])),
     params(SessionsQuery),
     responses(
         (status = 200, body = SessionsResponse, headers(("Link" = String, description = "Where the next page is, as rel=\"next\"."))),
-        (status = 400, description = "The query string cannot be read.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Parameters are not valid.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+        QueryProblems,
+        TokenProblems
     )
 )]
 pub(crate) async fn list(
@@ -214,15 +220,15 @@ pub(crate) struct SessionRevoked {
 #[utoipa::path(
     delete,
     path = "/sessions/{session_id}",
+    operation_id = "revoke_session",
     tag = "auth",
     security(("bearer" = [])),
     params(("session_id" = Uuid, Path, description = "The session.")),
     responses(
         (status = 200, body = SuccessResponse<SessionRevoked>),
-        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 404, description = "No live session of this user has that id.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 422, description = "Not an id.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+        TokenProblems
     )
 )]
 pub(crate) async fn revoke(

@@ -17,7 +17,7 @@ use crate::{
     bearer::{Anyone, Bearer},
     body::Json,
     fields::Fields,
-    problem::ProblemBody,
+    problem::{BodyProblems, BusyProblem, ProblemBody, TokenProblems},
 };
 
 /// Who wants in.
@@ -77,13 +77,10 @@ fn choice(choice: &TenantChoice) -> Value {
     request_body = TokenRequest,
     responses(
         (status = 200, body = UserSessionResponse),
-        (status = 400, description = "The body is not JSON.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "Address or password wrong.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 409, description = "The user belongs to several tenants; `tenants` lists them.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not declared as JSON.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Fields are not valid.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+        BodyProblems,
+        BusyProblem
     )
 )]
 pub(crate) async fn token(
@@ -121,12 +118,9 @@ impl RefreshRequest {
     request_body = RefreshRequest,
     responses(
         (status = 200, body = UserSessionResponse),
-        (status = 400, description = "The body is not JSON.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 401, description = "The token is not good any more: sign in again.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not declared as JSON.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Fields are not valid.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+        BodyProblems,
+        BusyProblem
     )
 )]
 pub(crate) async fn refresh(
@@ -154,13 +148,9 @@ pub(crate) struct Revoked {
     request_body = RefreshRequest,
     responses(
         (status = 200, body = SuccessResponse<Revoked>),
-        (status = 400, description = "The body is not JSON.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
         (status = 403, description = "The refresh token is not one of this user's.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 413, description = "The body is too large.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 415, description = "The body is not declared as JSON.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Fields are not valid.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+        BodyProblems,
+        TokenProblems
     )
 )]
 pub(crate) async fn logout(
@@ -188,8 +178,7 @@ pub(crate) struct RevokedCount {
     security(("bearer" = [])),
     responses(
         (status = 200, body = SuccessResponse<RevokedCount>),
-        (status = 401, description = "No token, a bad one, or its session has ended.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "Busy: try again after Retry-After.", body = ProblemBody, content_type = "application/problem+json")
+        TokenProblems
     )
 )]
 pub(crate) async fn logout_all(

@@ -15,7 +15,7 @@ use crate::harness::{Answer, Api, Call, Session};
 
 const ADA: &str = "ada@example.com";
 
-/// A request before its placeholders (`{access}`, `{refresh}`, `{session}`, `{tenant}`, `{etag}`, `{new}`) are filled in.
+/// A request before its placeholders (`{access}`, `{refresh}`, `{session}`, `{tenant}`, `{run}`, `{etag}`, `{new}`) are filled in.
 #[derive(Debug, Clone)]
 struct Sketch {
     method: String,
@@ -34,11 +34,14 @@ fn members_for(path: &str) -> &'static str {
             r#""email":"{new}@example.com","password":"correct horse battery staple","tenant_name":"Tenant","accept_terms":true"#
         }
         "/api/v1/auth/token" => r#""email":"ada@example.com","password":"correct horse battery staple""#,
+        "/api/v1/chat" => r#""message":"What is 6 * 7?","conversation_id":"homework""#,
+        "/api/v1/chat/stream" => r#""message":"Hello","conversation_id":"{new}""#,
+        "/api/v1/conversations/homework" => r#""title":"Homework""#,
         _ => r#""refresh_token":"{refresh}""#,
     }
 }
 
-const ROUTES: [(&str, &str); 12] = [
+const ROUTES: [(&str, &str); 23] = [
     ("GET", "/"),
     ("GET", "/health"),
     ("GET", "/health/ready"),
@@ -51,6 +54,17 @@ const ROUTES: [(&str, &str); 12] = [
     ("GET", "/api/v1/auth/me"),
     ("GET", "/api/v1/auth/sessions"),
     ("DELETE", "/api/v1/auth/sessions/{session}"),
+    ("POST", "/api/v1/chat"),
+    ("POST", "/api/v1/chat/stream"),
+    ("GET", "/api/v1/runs/{run}"),
+    ("GET", "/api/v1/runs/{run}/stream"),
+    ("POST", "/api/v1/runs/{run}/cancel"),
+    ("GET", "/api/v1/conversations"),
+    ("GET", "/api/v1/conversations/homework"),
+    ("PATCH", "/api/v1/conversations/homework"),
+    ("DELETE", "/api/v1/conversations/homework"),
+    ("GET", "/api/v1/agents"),
+    ("GET", "/api/v1/agents/triage/status"),
 ];
 
 fn route() -> impl Strategy<Value = &'static str> {
@@ -60,7 +74,7 @@ fn route() -> impl Strategy<Value = &'static str> {
 fn method() -> impl Strategy<Value = String> {
     let known = ["GET", "POST", "DELETE", "PUT", "PATCH", "HEAD", "OPTIONS", "TRACE", "CONNECT"];
     prop_oneof![
-        4 => select(&["GET", "POST", "DELETE"][..]).prop_map(str::to_owned),
+        4 => select(&["GET", "POST", "DELETE", "PATCH"][..]).prop_map(str::to_owned),
         2 => select(known.to_vec()).prop_map(str::to_owned),
         1 => "[A-Za-z!#$%&'*+.^_`|~-]{1,30}",
     ]
@@ -77,6 +91,11 @@ fn junk(length: usize) -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..length).prop_map(|pieces| pieces.concat())
 }
 
+/// A path under which things have ids or keys.
+fn item() -> impl Strategy<Value = &'static str> {
+    select(&["/api/v1/auth/sessions", "/api/v1/conversations", "/api/v1/runs", "/api/v1/agents"][..])
+}
+
 fn path() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => route().prop_map(str::to_owned),
@@ -87,8 +106,8 @@ fn path() -> impl Strategy<Value = String> {
             format!("{}{junk}{}", &route[..at.max(1)], &route[at..])
         }),
         1 => junk(20).prop_map(|junk| format!("/{junk}")),
-        1 => junk(4).prop_map(|junk| format!("/api/v1/auth/sessions/{junk}")),
-        1 => (1000_usize..12_000).prop_map(|length| format!("/api/v1/auth/sessions/{}", "x".repeat(length))),
+        1 => (item(), junk(4)).prop_map(|(list, junk)| format!("{list}/{junk}")),
+        1 => (item(), 1000_usize..12_000).prop_map(|(list, length)| format!("{list}/{}", "x".repeat(length))),
         1 => select(&["*", "example.com:80", "http://example.com/api/v1/auth/me", "/api/v1/auth/token/", ""][..])
             .prop_map(str::to_owned),
     ]
@@ -101,8 +120,9 @@ fn method_and_path() -> impl Strategy<Value = (String, String)> {
 }
 
 fn query() -> impl Strategy<Value = String> {
-    let name =
-        select(&["limit", "offset", "cursor", "tenant_id", "include_revoked", "x", "limit%5B%5D", ""][..]);
+    let name = select(
+        &["limit", "offset", "cursor", "after", "tenant_id", "include_revoked", "x", "limit%5B%5D", ""][..],
+    );
     let value = prop_oneof![
         select(
             &[
@@ -157,6 +177,8 @@ fn odd_header() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
             "x-forwarded-for",
             "range",
             "upgrade",
+            "last-event-id",
+            "idempotency-key",
         ][..],
     );
     let value = prop_oneof![
@@ -179,6 +201,7 @@ fn odd_header() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
                 "0",
                 "-1",
                 "5",
+                "1.2",
                 "18446744073709551616",
                 "chunked",
                 "chunked, chunked",
@@ -239,6 +262,11 @@ fn member() -> impl Strategy<Value = (&'static str, String)> {
             "plan_code",
             "trial_days",
             "invite_token",
+            "message",
+            "conversation_id",
+            "agent_type",
+            "context",
+            "title",
             "unknown",
             "",
             "\\u0065mail",
@@ -299,7 +327,7 @@ fn sketch() -> impl Strategy<Value = Sketch> {
 
 impl Sketch {
     /// The request; `None` when it is none that a server would pass on.
-    fn request(&self, session: &Session, etag: &str, new: &str) -> Option<Call> {
+    fn request(&self, session: &Session, run: &str, etag: &str, new: &str) -> Option<Call> {
         let fill = |bytes: &[u8]| {
             let mut filled = bytes.to_vec();
             for (name, value) in [
@@ -308,6 +336,7 @@ impl Sketch {
                 ("{refresh}", session.refresh()),
                 ("{session}", session.id()),
                 ("{tenant}", session.tenant()),
+                ("{run}", run),
                 ("{etag}", etag),
                 ("{new}", new),
             ] {
@@ -341,12 +370,14 @@ fn throw_at_the_router(engine: TestEngine, cases: u32) {
     let etag =
         runtime.block_on(api.send(crate::harness::get("/.well-known/jwks.json"))).header("etag").to_owned();
     let session = RefCell::new(session);
+    // Until a chat is answered, the id of no run.
+    let run = RefCell::new(session.borrow().id().to_owned());
     let seen = RefCell::new(BTreeMap::<u16, u32>::new());
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 500, ..Config::default() };
     TestRunner::new(config)
         .run(&sketch(), |sketch| {
             let new = format!("new{}", seen.borrow().values().sum::<u32>());
-            let Some(call) = sketch.request(&session.borrow(), &etag, &new) else {
+            let Some(call) = sketch.request(&session.borrow(), &run.borrow(), &etag, &new) else {
                 return Err(TestCaseError::reject("no request"));
             };
             let answer: Answer = runtime.block_on(api.send(call));
@@ -358,6 +389,9 @@ fn throw_at_the_router(engine: TestEngine, cases: u32) {
             );
             prop_assert!(!answer.status.is_redirection() || answer.status == StatusCode::NOT_MODIFIED);
             prop_assert!(answer.headers.get(header::CONTENT_TYPE).is_some() || answer.body.is_empty());
+            if let Some(answered) = run_of(&answer) {
+                run.replace(answered);
+            }
             if let Some(kept) = next_session(&runtime, &api, &answer) {
                 session.replace(kept);
             }
@@ -369,6 +403,12 @@ fn throw_at_the_router(engine: TestEngine, cases: u32) {
     for status in [200, 400, 401, 404, 405, 415, 422] {
         assert!(seen.contains_key(&status), "no request was answered with {status}: {seen:?}");
     }
+}
+
+/// The run that an answer is of.
+fn run_of(answer: &Answer) -> Option<String> {
+    let json = serde_json::from_slice::<serde_json::Value>(&answer.body).ok()?;
+    json["run_id"].as_str().map(str::to_owned)
 }
 
 /// The session to go on with: the one of the answer, or a new one when it has ended.
@@ -391,5 +431,5 @@ fn anything_on_sqlite_gets_an_answer_and_never_a_server_error() {
 #[cfg(feature = "postgres")]
 #[test]
 fn anything_on_postgres_gets_an_answer_and_never_a_server_error() {
-    throw_at_the_router(TestEngine::Postgres, 500);
+    throw_at_the_router(TestEngine::Postgres, 800);
 }

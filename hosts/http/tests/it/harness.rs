@@ -46,7 +46,10 @@ impl Api {
         engine: TestEngine,
         settings: [(&str, &str); N],
     ) -> Self {
-        let test = TestSaas::with_settings(engine, settings).await;
+        Self::of(TestSaas::with_settings(engine, settings).await)
+    }
+
+    pub(crate) fn of(test: TestSaas) -> Self {
         let router = saas_http::app(&test.saas);
         Self { test, router }
     }
@@ -135,6 +138,10 @@ pub(crate) fn get(path: &str) -> Call {
 
 pub(crate) fn post(path: &str) -> Call {
     Call::new(Method::POST, path)
+}
+
+pub(crate) fn patch(path: &str) -> Call {
+    Call::new(Method::PATCH, path)
 }
 
 pub(crate) fn delete(path: &str) -> Call {

@@ -7,9 +7,13 @@
 
 mod anything;
 mod browsers;
+mod chat;
+mod chat_server;
+mod conversations;
 mod earlier_system;
 mod embedding;
 mod fields;
+mod frames;
 mod harness;
 mod jwks;
 mod leaving;
@@ -18,4 +22,5 @@ mod problems;
 mod program;
 mod server;
 mod sessions;
+mod streaming_guide;
 mod wire;

@@ -26,19 +26,42 @@ fn every_route_is_described() {
         routes,
         [
             "DELETE /api/v1/auth/sessions/{session_id}",
+            "DELETE /api/v1/conversations/{conversation_id}",
             "GET /",
             "GET /.well-known/jwks.json",
+            "GET /api/v1/agents",
+            "GET /api/v1/agents/{agent_name}/status",
             "GET /api/v1/auth/me",
             "GET /api/v1/auth/sessions",
+            "GET /api/v1/conversations",
+            "GET /api/v1/conversations/{conversation_id}",
+            "GET /api/v1/runs/{run_id}",
+            "GET /api/v1/runs/{run_id}/stream",
             "GET /health",
             "GET /health/ready",
+            "PATCH /api/v1/conversations/{conversation_id}",
             "POST /api/v1/auth/logout",
             "POST /api/v1/auth/logout/all",
             "POST /api/v1/auth/refresh",
             "POST /api/v1/auth/register",
             "POST /api/v1/auth/token",
+            "POST /api/v1/chat",
+            "POST /api/v1/chat/stream",
+            "POST /api/v1/runs/{run_id}/cancel",
         ]
     );
+}
+
+#[test]
+fn every_operation_has_a_name_of_its_own() {
+    let description = described();
+    let paths = description["paths"].as_object().expect("there are paths");
+    let operations = paths.values().filter_map(Value::as_object).flat_map(serde_json::Map::values);
+    let mut names: Vec<&str> = operations.filter_map(|operation| operation["operationId"].as_str()).collect();
+    let all = names.len();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), all, "{names:?}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ on_both_engines! {
 }
 
 /// The program in a folder of its own, with nothing set but what is given.
-fn program<const N: usize>(folder: &Path, environment: [(&str, &str); N]) -> Command {
+pub(crate) fn program<const N: usize>(folder: &Path, environment: [(&str, &str); N]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_saas-server"));
     command
         .current_dir(folder)
@@ -30,15 +30,15 @@ fn program<const N: usize>(folder: &Path, environment: [(&str, &str); N]) -> Com
 }
 
 /// A running program; dropping it kills it.
-struct Program {
+pub(crate) struct Program {
     child: Child,
     log: BufReader<ChildStderr>,
-    address: String,
+    pub(crate) address: String,
     heard: String,
 }
 
 impl Program {
-    fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.spawn().expect("the program starts");
         let log = BufReader::new(child.stderr.take().expect("stderr is piped"));
         let mut program = Self { child, log, address: String::new(), heard: String::new() };
@@ -60,7 +60,7 @@ impl Program {
     }
 
     /// Asks over a connection of its own.
-    fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
         let mut stream = TcpStream::connect(&self.address).expect("the program listens");
         let length = body.len();
         write!(
@@ -75,8 +75,14 @@ impl Program {
         (status, serde_json::from_str(body).expect("the body is JSON"))
     }
 
+    /// Sends SIGKILL, and waits until it is gone.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("the program runs");
+        self.child.wait().expect("the program ends");
+    }
+
     /// Sends SIGTERM; the exit code and everything that it said on stderr.
-    fn terminate(mut self) -> (Option<i32>, String) {
+    pub(crate) fn terminate(mut self) -> (Option<i32>, String) {
         let kill = format!("kill -TERM {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().is_ok_and(|status| status.success()));
         while self.line().is_some() {}

@@ -244,6 +244,12 @@ settings! {
             default: Text("gpt-5.1"),
             fix: "set the name of a model",
         }
+        /// How many runs of agents one process works on at once; the others wait.
+        agent_runs_per_process: usize = "AGENT_RUNS_PER_PROCESS" {
+            default: Text("1000"),
+            range: 1..=100_000,
+            fix: "set a number of runs, for example 1000",
+        }
         /// The model of the triage agent. Without it, `AGENT_MODEL_DEFAULT`.
         agent_model_triage: Option<String> = "AGENT_MODEL_TRIAGE" {
             default: Unset,

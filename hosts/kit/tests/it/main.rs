@@ -4,10 +4,13 @@
 #[macro_use]
 mod engines;
 
+mod agents;
+mod chat_crash;
 mod crash;
 mod embedder;
 mod event_log;
 mod hash_pool;
+mod keys;
 mod migrations;
 mod refresh;
 mod schedules;

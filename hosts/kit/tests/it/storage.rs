@@ -401,6 +401,26 @@ async fn a_new_sqlite_file_is_its_owners_alone() {
 }
 
 #[tokio::test]
+async fn a_full_disk_on_sqlite_costs_its_transaction_and_no_other() {
+    let (_database, storage) = notes(TestEngine::Sqlite).await;
+    let mut tx = storage.begin(TEST).await.unwrap();
+    // The connection's own limit stands for the disk's: SQLite rolls back by itself on either.
+    saas_sql::sqlx::query("PRAGMA max_page_count = 1")
+        .execute(saas_sql::sqlite(tx.conn()).unwrap())
+        .await
+        .unwrap();
+    let large = "x".repeat(1 << 20);
+    let full = StoreError::from(
+        execute!(tx.conn(), "INSERT INTO notes (writer, body) VALUES (1, $1)", large).unwrap_err(),
+    );
+    assert!(matches!(full, StoreError::Unavailable(_)), "{full:?}");
+    drop(tx);
+    assert_eq!(seen(&storage).await, 0);
+    assert_writable(&storage).await;
+    storage.ping().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_postgres_that_nobody_serves_is_unavailable() {
     let free = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
     let connect = PgConnectOptions::new_without_pgpass().host("127.0.0.1").port(free.port());

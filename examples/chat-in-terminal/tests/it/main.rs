@@ -1,0 +1,36 @@
+//! The example as somebody at a terminal sees it.
+#![expect(clippy::expect_used, reason = "a test that cannot be set up fails, and the message says where")]
+
+use std::{
+    io::Write,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+/// Runs it with these lines typed; what it printed.
+fn typed(file: &Path, lines: &str) -> String {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_chat-in-terminal"))
+        .arg(file)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut input = program.stdin.take().expect("stdin is piped");
+    input.write_all(lines.as_bytes()).expect("it reads");
+    drop(input);
+    let output = program.wait_with_output().expect("it ends");
+    assert!(output.status.success());
+    String::from_utf8(output.stdout).expect("it prints text")
+}
+
+#[test]
+fn it_answers_and_remembers_at_the_next_start() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = folder.path().join("chat.db");
+    let first = typed(&file, "What is 6 * 7?\n\n/quit\nnever read\n");
+    assert!(first.starts_with("0 messages in ") && first.contains("> That makes 42. "), "{first}");
+    assert!(first.ends_with("> > "), "an empty line asks nothing, and nothing is read after /quit: {first}");
+    let second = typed(&file, "Who am I?\n");
+    assert!(second.starts_with("2 messages in "), "{second}");
+    assert!(second.contains("before it you said \"What is 6 * 7?\""), "{second}");
+}

@@ -1,0 +1,228 @@
+//! The command line, as clap reads it. Its comments are the help.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use saas_agents::{AgentName, ConversationKey};
+use saas_core::{Cursor, DisplayName, Email, PageSize, TenantId, TenantName, UserId};
+use url::Url;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0 ok, 1 failed, 2 usage, 3 action required, 4 not allowed,
+  5 dependency missing, 130 interrupted";
+
+/// Operates the product: serves it, migrates its database, manages its users and keys, and talks to its agents.
+#[derive(Debug, Parser)]
+#[command(
+    name = "saas",
+    version,
+    max_term_width = 80,
+    arg_required_else_help = true,
+    after_help = EXIT_CODES
+)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Globals {
+    /// How data is written to stdout, and an error to stderr.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Table, value_name = "FORMAT", help_heading = "Global options")]
+    pub(crate) output: Format,
+    /// Reads settings from this file, after .env and .env.local; the last one named wins.
+    #[arg(long, global = true, value_name = "PATH", help_heading = "Global options")]
+    pub(crate) env_file: Vec<PathBuf>,
+    /// Sets a setting that is no secret; goes before the environment.
+    #[arg(long, global = true, value_name = "NAME=VALUE", help_heading = "Global options")]
+    pub(crate) set: Vec<String>,
+}
+
+/// How data is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    // For people. (No comments for clap: they would blow up every command's help.)
+    Table,
+    // For programs: an object with `"schema": 1`.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Serves the product over HTTP, until SIGTERM or Ctrl-C.
+    Serve,
+    /// Brings the database's schema up to date.
+    Migrate(Migrate),
+    /// Shows and checks the settings.
+    #[command(subcommand)]
+    Config(Config),
+    /// Manages the users.
+    #[command(subcommand)]
+    Users(Users),
+    /// Manages the keys that sign access tokens.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Talks to an agent, in this process or on a server.
+    ///
+    /// Each line that is read is a message; what the agent answers is written as it comes.
+    Chat(Chat),
+    /// Prints the HTTP API's description, OpenAPI 3.1 in JSON.
+    Openapi,
+    /// Prints the version.
+    Version,
+    /// Prints completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Prints the manual page, or writes one for each command.
+    Man(Man),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    /// Prints what is pending, and applies nothing.
+    #[arg(long, conflicts_with = "verify")]
+    pub(crate) plan: bool,
+    /// Prints what is pending, and exits with 3 when anything is.
+    #[arg(long)]
+    pub(crate) verify: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Lists every setting there is.
+    Schema,
+    /// Shows every setting's value and where it comes from, secrets masked.
+    Show,
+    /// Checks the settings and lists every problem at once.
+    Check,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Users {
+    /// Registers a user and the tenant that they own.
+    Create(CreateUser),
+    /// Lists the users, a page at a time.
+    List(ListUsers),
+    /// Disables a user and ends their sessions.
+    Disable(WhichUser),
+    /// Lets a disabled user sign in again.
+    Enable(WhichUser),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateUser {
+    /// Their e-mail address.
+    #[arg(value_parser = Email::parse)]
+    pub(crate) email: Email,
+    /// The name of their tenant.
+    #[arg(long, value_name = "NAME", value_parser = TenantName::parse)]
+    pub(crate) tenant_name: TenantName,
+    /// How they want to be called.
+    #[arg(long, value_name = "NAME", value_parser = DisplayName::parse)]
+    pub(crate) display_name: Option<DisplayName>,
+    #[command(flatten)]
+    pub(crate) password: PasswordFrom,
+}
+
+/// Where the password comes from: never from the command line, which others can see.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct PasswordFrom {
+    /// Reads the password from the first line of stdin instead of asking on the terminal.
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListUsers {
+    /// How many, 1 to 100.
+    #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = page_size)]
+    pub(crate) limit: PageSize,
+    /// Goes on where a page ended: its `next`.
+    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire)]
+    pub(crate) after: Option<Cursor>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhichUser {
+    /// Their id or e-mail address.
+    #[arg(value_parser = user)]
+    pub(crate) user: UserName,
+}
+
+/// What a user is called on the command line.
+#[derive(Debug, Clone)]
+pub(crate) enum UserName {
+    Id(UserId),
+    Email(Email),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Keys {
+    /// Shows the keys that verify now.
+    Show,
+    /// Makes the step of a rotation that is due.
+    ///
+    /// The first publishes a new key; the second, once every verifier has it, signs with it and retires the old one.
+    Rotate(RotateKeys),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RotateKeys {
+    /// Drops every key at once and signs with a new one: every access token so far is refused.
+    #[arg(long)]
+    pub(crate) emergency: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Chat {
+    /// Whom to sign in as.
+    #[arg(long, value_parser = Email::parse)]
+    pub(crate) email: Email,
+    #[command(flatten)]
+    pub(crate) password: PasswordFrom,
+    /// The tenant, for those who belong to several.
+    #[arg(long, value_name = "ID")]
+    pub(crate) tenant: Option<TenantId>,
+    /// The agent; triage without it.
+    #[arg(long, value_name = "NAME", value_parser = AgentName::parse)]
+    pub(crate) agent: Option<AgentName>,
+    /// The conversation to go on with; a new one without it.
+    #[arg(long, value_name = "KEY", value_parser = ConversationKey::parse)]
+    pub(crate) conversation: Option<ConversationKey>,
+    /// A server's address; without it the product is opened in this process.
+    #[arg(long, value_name = "URL", value_parser = server)]
+    pub(crate) server: Option<Url>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Man {
+    /// Writes a page for each command into this directory.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) dir: Option<PathBuf>,
+}
+
+fn page_size(text: &str) -> Result<PageSize, &'static str> {
+    text.parse().ok().and_then(PageSize::new).ok_or("a page has 1 to 100 users")
+}
+
+fn user(text: &str) -> Result<UserName, &'static str> {
+    let id = text.parse().map(UserName::Id).ok();
+    id.or_else(|| Email::parse(text).map(UserName::Email).ok()).ok_or("neither an id nor an e-mail address")
+}
+
+fn server(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text).map_err(|_| "not an address such as https://app.example.com")?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err("the address begins with neither http:// nor https://");
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+        return Err("the address has credentials or a query in it");
+    }
+    Ok(url)
+}

@@ -1,0 +1,144 @@
+//! `saas chat`, in process and with a server.
+#![cfg(feature = "sqlite")]
+
+use std::{
+    io::{BufRead, BufReader, Read},
+    process::Stdio,
+};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Done, PASSWORD, Place, Server, Talk, signal, snapshots};
+
+const EMAIL: &str = "ada@example.com";
+
+fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&["chat", "--email", EMAIL, "--password-stdin"], more].concat()
+}
+
+/// Two messages; what was answered.
+fn talk(place: &Place, more: &[&str]) -> Done {
+    let stdin = format!("{PASSWORD}\nWhat is 6 * 7?\n\nHello\n");
+    let done = place.run_on(&arguments(more), &stdin);
+    assert_eq!(done.code, 0, "{done}");
+    done
+}
+
+/// What a talk of two messages looks like, wherever it takes place.
+fn assert_answers(place: &Place, more: &[&str]) {
+    let words = talk(place, more);
+    snapshots().bind(|| insta::assert_snapshot!("answers", words.stdout));
+    let lines = talk(place, &[more, &["--output", "json", "--conversation", "homework"]].concat());
+    let answers: Vec<Value> = lines.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(answers.len(), 2, "{lines}");
+    for answer in &answers {
+        assert_eq!(
+            (&answer["schema"], &answer["conversation_id"]),
+            (&json!(1), &json!("homework")),
+            "{lines}"
+        );
+        assert_eq!((&answer["status"], &answer["agent"]), (&json!("completed"), &json!("triage")), "{lines}");
+    }
+    assert!(answers[0]["answer"].as_str().unwrap().starts_with("That makes 42."), "{lines}");
+    assert!(answers[1]["answer"].as_str().unwrap().contains("before it you said"), "{lines}");
+}
+
+#[test]
+fn a_chat_in_process_answers_what_is_piped_in() {
+    let place = Place::empty();
+    place.register(EMAIL);
+    assert_answers(&place, &[]);
+}
+
+#[test]
+fn a_chat_with_a_server_answers_the_same() {
+    let place = Place::empty();
+    place.register(EMAIL);
+    let server = Server::start(&place);
+    let url = format!("http://{}/", server.address);
+    assert_answers(&place, &["--server", &url]);
+    let (code, log) = server.stop("TERM");
+    assert_eq!(code, Some(0), "{log}");
+}
+
+#[test]
+fn an_answer_is_written_as_it_comes_and_ctrl_c_exits_130() {
+    let place = Place::empty();
+    place.register(EMAIL);
+    let server = Server::start(&place);
+    let url = format!("http://{}", server.address);
+    for more in [&[][..], &["--server", url.as_str()]] {
+        let mut talk = Talk::start(place.command(&arguments(more)));
+        talk.say(PASSWORD);
+        talk.say("How do I begin?");
+        let mut stdout = BufReader::new(talk.child.stdout.take().unwrap());
+        let mut first = Vec::new();
+        stdout.read_until(b' ', &mut first).unwrap();
+        assert_eq!(first, b"You ");
+        signal(&talk.child, "INT");
+        let mut rest = String::new();
+        stdout.read_to_string(&mut rest).unwrap();
+        let done = talk.end();
+        assert_eq!(done.code, 130, "{done}");
+        assert!(!rest.contains("set OPENAI_API_KEY"), "the answer went on to its end: {rest}");
+    }
+}
+
+#[test]
+fn waiting_for_a_line_ends_with_ctrl_c_and_with_a_reader_that_leaves() {
+    let place = Place::empty();
+    place.register(EMAIL);
+    let mut talk = Talk::start(place.command(&arguments(&["--output", "json"])));
+    talk.say(PASSWORD);
+    talk.say("Hello");
+    let mut stdout = BufReader::new(talk.child.stdout.take().unwrap());
+    stdout.read_line(&mut String::new()).unwrap();
+    signal(&talk.child, "INT");
+    let done = talk.end();
+    assert_eq!((done.code, done.error()["code"].clone()), (130, json!("interrupted")), "{done}");
+
+    let mut talk = Talk::start(place.command(&arguments(&[])));
+    drop(talk.child.stdout.take());
+    talk.say(PASSWORD);
+    talk.say("Hello");
+    let done = talk.end();
+    assert_eq!((done.code, done.stderr.as_str()), (0, ""), "{done}");
+}
+
+#[test]
+fn whoever_may_not_talk_is_told_why() {
+    let place = Place::empty();
+    place.register(EMAIL);
+    let server = Server::start(&place);
+    let url = format!("http://{}", server.address);
+    for more in [&[][..], &["--server", url.as_str()]] {
+        let json = [&["--output", "json"], more].concat();
+        let done = place.run_on(&arguments(&json), "wrong horse battery staple\n");
+        assert_eq!((done.code, done.error()["code"].clone()), (4, json!("invalid_credentials")), "{done}");
+        let unknown = [&["--agent", "nobody"], &json[..]].concat();
+        let done = place.run_on(&arguments(&unknown), &format!("{PASSWORD}\nHello\n"));
+        assert_eq!((done.code, done.error()["code"].clone()), (2, json!("unknown_agent")), "{done}");
+    }
+    let mut piped = place.command(&["chat", "--email", EMAIL]);
+    let done = piped.stdin(Stdio::null()).output().unwrap();
+    assert_eq!(done.status.code(), Some(2), "{done:?}");
+    let away = place.run_on(
+        &arguments(&["--server", "http://127.0.0.1:1", "--output", "json"]),
+        &format!("{PASSWORD}\n"),
+    );
+    assert_eq!((away.code, away.error()["code"].clone()), (5, json!("server_unreachable")), "{away}");
+}
+
+#[test]
+fn a_chat_leaves_no_session_behind() {
+    let place = Place::empty();
+    place.register(EMAIL);
+    let server = Server::start(&place);
+    let url = format!("http://{}", server.address);
+    talk(&place, &[]);
+    talk(&place, &["--server", &url]);
+    let (_, log) = server.stop("TERM");
+    let ended =
+        log.lines().filter(|line| line.contains("session end asked for") && line.contains("true")).count();
+    assert_eq!(ended, 1, "{log}");
+}

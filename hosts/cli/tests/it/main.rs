@@ -1,0 +1,12 @@
+//! The program `saas`, run as an operator runs it: in an empty folder, with nothing set but what a test sets.
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail loudly")]
+
+mod about;
+mod chat;
+mod config;
+mod harness;
+mod help;
+mod keys;
+mod migrate;
+mod serve;
+mod users;

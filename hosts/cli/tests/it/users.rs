@@ -1,0 +1,84 @@
+//! `saas users`, on both engines.
+
+use serde_json::{Value, json};
+
+use crate::harness::{PASSWORD, Place, on_both_engines, snapshots};
+
+on_both_engines! {
+    a_user_is_created_listed_disabled_and_enabled,
+    the_list_comes_in_pages_and_misses_nobody,
+}
+
+fn create<'a>(email: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    [&["users", "create", email, "--tenant-name", "Analytical Engines", "--password-stdin"], more].concat()
+}
+
+fn a_user_is_created_listed_disabled_and_enabled(place: &Place) {
+    assert_eq!(place.run(&["migrate"]).code, 0);
+    let stdin = format!("{PASSWORD}\n");
+    let created = place.run_on(&create("Ada@Example.com", &["--display-name", "Ada"]), &stdin);
+    assert_eq!(created.code, 0, "{created}");
+    snapshots().bind(|| insta::assert_snapshot!("created", created.stdout));
+    let created = place.run_on(&create("bob@example.com", &["--output", "json"]), &stdin);
+    snapshots().bind(|| insta::assert_snapshot!("created_json", created.stdout));
+
+    let taken = place.run_on(&create("ada@example.com", &["--output", "json"]), &stdin);
+    assert_eq!((taken.code, taken.stdout.as_str()), (1, ""), "{taken}");
+    assert_eq!(taken.error()["code"], "email_taken");
+    let weak = place.run_on(&create("eve@example.com", &[]), "hunter2\n");
+    assert_eq!((weak.code, weak.stdout.as_str()), (2, ""), "{weak}");
+    assert!(!weak.stderr.contains("hunter2"), "{weak}");
+    insta::assert_snapshot!("weak_password", weak.stderr);
+
+    let listed = place.run(&["users", "list"]);
+    snapshots().bind(|| insta::assert_snapshot!("listed", listed.stdout));
+    let disabled = place.run(&["users", "disable", "ada@example.com"]);
+    assert_eq!(disabled.code, 0, "{disabled}");
+    snapshots().bind(|| insta::assert_snapshot!("disabled", disabled.stdout));
+    let id = place.run(&["users", "list", "--output", "json"]).json()["users"][0]["id"].clone();
+    let enabled = place.run(&["users", "enable", id.as_str().unwrap(), "--output", "json"]);
+    assert_eq!(enabled.json()["user"]["status"], "active");
+
+    let nobody = "01890a5d-ac96-774b-bcce-b302099a8057";
+    for name in ["eve@example.com", nobody] {
+        let done = place.run(&["users", "disable", name, "--output", "json"]);
+        assert_eq!((done.code, done.error()["code"].clone()), (1, json!("user_not_found")), "{done}");
+    }
+}
+
+fn the_list_comes_in_pages_and_misses_nobody(place: &Place) {
+    assert_eq!(place.run(&["migrate"]).code, 0);
+    let emails: Vec<String> = (0..5).map(|number| format!("user{number}@example.com")).collect();
+    for email in &emails {
+        place.register(email);
+    }
+    let (mut found, mut after) = (Vec::new(), None::<String>);
+    loop {
+        let mut arguments = vec!["users", "list", "--limit", "2", "--output", "json"];
+        arguments.extend(after.iter().flat_map(|cursor| ["--after", cursor.as_str()]));
+        let page = place.run(&arguments).json();
+        found.extend(page["users"].as_array().unwrap().iter().map(|user| user["email"].clone()));
+        match page["next"].as_str() {
+            Some(next) => after = Some(next.to_owned()),
+            None => break,
+        }
+    }
+    assert_eq!(found, emails.iter().map(|email| Value::from(email.as_str())).collect::<Vec<_>>());
+    let words = place.run(&["users", "list", "--limit", "2"]);
+    assert!(words.stderr.starts_with("there are more: saas users list --after "), "{words}");
+    let forged = place.run(&["users", "list", "--after", "forged", "--output", "json"]);
+    assert_eq!((forged.code, forged.error()["code"].clone()), (2, json!("invalid_cursor")), "{forged}");
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn a_password_is_asked_for_on_a_terminal_alone() {
+    let place = Place::empty();
+    let arguments = ["users", "create", "ada@example.com", "--tenant-name", "X Y"];
+    let done = place.run_on(&arguments, &format!("{PASSWORD}\n"));
+    assert_eq!((done.code, done.stdout.as_str()), (2, ""), "{done}");
+    assert!(done.stderr.contains("saas: a password is needed"), "{done}");
+    let done = place.run_on(&[&arguments[..], &["--password-stdin"]].concat(), "\n");
+    assert_eq!(done.code, 2, "{done}");
+    assert!(done.stderr.contains("saas: the password is empty"), "{done}");
+}

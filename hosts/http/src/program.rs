@@ -1,0 +1,125 @@
+//! The program that serves the product: what `saas-server` and `saas serve` are both made of.
+
+use std::{
+    error::Error,
+    io::{self, Write},
+};
+
+use saas_kit::{
+    BuildError, MigrateError, OpenError, Saas,
+    settings::{Settings, Sources},
+};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::{ServeError, Server};
+
+/// Why the product did not open, or was not served.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProgramError {
+    /// The settings do not fit each other.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    /// The schema was not brought up to date.
+    #[error(transparent)]
+    Migrate(#[from] MigrateError),
+    /// The product did not open.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The server could not listen.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The signals that stop it could not be listened to.
+    #[error("the signals that stop the program cannot be listened to")]
+    Signals(#[source] io::Error),
+}
+
+/// Where a program whose environment is the product's own reads its settings: the environment, the bare names too, and the files
+/// `.env` and `.env.local` of the folder it starts in.
+pub fn sources() -> Sources {
+    Sources::from_process_env()
+        .accept_bare_names(true)
+        .with_env_file_if_present(".env")
+        .with_env_file_if_present(".env.local")
+}
+
+/// Opens the product, its schema brought up to date where `AUTO_RUN_MIGRATIONS` says so.
+pub async fn open(settings: Settings) -> Result<Saas, ProgramError> {
+    let migrate = settings.auto_run_migrations();
+    let blueprint = Saas::builder(settings).build()?;
+    if migrate {
+        blueprint.migrate().await?;
+    }
+    Ok(blueprint.open().await?)
+}
+
+/// Opens the product and serves it, its workers beside it, until SIGTERM or Ctrl-C.
+pub async fn serve(settings: Settings) -> Result<(), ProgramError> {
+    let saas = open(settings).await?;
+    let server = Server::bind(&saas).await?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(ProgramError::Signals)?;
+    let stop = CancellationToken::new();
+    let signals = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        signals.cancel();
+        tracing::info!("stopping");
+    });
+    announce(&saas, &server);
+    tokio::join!(server.run(&saas, stop.cancelled()), saas.run_workers(stop.cancelled()));
+    saas.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// What an error and its causes say, the error first and nothing twice in a row.
+pub fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
+    let mut texts = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        // A transparent error repeats its cause's words.
+        if texts.last() != Some(&text) {
+            texts.push(text);
+        }
+        source = cause.source();
+    }
+    texts
+}
+
+/// Where it listens, where its data is, what to try next.
+fn announce(saas: &Saas, server: &Server) {
+    let settings = saas.settings();
+    let address = server.address();
+    tracing::info!(address = %address, environment = settings.environment.as_str(), "listening");
+    if settings.environment.is_hardened() {
+        return;
+    }
+    let file = settings.database_url.sqlite_path();
+    let data = file.map_or_else(
+        || settings.database_url.shown().to_owned(),
+        |path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string(),
+    );
+    // A terminal that has gone is no reason to stop.
+    let _ = writeln!(
+        io::stderr(),
+        "
+  {name} is running.
+
+    listens on   http://{address}
+    keeps data   {data}
+
+  Try:
+
+    curl -s http://{address}/api/v1/auth/register -H 'Content-Type: application/json' \\
+      -d '{{\"email\":\"ada@example.com\",\"password\":\"correct horse battery\",\"tenant_name\":\"Analytical Engines\",\"accept_terms\":true}}'
+
+  Ctrl-C stops it; the data stays.
+",
+        name = settings.app_name,
+    );
+}
