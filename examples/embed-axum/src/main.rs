@@ -102,7 +102,9 @@ mod tests {
 
     async fn post_signup(saas: &Saas, email: &str, colour: &str) -> (StatusCode, Value) {
         let body = json!({ "email": email, "password": "correct horse battery", "company": "Engines", "favourite_colour": colour });
-        let request = Request::post("/signup").header("content-type", "application/json").body(Body::from(body.to_string()));
+        let request = Request::post("/signup")
+            .header("content-type", "application/json")
+            .body(Body::from(body.to_string()));
         let answer = router(saas).oneshot(request.expect("a request")).await.expect("an answer");
         let status = answer.status();
         let bytes = answer.into_body().collect().await.expect("a whole body").to_bytes();
@@ -116,7 +118,9 @@ mod tests {
         let (status, body) = post_signup(&test.saas, "ada@example.com", "green").await;
         assert_eq!(status, StatusCode::CREATED, "{body}");
         let token = body["access_token"].as_str().expect("a token");
-        let me = Request::get("/api/v1/auth/me").header("authorization", format!("Bearer {token}")).body(Body::empty());
+        let me = Request::get("/api/v1/auth/me")
+            .header("authorization", format!("Bearer {token}"))
+            .body(Body::empty());
         let answer = router(&test.saas).oneshot(me.expect("a request")).await.expect("an answer");
         assert_eq!(answer.status(), StatusCode::OK);
     }

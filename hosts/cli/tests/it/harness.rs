@@ -178,6 +178,7 @@ pub(crate) fn snapshots() -> insta::Settings {
         (r"\d+\.\d s\b", "[elapsed]"),
         ("[A-Za-z0-9_-]{43}", "[kid]"),
         (r"(sqlite:/|postgres://)[^ \n]*", "[database]"),
+        ("analytical-engines-[0-9a-f]{4}", "analytical-engines-[hex]"),
         (r"127\.0\.0\.1:\d+", "[address]"),
     ] {
         settings.add_filter(pattern, with);

@@ -193,7 +193,7 @@ async fn a_title_is_set_and_taken_away(engine: TestEngine) {
         assert_eq!(api.send(get(LIST).bearer(ada.access())).await.json()[0]["title"], title);
         assert_eq!(api.send(get(&path("homework")).bearer(ada.access())).await.json()["title"], title);
     }
-    for title in ["".to_owned(), " ".to_owned(), "x".repeat(129), "a\u{0}b".to_owned()] {
+    for title in [String::new(), " ".to_owned(), "x".repeat(129), "a\u{0}b".to_owned()] {
         let answer = api.send(rename(json!({ "title": title }))).await;
         assert_eq!(answer.wrong_fields(), [("title".to_owned(), "invalid".to_owned())], "{title:?}");
     }

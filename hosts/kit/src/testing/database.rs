@@ -29,6 +29,7 @@ enum End {
 
 impl TestDatabase {
     /// Makes one.
+    #[cfg_attr(not(feature = "postgres"), expect(clippy::unused_async, reason = "a file needs no waiting"))]
     pub async fn create(engine: TestEngine) -> Self {
         match engine {
             TestEngine::Sqlite => {
