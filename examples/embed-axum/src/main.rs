@@ -86,8 +86,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let stop = || async { drop(tokio::signal::ctrl_c().await) };
     let service = router(&saas).into_make_service_with_connect_info::<std::net::SocketAddr>();
     let server = axum::serve(listener, service).with_graceful_shutdown(stop());
-    let (served, ()) = tokio::join!(server.into_future(), saas.run_workers(stop()));
-    Ok(served?)
+    let (done, ()) = tokio::join!(server.into_future(), saas.run_workers(stop()));
+    Ok(done?)
 }
 
 #[cfg(test)]

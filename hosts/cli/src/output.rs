@@ -5,7 +5,11 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{arguments::Format, failure::Failure, text::plain};
+use crate::{
+    arguments::Format,
+    failure::{Exit, Failure},
+    text::plain,
+};
 
 /// The version of every JSON object that is written. A member that is taken away or changes its meaning makes a new one.
 const SCHEMA: u32 = 1;
@@ -48,6 +52,10 @@ impl Output {
     /// Says what failed, in the format that was asked for.
     pub(crate) fn failure(self, failure: &Failure) {
         let Some((first, causes)) = failure.texts().split_first() else { return };
+        if is_watched() && failure.exit() == Exit::Interrupted {
+            // The line holds a prompt, and what Ctrl-C looks like.
+            raw("\n");
+        }
         if self.is_json() {
             let fields = failure.fields().iter();
             let fields: Vec<_> = fields

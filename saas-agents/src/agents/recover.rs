@@ -1,6 +1,6 @@
 //! What keeps runs alive, and what ends those whose process is gone.
 
-use saas_core::{Reach, StoreError};
+use saas_core::{Reach, StoreError, fault::chain};
 
 use super::{Agents, live::Stop};
 use crate::{Outcome, Run, RunOwner, RunStatus, Usage, frame};
@@ -47,7 +47,10 @@ impl Agents {
         };
         let ours = self.live.runs();
         for run in expired.iter().filter(|run| !ours.contains(&run.id)) {
-            self.interrupt(run).await?;
+            if let Err(error) = self.interrupt(run).await {
+                // The others are not to wait for it.
+                tracing::warn!(run.id = %run.id, error = chain(&error), "a lost run could not be ended");
+            }
         }
         let due = {
             let mut conn = self.ports.storage.read(REACH).await?;

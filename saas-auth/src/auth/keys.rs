@@ -207,7 +207,8 @@ impl Auth {
     }
 }
 
-const fn is_operator(actor: &Actor) -> bool {
+/// Whether it is the product itself, or whoever holds its console.
+pub(super) const fn is_operator(actor: &Actor) -> bool {
     matches!(actor.principal, Principal::System(_))
 }
 

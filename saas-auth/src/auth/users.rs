@@ -1,11 +1,10 @@
 //! Commands on users.
 
 use saas_core::{
-    Actor, Cursor, Email, ErrorKind, Fault, InvalidCursor, Page, PageSize, Principal, Reach, Report,
-    StoreError, UserId,
+    Actor, Cursor, Email, ErrorKind, Fault, InvalidCursor, Page, PageSize, Reach, Report, StoreError, UserId,
 };
 
-use super::Auth;
+use super::{Auth, keys::is_operator};
 use crate::{Revocation, User, UserStatus};
 
 /// The signed-in user, as they may see themselves.
@@ -140,9 +139,4 @@ impl Auth {
         tracing::info!(user.id = %user, user.status = status.as_str(), "user status set");
         Ok(())
     }
-}
-
-/// Whether it is the product itself, or whoever holds its console.
-fn is_operator(actor: &Actor) -> bool {
-    matches!(actor.principal, Principal::System(_))
 }

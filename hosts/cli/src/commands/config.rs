@@ -174,7 +174,9 @@ fn show(context: &Context) -> Result<(), Failure> {
     };
     context.out().data(&shown, |shown| {
         let row = |it: &InForce| {
-            [it.name.clone(), it.value.clone().unwrap_or_else(|| "-".to_owned()), it.origin.clone()]
+            let value = it.value.clone().unwrap_or_else(|| "-".to_owned());
+            // With the second word, lines would be longer than the terminal.
+            [it.name.clone(), value, it.origin.replace("profile default", "profile")]
         };
         table(["SETTING", "VALUE", "ORIGIN"], &shown.settings.iter().map(row).collect::<Vec<_>>())
     })

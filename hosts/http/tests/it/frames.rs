@@ -68,7 +68,12 @@ pub(crate) struct Open {
 
 impl Open {
     pub(crate) async fn at(api: &Api, call: Call) -> Self {
-        let response = api.router.clone().oneshot(call.into()).await.expect("the router always answers");
+        let response = api
+            .router
+            .clone()
+            .oneshot(axum::extract::Request::from(call))
+            .await
+            .expect("the router always answers");
         assert_eq!(response.status(), StatusCode::OK);
         let (parts, body) = response.into_parts();
         Self { headers: parts.headers, body, buffer: String::new() }

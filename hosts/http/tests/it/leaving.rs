@@ -69,7 +69,7 @@ async fn a_client_that_leaves_while_it_refreshes_is_not_thrown_out(engine: TestE
         |token: &str| post("/api/v1/auth/refresh").json(&serde_json::json!({ "refresh_token": token }));
     let mut token = session.refresh().to_owned();
     for polls in 1..8 {
-        abandoned(api.router.clone().oneshot(refresh(&token).into()), polls).await;
+        abandoned(api.router.clone().oneshot(axum::extract::Request::from(refresh(&token))), polls).await;
         let answer = api.send(refresh(&token)).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
         answer.json()["refresh_token"].as_str().expect("there is a token").clone_into(&mut token);
