@@ -122,4 +122,12 @@ mod tests {
         assert_eq!(cursor.key("sessions/b"), Err(InvalidCursor));
         assert_eq!(Cursor::from_wire("!").and_then(|c| c.key("sessions/a")), Err(InvalidCursor));
     }
+
+    #[test]
+    fn a_date_that_an_engine_could_not_compare_with_is_refused() {
+        for forged in ["-1", "-300000000000000000", "253402300800000000", "9223372036854775808", "x", ""] {
+            assert_eq!(date_in_key(forged), Err(InvalidCursor), "{forged}");
+        }
+        assert_eq!(date_in_key("0").map(|date| date.timestamp()), Ok(0));
+    }
 }

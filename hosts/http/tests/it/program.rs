@@ -150,6 +150,21 @@ fn with_nothing_set_it_says_where_it_listens_where_its_data_is_and_what_to_try()
     assert!(data.exists());
 }
 
+/// Log lines go to a pipe that nobody reads any more.
+#[test]
+fn a_log_that_cannot_be_written_ends_neither_a_request_nor_the_stop() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let mut running = Program::start(program(folder.path(), [("PORT", "0")]));
+    // The read end goes; from here on writing to stderr fails.
+    let nobody = Command::new("true").stderr(Stdio::piped()).spawn().expect("true runs").stderr;
+    running.log = BufReader::new(nobody.expect("stderr is piped"));
+    for _ in 0..3 {
+        assert_eq!(running.ask("GET", "/health", "").0, 200);
+    }
+    let (code, _) = running.terminate();
+    assert_eq!(code, Some(0));
+}
+
 fn output<const N: usize>(environment: [(&str, &str); N]) -> Output {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     program(folder.path(), environment).output().expect("the program starts")
