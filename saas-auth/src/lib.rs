@@ -16,6 +16,8 @@
 //! ```
 
 mod auth;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod device;
 pub mod keyring;
 pub mod keys;

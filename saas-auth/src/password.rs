@@ -125,10 +125,12 @@ impl Fault for HashError {
     }
 }
 
-/// Hashes and verifies passwords, off the threads that serve requests.
+/// Hashes and verifies passwords, off the threads that serve requests. Hashes are compared in constant time.
 ///
 /// # Contract
-/// - `verify` is `true` for the password of the hash and for no other, in time that does not depend on where they differ.
+/// - `verify` is `true` for the password of the hash and for no other.
+/// - Two hashes of one password differ.
+/// - A damaged hash is an error or `false`.
 /// - Work is bounded: beyond a bounded queue it answers [`HashError::Overloaded`].
 #[async_trait]
 pub trait PasswordHasher: Debug + Send + Sync + 'static {

@@ -161,10 +161,13 @@ pub struct SessionPage {
 /// Keeps sessions.
 ///
 /// # Contract
+/// - What was inserted is read back as it was; what was not is `None`.
 /// - `rotate` is one conditional statement: of any number of calls for one generation exactly one gets the new family, and none does
 ///   for a session that was revoked or has expired.
-/// - `revoke` and `revoke_all` never change a session that is revoked already: its first reason stays.
+/// - `revoke` and `revoke_all` never change a session that is revoked already: its first end stays, and they do not count it.
 /// - A session of another user is not listed and not revoked.
+/// - `snapshot` shows what was committed last, of the session and of its user; it ends at the earlier of its two ends.
+/// - `list` gives each session that the filter lets through once, last seen first and then by id, greatest first; `count` agrees with it.
 #[async_trait]
 pub trait SessionStore: Debug + Send + Sync + 'static {
     /// Adds a session.

@@ -74,8 +74,10 @@ pub enum InsertUserError {
 /// Keeps users.
 ///
 /// # Contract
+/// - What was inserted is read back as it was, by id and by e-mail identity; what was not is `None`.
 /// - Of several `insert`s with one e-mail identity, exactly one succeeds; the others answer `EmailTaken` and leave the transaction usable.
 /// - `list` answers in the order of the ids, each user once, beginning after the id given.
+/// - `set_status` changes that user and nobody else, and tells whether there is such a user.
 /// - `shared` holds the user until the transaction ends: a `set_status` of another transaction waits, or comes first and is seen.
 #[async_trait]
 pub trait UserStore: Debug + Send + Sync + 'static {

@@ -21,6 +21,8 @@ extern crate self as saas_core;
 pub mod actor;
 pub mod background;
 pub mod clock;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod email;
 pub mod entropy;
 pub mod event_log;

@@ -6,14 +6,17 @@ mod engines;
 
 mod agents;
 mod chat_crash;
+mod conformance;
 mod crash;
 mod embedder;
 mod event_log;
+mod from_env;
 mod hash_pool;
 mod keys;
 mod migrations;
 mod refresh;
 mod schedules;
 mod secrets;
+mod settings_page;
 mod sign_in;
 mod storage;

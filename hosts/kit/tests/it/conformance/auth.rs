@@ -1,0 +1,3 @@
+//! Auth's ports.
+
+mod user_store;

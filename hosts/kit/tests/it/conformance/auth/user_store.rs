@@ -1,0 +1,87 @@
+//! `UserStore`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use saas_auth::{
+    Credentials, InsertUserError, PasswordHash, User, UserStatus, UserStore,
+    conformance::user_store::{LINES, UserStoreSubject as Subject, check},
+};
+use saas_auth_sql::SqlUsers;
+use saas_core::{Conn, Email, StoreError, Tx, UserId};
+use saas_kit::testing::TestEngine;
+
+use crate::conformance::{broken::assert_noticed, migrated, on_each_engine, shared};
+
+async fn subject(engine: TestEngine) -> Subject {
+    let (database, storage) = migrated(engine).await;
+    Subject::new(shared(&storage), Arc::new(SqlUsers), database)
+}
+
+on_each_engine!(saas_auth::user_store_conformance);
+
+/// The SQL store, but for one line of the contract.
+#[derive(Debug)]
+struct Broken(&'static str);
+
+#[async_trait]
+impl UserStore for Broken {
+    async fn insert(&self, tx: &mut Tx, user: &User, password: &PasswordHash) -> Result<(), InsertUserError> {
+        let mut user = user.clone();
+        if self.0 == "what_was_inserted_is_read_back_by_id_and_by_address" {
+            user.display_name = None;
+        }
+        let done = SqlUsers.insert(tx, &user, password).await;
+        if self.0.starts_with("one_of_several_inserts") { Ok(()) } else { done }
+    }
+
+    async fn by_id(&self, conn: &mut Conn, id: UserId) -> Result<Option<User>, StoreError> {
+        SqlUsers.by_id(conn, id).await
+    }
+
+    async fn shared(&self, tx: &mut Tx, id: UserId) -> Result<Option<User>, StoreError> {
+        if self.0.starts_with("a_shared_user") {
+            return SqlUsers.by_id(tx.conn(), id).await;
+        }
+        SqlUsers.shared(tx, id).await
+    }
+
+    async fn credentials(&self, conn: &mut Conn, email: &Email) -> Result<Option<Credentials>, StoreError> {
+        SqlUsers.credentials(conn, email).await
+    }
+
+    async fn list(
+        &self,
+        conn: &mut Conn,
+        after: Option<UserId>,
+        limit: u32,
+    ) -> Result<Vec<User>, StoreError> {
+        let mut users = SqlUsers.list(conn, after, limit).await?;
+        if self.0.starts_with("the_list") {
+            users.reverse();
+        }
+        Ok(users)
+    }
+
+    async fn set_status(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        status: UserStatus,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let set = SqlUsers.set_status(tx, id, status, now).await?;
+        Ok(set || self.0.starts_with("a_status"))
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_breaks_a_line_is_noticed() {
+    for line in LINES {
+        // SQLite has one writer: there, a transaction that shares a user keeps every other one out.
+        let (database, storage) = migrated(TestEngine::Postgres).await;
+        let subject = Subject::new(shared(&storage), Arc::new(Broken(line)), database);
+        assert_noticed(line, check(line, subject)).await;
+    }
+}

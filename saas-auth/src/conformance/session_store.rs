@@ -1,0 +1,215 @@
+//! The contract of [`SessionStore`].
+
+use std::{any::Any, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use saas_core::{SessionId, Storage, conformance::at_once};
+
+use super::{REACH, at, family, hash, session_id, tenant_id, user, user_id};
+use crate::{Family, PageStart, Revocation, SessionFilter, SessionStore, UserStatus, UserStore};
+
+saas_core::conformance_suite! {
+    ($)
+    /// Tests a [`SessionStore`](crate::SessionStore): takes the path of an `async fn() -> SessionStoreSubject`, makes a test of each line
+    /// of its contract.
+    session_store_conformance, saas_auth, session_store, SessionStoreSubject,
+    [
+        what_was_inserted_is_read_back,
+        of_several_rotations_of_a_generation_one_gets_the_new_family,
+        a_session_that_was_revoked_or_is_over_does_not_rotate,
+        a_revoked_session_keeps_its_first_end,
+        a_session_of_another_user_is_not_listed_and_not_revoked,
+        a_snapshot_shows_what_is_true_now,
+        the_list_gives_each_session_once_last_seen_first_and_the_count_agrees,
+    ]
+}
+
+/// A store without sessions, the store of the users that they are of, and the storage that both are in.
+#[derive(Debug)]
+pub struct SessionStoreSubject {
+    storage: Arc<dyn Storage>,
+    users: Arc<dyn UserStore>,
+    sessions: Arc<dyn SessionStore>,
+    _kept: Box<dyn Any + Send>,
+}
+
+impl SessionStoreSubject {
+    /// New, empty stores; `kept` is dropped after the test, as a temporary folder should be.
+    pub fn new(
+        storage: Arc<dyn Storage>,
+        users: Arc<dyn UserStore>,
+        sessions: Arc<dyn SessionStore>,
+        kept: impl Any + Send,
+    ) -> Self {
+        Self { storage, users, sessions, _kept: Box::new(kept) }
+    }
+
+    /// Users 1 and 2, and these sessions.
+    async fn seed(&self, families: &[Family]) {
+        let mut tx = self.storage.begin(REACH).await.unwrap();
+        for number in [1, 2] {
+            self.users.insert(&mut tx, &user(number), &hash(number)).await.unwrap();
+        }
+        for family in families {
+            self.sessions.insert(&mut tx, family).await.unwrap();
+        }
+        tx.commit().await.unwrap();
+    }
+
+    async fn family(&self, number: u128) -> Option<Family> {
+        let mut conn = self.storage.read(REACH).await.unwrap();
+        self.sessions.family(&mut conn, session_id(number)).await.unwrap()
+    }
+
+    async fn rotate(&self, number: u128, generation: i64, now: DateTime<Utc>) -> Option<Family> {
+        let mut tx = self.storage.begin(REACH).await.unwrap();
+        let idle = now + chrono::TimeDelta::hours(1);
+        let rotated = self.sessions.rotate(&mut tx, session_id(number), generation, now, idle).await.unwrap();
+        tx.commit().await.unwrap();
+        rotated
+    }
+
+    async fn revoke(&self, user: u128, number: u128, why: Revocation, now: DateTime<Utc>) -> bool {
+        let mut tx = self.storage.begin(REACH).await.unwrap();
+        let (user, id) = (user_id(user), session_id(number));
+        let revoked = self.sessions.revoke(&mut tx, user, id, why, now).await.unwrap();
+        tx.commit().await.unwrap();
+        revoked
+    }
+
+    async fn revoke_all(&self, user: u128, now: DateTime<Utc>) -> u64 {
+        let mut tx = self.storage.begin(REACH).await.unwrap();
+        let ended =
+            self.sessions.revoke_all(&mut tx, user_id(user), Revocation::LogoutAll, now).await.unwrap();
+        tx.commit().await.unwrap();
+        ended
+    }
+
+    /// The ids of one page, and the count over all.
+    async fn page(
+        &self,
+        user: u128,
+        filter: &SessionFilter,
+        start: &PageStart,
+        limit: u32,
+    ) -> (Vec<SessionId>, i64) {
+        let mut conn = self.storage.read(REACH).await.unwrap();
+        let page = self.sessions.list(&mut conn, user_id(user), filter, start, limit, at(10)).await.unwrap();
+        let count = self.sessions.count(&mut conn, user_id(user), filter, at(10)).await.unwrap();
+        (page.into_iter().map(|session| session.id).collect(), count)
+    }
+}
+
+async fn what_was_inserted_is_read_back(subject: SessionStoreSubject) {
+    let inserted = family(1, 1, 1);
+    subject.seed(&[inserted.clone(), family(2, 2, 2)]).await;
+    let found = subject.family(1).await.expect("the session is there");
+    assert_eq!(format!("{found:?}"), format!("{inserted:?}"));
+    assert!(subject.family(3).await.is_none(), "no session has that id");
+}
+
+async fn of_several_rotations_of_a_generation_one_gets_the_new_family(subject: SessionStoreSubject) {
+    subject.seed(&[family(1, 1, 1), family(2, 1, 1)]).await;
+    let rotated = at_once(8, |_| subject.rotate(1, 1, at(60))).await;
+    let won: Vec<&Family> = rotated.iter().flatten().collect();
+    assert_eq!(won.len(), 1, "one of eight gets the new family");
+    let new = won[0];
+    assert_eq!((new.generation, new.rotated_at, new.session.last_seen_at), (2, at(60), at(60)));
+    assert_eq!(new.session.idle_expires_at, at(60) + chrono::TimeDelta::hours(1));
+    assert_eq!(new.session.absolute_expires_at, family(1, 1, 1).session.absolute_expires_at);
+    assert!(subject.rotate(1, 1, at(61)).await.is_none(), "an older generation does not rotate");
+    assert!(subject.rotate(1, 3, at(61)).await.is_none(), "neither does one that was never given");
+    assert_eq!(subject.rotate(1, 2, at(61)).await.map(|family| family.generation), Some(3));
+    assert_eq!(subject.family(2).await.unwrap().generation, 1, "another session is not moved");
+}
+
+async fn a_session_that_was_revoked_or_is_over_does_not_rotate(subject: SessionStoreSubject) {
+    let mut ends_soon = family(3, 1, 1);
+    ends_soon.session.absolute_expires_at = at(30);
+    subject.seed(&[family(1, 1, 1), family(2, 1, 1), ends_soon]).await;
+    assert!(subject.revoke(1, 1, Revocation::Logout, at(10)).await);
+    assert!(subject.rotate(1, 1, at(20)).await.is_none(), "it was revoked");
+    assert!(subject.rotate(2, 1, at(3_600)).await.is_none(), "it was idle for too long");
+    assert!(subject.rotate(3, 1, at(30)).await.is_none(), "it has lasted as long as it may");
+    assert!(subject.rotate(3, 1, at(29)).await.is_some(), "a second earlier it rotates");
+}
+
+async fn a_revoked_session_keeps_its_first_end(subject: SessionStoreSubject) {
+    subject.seed(&[family(1, 1, 1), family(2, 1, 1), family(3, 2, 1)]).await;
+    assert!(subject.revoke(1, 1, Revocation::Logout, at(10)).await);
+    assert!(!subject.revoke(1, 1, Revocation::RefreshReuse, at(20)).await, "it had ended already");
+    assert_eq!(subject.revoke_all(1, at(30)).await, 1, "one session of the user was left");
+    let ends = [subject.family(1).await, subject.family(2).await, subject.family(3).await];
+    let ends = ends.map(|family| family.unwrap().session.revoked_at);
+    assert_eq!(ends, [Some(at(10)), Some(at(30)), None]);
+    assert_eq!(subject.revoke_all(1, at(40)).await, 0, "none is left");
+}
+
+async fn a_session_of_another_user_is_not_listed_and_not_revoked(subject: SessionStoreSubject) {
+    subject.seed(&[family(1, 1, 1), family(2, 2, 1)]).await;
+    assert!(!subject.revoke(1, 2, Revocation::Listed, at(5)).await, "it is another user's");
+    assert_eq!(subject.revoke_all(1, at(5)).await, 1);
+    assert_eq!(subject.family(2).await.unwrap().session.revoked_at, None);
+    let all = SessionFilter::live().with_ended(true);
+    assert_eq!(subject.page(1, &all, &PageStart::Offset(0), 10).await, (vec![session_id(1)], 1));
+}
+
+async fn a_snapshot_shows_what_is_true_now(subject: SessionStoreSubject) {
+    let mut old = family(1, 1, 7);
+    old.session.version = 3;
+    subject.seed(&[old]).await;
+    let snapshot = async || {
+        let mut conn = subject.storage.read(REACH).await.unwrap();
+        subject.sessions.snapshot(&mut conn, session_id(1)).await.unwrap().expect("the session is there")
+    };
+    let now = snapshot().await;
+    assert_eq!((now.user, now.tenant, now.version), (user_id(1), tenant_id(7), 3));
+    assert_eq!((now.revoked, now.user_status), (false, UserStatus::Active));
+    assert_eq!(now.expires_at, at(0) + chrono::TimeDelta::hours(1), "the earlier of its two ends");
+    let mut tx = subject.storage.begin(REACH).await.unwrap();
+    subject.users.set_status(&mut tx, user_id(1), UserStatus::Disabled, at(1)).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(snapshot().await.user_status, UserStatus::Disabled);
+    assert!(subject.revoke(1, 1, Revocation::UserDisabled, at(2)).await);
+    assert!(snapshot().await.revoked);
+    let mut conn = subject.storage.read(REACH).await.unwrap();
+    assert!(
+        subject.sessions.snapshot(&mut conn, session_id(2)).await.unwrap().is_none(),
+        "no session has that id"
+    );
+}
+
+async fn the_list_gives_each_session_once_last_seen_first_and_the_count_agrees(subject: SessionStoreSubject) {
+    // Two were seen at the same moment: their ids tell them apart.
+    let mut families = [1, 2, 3, 4, 5, 6].map(|number| family(number, 1, if number == 6 { 2 } else { 1 }));
+    for (family, seen) in families.iter_mut().zip([5, 9, 7, 7, 1, 3]) {
+        family.session.last_seen_at = at(seen);
+    }
+    families[4].session.idle_expires_at = at(10);
+    subject.seed(&families).await;
+    assert!(subject.revoke(1, 1, Revocation::Logout, at(8)).await);
+
+    let (live, all) = (SessionFilter::live(), SessionFilter::live().with_ended(true));
+    let ids = |numbers: &[u128]| numbers.iter().copied().map(session_id).collect::<Vec<_>>();
+    for (filter, expected) in [
+        (&live, ids(&[2, 4, 3, 6])),
+        (&all, ids(&[2, 4, 3, 1, 6, 5])),
+        (&live.clone().in_tenant(Some(tenant_id(2))), ids(&[6])),
+        (&live.clone().in_tenant(Some(tenant_id(3))), Vec::new()),
+    ] {
+        let (mut found, mut start) = (Vec::new(), PageStart::Offset(0));
+        loop {
+            let (page, count) = subject.page(1, filter, &start, 2).await;
+            assert_eq!(count, i64::try_from(expected.len()).unwrap(), "the count is that of the whole list");
+            assert!(page.len() <= 2 && found.len() <= expected.len(), "{found:?}");
+            let Some(last) = page.last() else { break };
+            let seen =
+                families.iter().find(|family| family.session.id == *last).unwrap().session.last_seen_at;
+            start = PageStart::After(seen, *last);
+            found.extend(page);
+        }
+        assert_eq!(found, expected, "{filter:?}");
+        let skipped = subject.page(1, filter, &PageStart::Offset(1), 10).await.0;
+        assert_eq!(skipped, expected.iter().skip(1).copied().collect::<Vec<_>>());
+    }
+}

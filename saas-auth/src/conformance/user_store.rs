@@ -1,0 +1,171 @@
+//! The contract of [`UserStore`].
+
+use std::{
+    any::Any,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use saas_core::{DisplayName, Storage, StoreError, conformance::at_once};
+
+use super::{REACH, at, hash, user, user_id};
+use crate::{InsertUserError, User, UserStatus, UserStore};
+
+saas_core::conformance_suite! {
+    ($)
+    /// Tests a [`UserStore`](crate::UserStore): takes the path of an `async fn() -> UserStoreSubject`, makes a test of each line of its
+    /// contract.
+    user_store_conformance, saas_auth, user_store, UserStoreSubject,
+    [
+        what_was_inserted_is_read_back_by_id_and_by_address,
+        one_of_several_inserts_of_an_address_succeeds_and_the_others_leave_their_transaction_usable,
+        the_list_is_in_the_order_of_the_ids_and_gives_each_user_once,
+        a_status_is_set_for_a_user_that_is_there,
+        a_shared_user_is_not_changed_until_the_transaction_ends,
+    ]
+}
+
+/// A store without users, and the storage that it is in.
+#[derive(Debug)]
+pub struct UserStoreSubject {
+    storage: Arc<dyn Storage>,
+    users: Arc<dyn UserStore>,
+    _kept: Box<dyn Any + Send>,
+}
+
+impl UserStoreSubject {
+    /// A new, empty store; `kept` is dropped after the test, as a temporary folder should be.
+    pub fn new(storage: Arc<dyn Storage>, users: Arc<dyn UserStore>, kept: impl Any + Send) -> Self {
+        Self { storage, users, _kept: Box::new(kept) }
+    }
+
+    async fn insert(&self, user: &User, number: u128) {
+        let mut tx = self.storage.begin(REACH).await.unwrap();
+        self.users.insert(&mut tx, user, &hash(number)).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    async fn by_number(&self, number: u128) -> Option<User> {
+        let mut conn = self.storage.read(REACH).await.unwrap();
+        self.users.by_id(&mut conn, user_id(number)).await.unwrap()
+    }
+}
+
+fn same(left: &User, right: &User) -> bool {
+    left.id == right.id
+        && left.email.as_str() == right.email.as_str()
+        && left.email.shown() == right.email.shown()
+        && left.display_name.as_ref().map(DisplayName::as_str)
+            == right.display_name.as_ref().map(DisplayName::as_str)
+        && left.status == right.status
+        && left.email_verified_at == right.email_verified_at
+        && left.created_at == right.created_at
+}
+
+async fn what_was_inserted_is_read_back_by_id_and_by_address(subject: UserStoreSubject) {
+    let mut ada = user(1);
+    ada.display_name = Some(DisplayName::parse("Ada ✈").unwrap());
+    ada.email_verified_at = Some(at(5));
+    subject.insert(&ada, 1).await;
+    subject.insert(&user(2), 2).await;
+
+    let mut conn = subject.storage.read(REACH).await.unwrap();
+    let found = subject.users.by_id(&mut conn, ada.id).await.unwrap().expect("the user is there");
+    assert!(same(&found, &ada), "{found:?} is not {ada:?}");
+    let found =
+        subject.users.credentials(&mut conn, &ada.email).await.unwrap().expect("the address is there");
+    assert!(same(&found.user, &ada), "{:?} is not {ada:?}", found.user);
+    assert!(found.password == Some(hash(1)), "the hash is another one");
+    assert!(subject.users.by_id(&mut conn, user_id(3)).await.unwrap().is_none(), "nobody has that id");
+    assert!(
+        subject.users.credentials(&mut conn, &user(3).email).await.unwrap().is_none(),
+        "nobody has that address"
+    );
+}
+
+async fn one_of_several_inserts_of_an_address_succeeds_and_the_others_leave_their_transaction_usable(
+    subject: UserStoreSubject,
+) {
+    let subject = &subject;
+    let inserted = at_once(8, |number| async move {
+        let number = number as u128;
+        let mut tx = subject.storage.begin(REACH).await?;
+        // Another spelling of the same address, another id.
+        let mut contender = user(100 + number);
+        contender.email =
+            saas_core::Email::parse(&format!("{}@example.com", ["Ada", "ada"][number as usize % 2])).unwrap();
+        let done = subject.users.insert(&mut tx, &contender, &hash(number)).await;
+        subject.users.insert(&mut tx, &user(200 + number), &hash(number)).await?;
+        tx.commit().await?;
+        done
+    })
+    .await;
+    let won = inserted.iter().filter(|done| done.is_ok()).count();
+    let taken = inserted.iter().filter(|done| matches!(done, Err(InsertUserError::EmailTaken))).count();
+    assert_eq!(
+        (won, taken),
+        (1, 7),
+        "one gets the address and the others hear that it is taken: {inserted:?}"
+    );
+    for number in 200..208 {
+        assert!(subject.by_number(number).await.is_some(), "what else the transaction wrote is there");
+    }
+}
+
+async fn the_list_is_in_the_order_of_the_ids_and_gives_each_user_once(subject: UserStoreSubject) {
+    for number in [3, 1, 5, 4, 2] {
+        subject.insert(&user(number), number).await;
+    }
+    let mut conn = subject.storage.read(REACH).await.unwrap();
+    let (mut after, mut found) = (None, Vec::new());
+    loop {
+        let page = subject.users.list(&mut conn, after, 2).await.unwrap();
+        assert!(page.len() <= 2, "a page is no longer than asked for");
+        let Some(last) = page.last() else { break };
+        after = Some(last.id);
+        found.extend(page.into_iter().map(|user| user.id));
+        assert!(found.len() <= 5, "nobody is given twice: {found:?}");
+    }
+    assert_eq!(found, [1, 2, 3, 4, 5].map(user_id));
+}
+
+async fn a_status_is_set_for_a_user_that_is_there(subject: UserStoreSubject) {
+    subject.insert(&user(1), 1).await;
+    subject.insert(&user(2), 2).await;
+    let mut tx = subject.storage.begin(REACH).await.unwrap();
+    let set = subject.users.set_status(&mut tx, user_id(1), UserStatus::Disabled, at(1)).await.unwrap();
+    let unset = subject.users.set_status(&mut tx, user_id(3), UserStatus::Disabled, at(1)).await.unwrap();
+    tx.commit().await.unwrap();
+    assert!(set && !unset, "it tells whether there is such a user");
+    assert_eq!(subject.by_number(1).await.unwrap().status, UserStatus::Disabled);
+    assert_eq!(subject.by_number(2).await.unwrap().status, UserStatus::Active, "nobody else is changed");
+}
+
+async fn a_shared_user_is_not_changed_until_the_transaction_ends(subject: UserStoreSubject) {
+    subject.insert(&user(1), 1).await;
+    let mut holder = subject.storage.begin(REACH).await.unwrap();
+    let held = subject.users.shared(&mut holder, user_id(1)).await.unwrap();
+    assert!(held.is_some_and(|user| user.status == UserStatus::Active));
+    assert!(subject.users.shared(&mut holder, user_id(2)).await.unwrap().is_none(), "nobody has that id");
+    let released = AtomicBool::new(false);
+    let change = async {
+        let mut tx = subject.storage.begin(REACH).await?;
+        subject.users.set_status(&mut tx, user_id(1), UserStatus::Disabled, at(1)).await?;
+        let waited = released.load(Ordering::SeqCst);
+        tx.commit().await?;
+        Ok::<_, StoreError>(waited)
+    };
+    let keep = async {
+        // As long as it takes: a change that does not wait is done before.
+        for _ in 0..50 {
+            assert_eq!(subject.by_number(1).await.unwrap().status, UserStatus::Active);
+        }
+        released.store(true, Ordering::SeqCst);
+        holder.commit().await.unwrap();
+    };
+    let (waited, ()) = futures_util::future::join(change, keep).await;
+    assert!(waited.unwrap(), "the change did not wait for the transaction that shares the user");
+    assert_eq!(subject.by_number(1).await.unwrap().status, UserStatus::Disabled);
+}
