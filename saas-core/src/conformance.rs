@@ -32,10 +32,6 @@ use crate::Clock;
 /// module are named.
 #[doc(hidden)]
 #[macro_export]
-#[expect(
-    clippy::crate_in_macro_def,
-    reason = "with the sign before it, it is the `$crate` of the macro that is made"
-)]
 macro_rules! conformance_suite {
     (($d:tt) $(#[$doc:meta])* $macro_name:ident, $crate_name:ident, $suite:ident, $subject:ty, [$($line:ident),+ $(,)?]) => {
         /// The names of the checks, in the order of the contract.

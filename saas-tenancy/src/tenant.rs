@@ -24,7 +24,9 @@ pub struct Tenant {
 /// Keeps tenants.
 ///
 /// # Contract
+/// - What was inserted is read back as it was; what was not is `None`.
 /// - Of several `insert`s with one slug, exactly one answers `true`; the others answer `false` and leave the transaction usable.
+/// - `set_state` changes that tenant and no other, and tells whether there is such a tenant.
 #[async_trait]
 pub trait TenantStore: Debug + Send + Sync + 'static {
     /// Adds a tenant; `false` when the slug is taken.
@@ -44,7 +46,8 @@ pub trait TenantStore: Debug + Send + Sync + 'static {
 /// Keeps memberships, beside what [`Memberships`] answers of them.
 ///
 /// # Contract
-/// - A user is at most one member of a tenant: a second `insert` answers `false`.
+/// - A user is at most one member of a tenant: of several `insert`s one answers `true`.
+/// - A second `insert` answers `false` and changes nothing, the role least of all.
 #[async_trait]
 pub trait MembershipStore: Memberships {
     /// Adds a member; `false` when they are one already.

@@ -3,6 +3,7 @@
 
 mod auth;
 mod broken;
+mod tenancy;
 
 use std::sync::Arc;
 

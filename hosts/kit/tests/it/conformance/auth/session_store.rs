@@ -1,0 +1,154 @@
+//! `SessionStore`.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use saas_auth::{
+    Family, PageStart, Revocation, Session, SessionFilter, SessionStore, Snapshot,
+    conformance::session_store::{LINES, SessionStoreSubject as Subject, check},
+};
+use saas_auth_sql::{SqlSessions, SqlUsers};
+use saas_core::{Conn, SessionId, StoreError, Tx, UserId};
+use saas_kit::testing::TestEngine;
+use saas_sql::execute;
+
+use crate::conformance::{broken::assert_noticed, migrated, on_each_engine, shared};
+
+async fn over(engine: TestEngine, sessions: Arc<dyn SessionStore>) -> Subject {
+    let (database, storage) = migrated(engine).await;
+    Subject::new(shared(&storage), Arc::new(SqlUsers), sessions, database)
+}
+
+async fn subject(engine: TestEngine) -> Subject {
+    over(engine, Arc::new(SqlSessions)).await
+}
+
+on_each_engine!(saas_auth::session_store_conformance);
+
+/// The SQL store, but for one line of the contract.
+#[derive(Debug)]
+struct Broken(&'static str);
+
+#[async_trait]
+impl SessionStore for Broken {
+    async fn insert(&self, tx: &mut Tx, family: &Family) -> Result<(), StoreError> {
+        let mut family = family.clone();
+        if self.0.starts_with("what_was_inserted") {
+            family.session.user_agent = None;
+        }
+        SqlSessions.insert(tx, &family).await
+    }
+
+    async fn family(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Family>, StoreError> {
+        SqlSessions.family(conn, id).await
+    }
+
+    async fn rotate(
+        &self,
+        tx: &mut Tx,
+        id: SessionId,
+        generation: i64,
+        now: DateTime<Utc>,
+        idle: DateTime<Utc>,
+    ) -> Result<Option<Family>, StoreError> {
+        match self.0 {
+            // Whatever generation is asked for, the one that is there moves.
+            line if line.starts_with("of_several_rotations") => {
+                let there = SqlSessions.family(tx.conn(), id).await?.map_or(generation, |it| it.generation);
+                SqlSessions.rotate(tx, id, there, now, idle).await
+            }
+            // As if no session ever ended.
+            line if line.starts_with("a_session_that_was_revoked") => {
+                let early = DateTime::UNIX_EPOCH;
+                execute!(
+                    tx.conn(),
+                    "UPDATE saas_sessions SET revoked_at = NULL WHERE id = $1",
+                    id.as_uuid()
+                )?;
+                SqlSessions.rotate(tx, id, generation, early, idle).await
+            }
+            _ => SqlSessions.rotate(tx, id, generation, now, idle).await,
+        }
+    }
+
+    async fn revoke(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        id: SessionId,
+        why: Revocation,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        if self.0.starts_with("a_session_of_another_user") {
+            let owner = SqlSessions.family(tx.conn(), id).await?.map_or(user, |family| family.session.user);
+            return SqlSessions.revoke(tx, owner, id, why, now).await;
+        }
+        if self.0.starts_with("a_revoked_session") {
+            let set = "UPDATE saas_sessions SET revoked_at = $1 WHERE id = $2";
+            return Ok(execute!(tx.conn(), set, now, id.as_uuid())? == 1);
+        }
+        SqlSessions.revoke(tx, user, id, why, now).await
+    }
+
+    async fn revoke_all(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        why: Revocation,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        SqlSessions.revoke_all(tx, user, why, now).await
+    }
+
+    async fn snapshot(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Snapshot>, StoreError> {
+        let mut snapshot = SqlSessions.snapshot(conn, id).await?;
+        if let Some(snapshot) = &mut snapshot
+            && self.0.starts_with("a_snapshot")
+        {
+            snapshot.revoked = false;
+        }
+        Ok(snapshot)
+    }
+
+    async fn list(
+        &self,
+        conn: &mut Conn,
+        user: UserId,
+        filter: &SessionFilter,
+        start: &PageStart,
+        limit: u32,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Session>, StoreError> {
+        let start = match start {
+            // Seen at the same moment as the last of the page before: given again, or left out.
+            PageStart::After(seen, _) if self.0.starts_with("the_list") => {
+                &PageStart::After(*seen, last_id())
+            }
+            start => start,
+        };
+        SqlSessions.list(conn, user, filter, start, limit, now).await
+    }
+
+    async fn count(
+        &self,
+        conn: &mut Conn,
+        user: UserId,
+        filter: &SessionFilter,
+        now: DateTime<Utc>,
+    ) -> Result<i64, StoreError> {
+        SqlSessions.count(conn, user, filter, now).await
+    }
+}
+
+/// The greatest id there can be.
+fn last_id() -> SessionId {
+    "ffffffff-ffff-ffff-ffff-ffffffffffff".parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_store_that_breaks_a_line_is_noticed() {
+    for line in LINES {
+        assert_noticed(line, check(line, over(TestEngine::Sqlite, Arc::new(Broken(line))).await)).await;
+    }
+}
