@@ -70,6 +70,22 @@ pub struct AuthConfig {
     pub key_publish_delay: Duration,
 }
 
+impl AuthConfig {
+    /// The product's defaults: a session ends after 30 days without use and after 90 in any case, a replaced refresh token is forgiven
+    /// for 10 s, a new password has 15 characters, others may cache the JWKS for 5 minutes.
+    pub fn new(tokens: AccessTokenRules) -> Self {
+        let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
+        Self {
+            tokens,
+            idle_lifetime: days(30),
+            absolute_lifetime: days(90),
+            refresh_grace: Duration::from_secs(10),
+            password_policy: PasswordPolicy { min_length: 15 },
+            key_publish_delay: Duration::from_mins(5) + KeySet::RELOAD_SLACK,
+        }
+    }
+}
+
 /// Users, sign-in, sessions and tokens.
 ///
 /// Every method takes an [`Actor`](saas_core::Actor) first and decides itself what that actor may do. Cloning shares everything.
