@@ -14,10 +14,7 @@ use axum::{
 };
 use saas_core::{Actor, Client, Email, Reach, Secret, Storage, TenantName};
 use saas_http::Problem;
-use saas_kit::{
-    Saas,
-    settings::{Settings, Sources},
-};
+use saas_kit::Saas;
 use saas_sql::sqlx;
 use saas_tenancy::{Register, RegisterInError};
 use serde::Deserialize;
@@ -74,14 +71,12 @@ fn router(saas: &Saas) -> Router {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let settings = Settings::load(&Sources::from_process_env())?;
-    let address = (settings.host, settings.port);
-    let blueprint = Saas::builder(settings).build()?;
+    let blueprint = Saas::from_env()?.build()?;
     blueprint.migrate().await?;
     let saas = blueprint.open().await?;
     create_table(&saas).await?;
 
-    let listener = tokio::net::TcpListener::bind(address).await?;
+    let listener = tokio::net::TcpListener::bind((saas.settings().host, saas.settings().port)).await?;
     eprintln!("listening on http://{}", listener.local_addr()?);
     let stop = || async { drop(tokio::signal::ctrl_c().await) };
     let service = router(&saas).into_make_service_with_connect_info::<std::net::SocketAddr>();

@@ -1,14 +1,14 @@
 //! The product wired together: settings choose the adapters, the services stand on them, and [`Saas`] holds it all.
 //!
-//! A host or an embedder's program goes through three steps. [`Saas::builder`] takes settings and any port of your own; `build`
-//! judges them and touches nothing; [`Blueprint::open`] connects. Migrating is a step of its own.
+//! A host or an embedder's program goes through three steps. [`Saas::from_env`] reads the settings `SAAS_<NAME>` of the process
+//! environment ([`Saas::builder`] takes settings from elsewhere), and a [`SaasBuilder`] any port of your own; `build` judges them and
+//! touches nothing; [`Blueprint::open`] connects. Migrating is a step of its own.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use saas_kit::{Saas, settings::{Settings, Sources}};
+//! use saas_kit::Saas;
 //!
-//! let settings = Settings::load(&Sources::from_process_env())?;
-//! let blueprint = Saas::builder(settings).build()?;
+//! let blueprint = Saas::from_env()?.build()?;
 //! blueprint.migrate().await?;
 //! let saas = blueprint.open().await?;
 //! let keys = saas.auth().access_tokens().keys();
@@ -25,6 +25,7 @@ mod hash_pool;
 mod health;
 #[cfg(feature = "openai")]
 mod openai;
+mod ports;
 mod root_key_file;
 mod saas;
 pub mod settings;

@@ -8,7 +8,11 @@ use saas_core::{Clock, Entropy};
 use saas_sql::SqlStorage;
 use saas_tenancy::Tenancy;
 
-use crate::{SaasBuilder, settings::Settings, workers::Parked};
+use crate::{
+    SaasBuilder,
+    settings::{Settings, SettingsErrors, Sources},
+    workers::Parked,
+};
 
 /// The whole product, open: its services and what they stand on. Cloning shares everything.
 #[derive(Debug, Clone)]
@@ -25,7 +29,13 @@ pub struct Saas {
 }
 
 impl Saas {
-    /// Begins with settings.
+    /// Begins with what the process environment says under `SAAS_<NAME>`, and with nothing else: `PORT`, `DATABASE_URL` and `.env` are
+    /// the embedding program's own. The error names everything that is wrong.
+    pub fn from_env() -> Result<SaasBuilder, SettingsErrors> {
+        Ok(Self::builder(Settings::load(&Sources::from_process_env())?))
+    }
+
+    /// Begins with settings of any origin.
     pub fn builder(settings: Settings) -> SaasBuilder {
         SaasBuilder::new(settings)
     }

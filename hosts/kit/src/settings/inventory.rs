@@ -15,7 +15,7 @@ pub fn inventory() -> String {
             // Writing to a `String` cannot fail.
             let _ = write!(
                 page,
-                "{gap}## {title}\n\n| Setting | Accepts | Default | Hardened | What it does |\n|---|---|---|---|---|\n"
+                "{gap}## {title}\n\n| Setting | What it does | Accepts | Default | In staging and production |\n|---|---|---|---|---|\n"
             );
             current = Some(setting.section);
         }
@@ -25,7 +25,10 @@ pub fn inventory() -> String {
 }
 
 fn row(setting: &Setting) -> String {
-    let accepts = if setting.secret { format!("{} (secret)", setting.accepts()) } else { setting.accepts() };
+    let mut accepts = setting.accepts();
+    if setting.secret && !accepts.starts_with("secret") {
+        accepts.push_str(" (secret)");
+    }
     let default = preset(setting.default);
     let mut hardened =
         if setting.hardened == setting.default { String::new() } else { preset(setting.hardened) };
@@ -36,7 +39,7 @@ fn row(setting: &Setting) -> String {
             format!("{hardened}; {rule}")
         };
     }
-    let cells = [&accepts, &default, &hardened, setting.doc].map(|cell| cell.replace('|', "\\|"));
+    let cells = [setting.doc, &accepts, &default, &hardened].map(|cell| cell.replace('|', "\\|"));
     format!("| `{}` | {} |\n", setting.full_name(), cells.join(" | "))
 }
 
