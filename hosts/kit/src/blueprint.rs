@@ -1,6 +1,6 @@
 //! What will be opened: judged, not yet connected.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use saas_agents::{Agents, AgentsConfig, AgentsPorts, ChatModel, RunOwner, ScriptedModel};
 use saas_agents_sql::{AGENTS, SqlConversations, SqlRuns};
@@ -9,7 +9,7 @@ use saas_auth::{
     password::{Argon2idParams, OpenArgon2idError},
 };
 use saas_auth_sql::{AUTH, SqlSessions, SqlUsers};
-use saas_core::{Clock, Entropy, SecretStore, Storage, id::uuid_v7};
+use saas_core::{Clock, Entropy, EventLog, SecretStore, Storage, id::uuid_v7};
 use saas_sql::{
     Component, MigrationStatus, RootKey, RootKeyError, SealedSecrets, SqlEventLog, SqlOptions, SqlStorage,
 };
@@ -17,7 +17,13 @@ use saas_tenancy::{Tenancy, TenancyConfig, TenancyPorts};
 use saas_tenancy_sql::{SqlMemberships, SqlTenants, TENANCY};
 use tokio::sync::OnceCell;
 
-use crate::{HashPool, RootKeyFileError, Saas, root_key_file, settings::Settings, workers::Workers};
+use crate::{
+    HashPool, RootKeyFileError, Saas,
+    ports::{Ports, or},
+    root_key_file,
+    settings::Settings,
+    workers::Workers,
+};
 
 /// The components' migrations, in the order in which they refer to each other.
 pub(crate) const COMPONENTS: [Component; 4] = [saas_sql::CORE, AUTH, TENANCY, AGENTS];
@@ -32,8 +38,7 @@ pub struct Blueprint {
     pub(crate) auth: AuthConfig,
     pub(crate) tenancy: TenancyConfig,
     pub(crate) hashing: Argon2idParams,
-    pub(crate) hasher: Option<Arc<dyn PasswordHasher>>,
-    pub(crate) chat_model: Option<Arc<dyn ChatModel>>,
+    pub(crate) ports: Ports,
     #[cfg(feature = "openai")]
     pub(crate) openai: Option<saas_agents_openai::OpenAiConfig>,
     pub(crate) agents: AgentsConfig,
@@ -133,27 +138,20 @@ impl Blueprint {
         if !status.is_current() {
             return Err(OpenError::NotMigrated { pending: status.pending });
         }
-        let root_key = match &self.root_key {
-            Some(key) => key.clone(),
-            None => root_key_file::load_or_create(&self.settings.data_dir, &*self.entropy)?,
+        let secrets = match &self.ports.secrets {
+            Some(secrets) => Arc::clone(secrets),
+            None => self.sealed_secrets(&storage).await?,
         };
-        storage.claim(&root_key, &*self.clock).await?;
-        let secrets: Arc<dyn SecretStore> = Arc::new(SealedSecrets::new(
-            storage.clone(),
-            root_key,
-            Arc::clone(&self.clock),
-            Arc::clone(&self.entropy),
-        ));
-        let hasher = match &self.hasher {
+        let hasher = match &self.ports.hasher {
             Some(hasher) => Arc::clone(hasher),
             None => self.hash_pool(&*secrets).await?,
         };
         let shared: Arc<dyn Storage> = Arc::new(storage.clone());
-        let memberships = Arc::new(SqlMemberships);
+        let memberships = or(self.ports.memberships.as_ref(), || Arc::new(SqlMemberships));
         let ports = AuthPorts {
             storage: Arc::clone(&shared),
-            users: Arc::new(SqlUsers),
-            sessions: Arc::new(SqlSessions),
+            users: or(self.ports.users.as_ref(), || Arc::new(SqlUsers)),
+            sessions: or(self.ports.sessions.as_ref(), || Arc::new(SqlSessions)),
             memberships: memberships.clone(),
             hasher,
             secrets,
@@ -163,7 +161,7 @@ impl Blueprint {
         let auth = Auth::open(ports, self.auth.clone()).await?;
         let ports = TenancyPorts {
             storage: Arc::clone(&shared),
-            tenants: Arc::new(SqlTenants),
+            tenants: or(self.ports.tenants.as_ref(), || Arc::new(SqlTenants)),
             memberships,
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
@@ -190,25 +188,44 @@ impl Blueprint {
         model: Arc<dyn ChatModel>,
     ) -> (Agents, Workers) {
         let process = uuid_v7(&*self.clock, &*self.entropy);
-        let (launcher, workers) = Workers::new(RunOwner::new(process.to_string()));
-        let (events, writer) = SqlEventLog::new(storage.clone(), Arc::clone(&self.clock));
+        let brought =
+            std::mem::take(&mut *self.ports.backgrounds.lock().unwrap_or_else(PoisonError::into_inner));
+        let (launcher, workers) = Workers::new(RunOwner::new(process.to_string()), brought);
+        let (events, workers) = match &self.ports.events {
+            Some(events) => (Arc::clone(events), workers),
+            None => {
+                let (events, writer) = SqlEventLog::new(storage.clone(), Arc::clone(&self.clock));
+                (Arc::new(events) as Arc<dyn EventLog>, workers.with(writer))
+            }
+        };
         let ports = AgentsPorts {
             storage: shared,
-            conversations: Arc::new(SqlConversations),
-            runs: Arc::new(SqlRuns),
-            events: Arc::new(events),
+            conversations: or(self.ports.conversations.as_ref(), || Arc::new(SqlConversations)),
+            runs: or(self.ports.runs.as_ref(), || Arc::new(SqlRuns)),
+            events,
             model,
             launcher: Arc::new(launcher),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
         };
-        (Agents::new(ports, self.agents.clone()), workers.with(writer))
+        (Agents::new(ports, self.agents.clone()), workers)
+    }
+
+    /// The product's own secrets in the database, once it is sure that this deployment has one root key.
+    async fn sealed_secrets(&self, storage: &SqlStorage) -> Result<Arc<dyn SecretStore>, OpenError> {
+        let root_key = match &self.root_key {
+            Some(key) => key.clone(),
+            None => root_key_file::load_or_create(&self.settings.data_dir, &*self.entropy)?,
+        };
+        storage.claim(&root_key, &*self.clock).await?;
+        let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
+        Ok(Arc::new(SealedSecrets::new(storage.clone(), root_key, clock, entropy)))
     }
 
     /// The embedder's model, or OpenAI's where there is a key, or the scripted one.
     #[cfg_attr(not(feature = "openai"), expect(clippy::unnecessary_wraps, reason = "only a client can fail"))]
     fn model(&self) -> Result<Arc<dyn ChatModel>, OpenError> {
-        if let Some(model) = &self.chat_model {
+        if let Some(model) = &self.ports.chat_model {
             return Ok(Arc::clone(model));
         }
         #[cfg(feature = "openai")]

@@ -1,20 +1,21 @@
 //! Taking settings and ports, and judging them before anything is touched.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
-use saas_agents::{AgentsConfig, ChatModel, ModelName, Models};
+use saas_agents::{AgentsConfig, ChatModel, ConversationStore, ModelName, Models, RunStore};
 use saas_auth::{
-    AuthConfig, PasswordHasher, PasswordPolicy,
+    AuthConfig, PasswordHasher, PasswordPolicy, SessionStore, UserStore,
     keys::KeySet,
     password::Argon2idParams,
     token::{AccessTokenRules, InvalidRules},
 };
-use saas_core::{Clock, Entropy, entropy::SystemEntropy};
+use saas_core::{Background, Clock, Entropy, EventLog, SecretStore, entropy::SystemEntropy};
 use saas_sql::{InvalidDatabaseUrl, RootKey, SqlOptions, SqlStorage, Synchronous};
-use saas_tenancy::{SignupPolicy, TenancyConfig};
+use saas_tenancy::{MembershipStore, SignupPolicy, TenancyConfig, TenantStore};
 
 use crate::{
     Blueprint, SystemClock,
+    ports::Ports,
     settings::{DatabaseUrl, Settings, SignupAccessPolicy, SqliteSynchronous},
 };
 
@@ -26,8 +27,7 @@ pub struct SaasBuilder {
     entropy: Option<Arc<dyn Entropy>>,
     storage: Option<SqlStorage>,
     root_key: Option<RootKey>,
-    hasher: Option<Arc<dyn PasswordHasher>>,
-    chat_model: Option<Arc<dyn ChatModel>>,
+    ports: Ports,
 }
 
 /// Settings and ports that do not fit each other: every problem at once.
@@ -40,15 +40,7 @@ pub struct BuildError {
 
 impl SaasBuilder {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self {
-            settings,
-            clock: None,
-            entropy: None,
-            storage: None,
-            root_key: None,
-            hasher: None,
-            chat_model: None,
-        }
+        Self { settings, clock: None, entropy: None, storage: None, root_key: None, ports: Ports::default() }
     }
 
     /// Your clock instead of the machine's.
@@ -82,14 +74,77 @@ impl SaasBuilder {
     /// Your password hasher instead of Argon2id behind a bounded pool.
     #[must_use]
     pub fn password_hasher(mut self, hasher: Arc<dyn PasswordHasher>) -> Self {
-        self.hasher = Some(hasher);
+        self.ports.hasher = Some(hasher);
         self
     }
 
     /// Your chat model instead of OpenAI's or the scripted one.
     #[must_use]
     pub fn chat_model(mut self, model: Arc<dyn ChatModel>) -> Self {
-        self.chat_model = Some(model);
+        self.ports.chat_model = Some(model);
+        self
+    }
+
+    /// Your store of the product's own secrets instead of the database, sealed under the root key. No root key is needed then.
+    #[must_use]
+    pub fn secret_store(mut self, secrets: Arc<dyn SecretStore>) -> Self {
+        self.ports.secrets = Some(secrets);
+        self
+    }
+
+    /// Your event log instead of the database. A loop that it needs goes to [`SaasBuilder::background`].
+    #[must_use]
+    pub fn event_log(mut self, events: Arc<dyn EventLog>) -> Self {
+        self.ports.events = Some(events);
+        self
+    }
+
+    /// Your store of users. It works on connections of the product's storage, and other tables refer to `saas_users`.
+    #[must_use]
+    pub fn user_store(mut self, users: Arc<dyn UserStore>) -> Self {
+        self.ports.users = Some(users);
+        self
+    }
+
+    /// Your store of sessions, on connections of the product's storage.
+    #[must_use]
+    pub fn session_store(mut self, sessions: Arc<dyn SessionStore>) -> Self {
+        self.ports.sessions = Some(sessions);
+        self
+    }
+
+    /// Your store of tenants, on connections of the product's storage.
+    #[must_use]
+    pub fn tenant_store(mut self, tenants: Arc<dyn TenantStore>) -> Self {
+        self.ports.tenants = Some(tenants);
+        self
+    }
+
+    /// Your store of memberships, on connections of the product's storage; auth asks it who belongs where.
+    #[must_use]
+    pub fn membership_store(mut self, memberships: Arc<dyn MembershipStore>) -> Self {
+        self.ports.memberships = Some(memberships);
+        self
+    }
+
+    /// Your store of conversations, on connections of the product's storage.
+    #[must_use]
+    pub fn conversation_store(mut self, conversations: Arc<dyn ConversationStore>) -> Self {
+        self.ports.conversations = Some(conversations);
+        self
+    }
+
+    /// Your store of runs, on connections of the product's storage.
+    #[must_use]
+    pub fn run_store(mut self, runs: Arc<dyn RunStore>) -> Self {
+        self.ports.runs = Some(runs);
+        self
+    }
+
+    /// A loop that one of your ports needs: [`Saas::run_workers`](crate::Saas::run_workers) drives it.
+    #[must_use]
+    pub fn background(mut self, background: Background) -> Self {
+        self.ports.backgrounds.get_mut().unwrap_or_else(PoisonError::into_inner).push(background);
         self
     }
 
@@ -112,13 +167,13 @@ impl SaasBuilder {
             .ok()
             .flatten();
         #[cfg(not(feature = "openai"))]
-        if settings.openai_api_key.is_some() && self.chat_model.is_none() {
+        if settings.openai_api_key.is_some() && self.ports.chat_model.is_none() {
             problems.push("OPENAI_API_KEY: this build has no openai support: build with its feature `openai`, or unset it".to_owned());
         }
         let (Some(database), Some(auth), true) = (database, auth, problems.is_empty()) else {
             return Err(BuildError { problems });
         };
-        let scripted = settings.openai_api_key.is_none() && self.chat_model.is_none();
+        let scripted = settings.openai_api_key.is_none() && self.ports.chat_model.is_none();
         let models = if scripted { Models::all(&ModelName::new("scripted")) } else { models(&settings) };
         let tenancy = TenancyConfig { signup: signup(settings.signup_access_policy) };
         let hashing = Argon2idParams {
@@ -136,8 +191,7 @@ impl SaasBuilder {
             auth,
             tenancy,
             hashing,
-            hasher: self.hasher,
-            chat_model: self.chat_model,
+            ports: self.ports,
             #[cfg(feature = "openai")]
             openai,
             agents: AgentsConfig::new(models),

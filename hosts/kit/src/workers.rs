@@ -46,10 +46,10 @@ pub(crate) struct Workers {
 pub(crate) struct Parked(Arc<Mutex<Option<Workers>>>);
 
 impl Workers {
-    /// A launcher, and the workers that it launches into.
-    pub(crate) fn new(owner: RunOwner) -> (Launcher, Self) {
+    /// A launcher, and the workers that it launches into; they drive the loops too.
+    pub(crate) fn new(owner: RunOwner, backgrounds: Vec<Background>) -> (Launcher, Self) {
         let (sender, launches) = mpsc::unbounded_channel();
-        (Launcher(sender), Self { owner, launches, backgrounds: Vec::new() })
+        (Launcher(sender), Self { owner, launches, backgrounds })
     }
 
     /// With a loop of an adapter's.

@@ -1,0 +1,30 @@
+//! The ports that an embedder brings; what is missing is filled from the settings when the product opens.
+
+use std::sync::{Arc, Mutex};
+
+use saas_agents::{ChatModel, ConversationStore, RunStore};
+use saas_auth::{PasswordHasher, SessionStore, UserStore};
+use saas_core::{Background, EventLog, SecretStore};
+use saas_tenancy::{MembershipStore, TenantStore};
+
+/// See [`SaasBuilder`](crate::SaasBuilder) for what each is.
+#[derive(Debug, Default)]
+pub(crate) struct Ports {
+    pub(crate) hasher: Option<Arc<dyn PasswordHasher>>,
+    pub(crate) chat_model: Option<Arc<dyn ChatModel>>,
+    pub(crate) secrets: Option<Arc<dyn SecretStore>>,
+    pub(crate) events: Option<Arc<dyn EventLog>>,
+    pub(crate) users: Option<Arc<dyn UserStore>>,
+    pub(crate) sessions: Option<Arc<dyn SessionStore>>,
+    pub(crate) tenants: Option<Arc<dyn TenantStore>>,
+    pub(crate) memberships: Option<Arc<dyn MembershipStore>>,
+    pub(crate) conversations: Option<Arc<dyn ConversationStore>>,
+    pub(crate) runs: Option<Arc<dyn RunStore>>,
+    /// Loops that they need, until the workers of the first `Saas` that is opened take them.
+    pub(crate) backgrounds: Mutex<Vec<Background>>,
+}
+
+/// The port that was brought, or ours.
+pub(crate) fn or<P: ?Sized>(brought: Option<&Arc<P>>, ours: impl FnOnce() -> Arc<P>) -> Arc<P> {
+    brought.map_or_else(ours, Arc::clone)
+}
