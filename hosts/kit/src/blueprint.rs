@@ -191,12 +191,11 @@ impl Blueprint {
         let brought =
             std::mem::take(&mut *self.ports.backgrounds.lock().unwrap_or_else(PoisonError::into_inner));
         let (launcher, workers) = Workers::new(RunOwner::new(process.to_string()), brought);
-        let (events, workers) = match &self.ports.events {
-            Some(events) => (Arc::clone(events), workers),
-            None => {
-                let (events, writer) = SqlEventLog::new(storage.clone(), Arc::clone(&self.clock));
-                (Arc::new(events) as Arc<dyn EventLog>, workers.with(writer))
-            }
+        let (events, workers): (Arc<dyn EventLog>, _) = if let Some(events) = &self.ports.events {
+            (Arc::clone(events), workers)
+        } else {
+            let (events, writer) = SqlEventLog::new(storage.clone(), Arc::clone(&self.clock));
+            (Arc::new(events), workers.with(writer))
         };
         let ports = AgentsPorts {
             storage: shared,
