@@ -8,7 +8,7 @@ use saas_core::{ErrorKind, Fault, FieldError, RequestId, fault::chain};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// An error answer. It is rendered at the edge, where the request's id is known.
+/// An error answer. The routers of this crate render it once more at their edge, where the request's id is known.
 #[derive(Debug, Clone)]
 pub struct Problem {
     status: StatusCode,
@@ -202,10 +202,10 @@ impl Problem {
     }
 }
 
-/// Leaves the rendering to the edge.
+/// In full, so that it says what it is in a program of your own, too.
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut response = self.status.into_response();
+        let mut response = self.clone().render(None);
         response.extensions_mut().insert(self);
         response
     }
