@@ -124,10 +124,12 @@ mod tests {
     async fn a_signup_whose_own_row_fails_registers_nobody() {
         let test = TestSaas::start(TestEngine::Sqlite).await;
         // The table is missing: our own statement fails, and takes the registration with it.
-        let (status, _) = post_signup(&test.saas, "ada@example.com", "green").await;
-        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        let (status, body) = post_signup(&test.saas, "ada@example.com", "green").await;
+        assert_eq!((status, &body["code"]), (StatusCode::INTERNAL_SERVER_ERROR, &json!("internal")));
         create_table(&test.saas).await.expect("the table is made");
         let (status, _) = post_signup(&test.saas, "ada@example.com", "green").await;
         assert_eq!(status, StatusCode::CREATED, "the address is still free");
+        let (status, body) = post_signup(&test.saas, "ada@example.com", "green").await;
+        assert_eq!((status, &body["code"]), (StatusCode::CONFLICT, &json!("email_taken")));
     }
 }
