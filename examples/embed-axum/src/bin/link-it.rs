@@ -14,6 +14,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = (saas.settings().host, saas.settings().port);
     let listener = tokio::net::TcpListener::bind(address).await?;
     eprintln!("listening on http://{}", listener.local_addr()?);
+    // Sessions remember the address that they were opened from.
+    let app = app.into_make_service_with_connect_info::<std::net::SocketAddr>();
     // Chats are answered by the workers, which run as long as you serve; Ctrl-C stops both.
     let stop = || async { drop(tokio::signal::ctrl_c().await) };
     let server = axum::serve(listener, app).with_graceful_shutdown(stop());
