@@ -23,4 +23,5 @@ mod program;
 mod server;
 mod sessions;
 mod streaming_guide;
+mod verifying_tokens;
 mod wire;
