@@ -68,7 +68,7 @@ pub struct Conversation {
     pub key: ConversationKey,
     /// What its owner calls it.
     pub title: Option<String>,
-    /// The agent of its last run.
+    /// The agent of its first run.
     pub agent: AgentName,
     /// How many messages it has.
     pub message_count: i64,
@@ -153,10 +153,16 @@ pub struct NewMessage<'a> {
 /// Keeps conversations.
 ///
 /// # Contract
+/// - What was inserted and added is read back as it was, items byte for byte; what was not is not there.
 /// - Of several `hold_or_insert`s with one key of a tenant, one inserts; the others get that one, and wait for its transaction.
-/// - `hold…` keeps other transactions from changing the conversation until this one ends.
+/// - `hold…` keeps other transactions from changing or holding the conversation until this one ends.
 /// - A conversation of another tenant is not there.
-/// - `remove` takes messages and memory with it.
+/// - `list` gives each of the owner's conversations that has messages once, last changed first and then by id, greatest first, beginning
+///   after the one given.
+/// - `add` counts the message, numbers it without a gap, and makes its beginning the preview and its moment the last change.
+/// - `messages` gives those after a position, oldest first; `memory` the items before a place, newest first; no more than asked for.
+/// - `rename` changes the title and nothing else: a conversation does not move in its list.
+/// - `remove` takes messages and memory with it, and nothing of another conversation.
 #[async_trait]
 pub trait ConversationStore: Debug + Send + Sync + 'static {
     /// The conversation with the new one's key, inserted if there is none; held.

@@ -15,6 +15,8 @@
 
 mod agent;
 mod agents;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod conversation;
 mod frame;
 mod item;

@@ -189,12 +189,22 @@ impl Debug for Outcome {
 
 /// Keeps runs.
 ///
+/// `claim` is one conditional statement and `renew` is one for many runs, for both are called all the time.
+///
 /// # Contract
-/// - `claim` is one conditional statement: of any number of calls for one run, one gets it, and only when no run of the conversation is
-///   running and none before it is waiting.
-/// - `finish` and `renew` change runs that are running for their owner, and nothing else.
-/// - `interrupt` changes a run that is running and whose lease is over, and nothing else.
+/// - What was inserted is read back as it was, by id and by the key of its user; what was not is `None`, and so is a run of another tenant.
+/// - Of several `insert`s under one key of a user, one succeeds; the others answer [`StoreError::Backend`].
+/// - `queue` tells how many runs of the conversation wait, and the highest position that was ever given in it, 0 for none.
+/// - Of any number of `claim`s of one run, one gets it: running, begun once more, with its model.
+/// - A run is claimed, `due` and `next` only when it waits, no run of its conversation is running and none before it is waiting.
+/// - `finish` ends a run that is running for this owner, and nothing else; the outcome is read back.
+/// - `renew` keeps those of the runs named that are running for this owner, and nothing else.
+/// - `interrupt` ends a run that is running and whose lease is over, and nothing else; `expired` gives those.
+/// - `cancel` ends a waiting run at once, as one that said nothing: its terminal event is its first. A running one is only marked, and
+///   `to_go_on` leaves it out like one that is over or not there.
 /// - A final run never changes.
+/// - `of` gives the conversation's runs after a position, whatever their status, in order.
+/// - The runs of a conversation that is removed go with it.
 #[async_trait]
 pub trait RunStore: Debug + Send + Sync + 'static {
     /// Adds a run at the end of its conversation's queue; the conversation is held.

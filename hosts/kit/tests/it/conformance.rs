@@ -1,6 +1,7 @@
 //! Every adapter in the tree, held against the contract of its port; and for every line of every contract an adapter that breaks it, to
 //! see that its check notices.
 
+mod agents;
 mod auth;
 mod broken;
 mod tenancy;

@@ -1,0 +1,4 @@
+//! Agents' ports.
+
+mod conversation_store;
+mod run_store;
