@@ -14,8 +14,8 @@ use saas_auth::{
 };
 use saas_auth_sql::{AUTH, SqlSessions, SqlUsers};
 use saas_core::{
-    Actor, Clock, Entropy, ErrorKind, Fault, InternalError, Reach, Report, Role, SecretStore, Storage,
-    StoreError, entropy::SystemEntropy,
+    Actor, Clock, DisplayName, Entropy, ErrorKind, Fault, InternalError, Reach, Report, Role, SecretStore,
+    Storage, StoreError, entropy::SystemEntropy,
 };
 use saas_sql::{SealedSecrets, SqlOptions, SqlStorage};
 
@@ -97,7 +97,7 @@ impl Accounts {
         &self,
         actor: &Actor,
         registration: Registration,
-        nickname: &str,
+        nickname: &DisplayName,
     ) -> Result<(OwnUser, Tokens), RegisterError> {
         // Hashing is slow: it comes before the transaction.
         let prepared = self.auth.prepare_registration(registration).await?;

@@ -1,5 +1,7 @@
 //! The routes.
 
+use std::error::Error;
+
 use axum::{
     Json, Router,
     extract::{FromRequestParts, State},
@@ -8,7 +10,7 @@ use axum::{
     routing::{get, post},
 };
 use saas_auth::{Registration, SignIn, Tokens};
-use saas_core::{Actor, Client, Email, ErrorKind, Fault, Reach, Secret, Storage, fault::chain};
+use saas_core::{Actor, Client, DisplayName, Email, ErrorKind, Fault, Reach, Secret, Storage, fault::chain};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -75,8 +77,11 @@ impl<E: Fault> From<E> for Refusal {
 }
 
 fn email(typed: &str) -> Result<Email, Refusal> {
-    Email::parse(typed)
-        .map_err(|error| Refusal(StatusCode::UNPROCESSABLE_ENTITY, "invalid_email", error.to_string()))
+    Email::parse(typed).map_err(|error| invalid("invalid_email", &error))
+}
+
+fn invalid(code: &'static str, error: &dyn Error) -> Refusal {
+    Refusal(StatusCode::UNPROCESSABLE_ENTITY, code, error.to_string())
 }
 
 fn anybody() -> Actor {
@@ -91,8 +96,9 @@ async fn register(
     State(accounts): State<Accounts>,
     Json(form): Json<Register>,
 ) -> Result<(StatusCode, Json<Value>), Refusal> {
+    let nickname = DisplayName::parse(&form.nickname).map_err(|error| invalid("invalid_nickname", &error))?;
     let registration = Registration::new(email(&form.email)?, form.password);
-    let (own, tokens) = accounts.register(&anybody(), registration, &form.nickname).await?;
+    let (own, tokens) = accounts.register(&anybody(), registration, &nickname).await?;
     let mut answer = shown(&tokens);
     answer["id"] = own.id.into();
     Ok((StatusCode::CREATED, Json(answer)))
@@ -131,7 +137,7 @@ async fn me(State(accounts): State<Accounts>, SignedIn(actor): SignedIn) -> Resu
     let mut conn = accounts.storage.read(Reach::Platform("own profile")).await?;
     let own = own_users::by_account(&mut conn, account.id).await?;
     let own = own.ok_or(Refusal(StatusCode::NOT_FOUND, "unknown_user", "you are not here".to_owned()))?;
-    Ok(Json(json!({ "id": own.id, "nickname": own.nickname, "email": account.email.shown() })))
+    Ok(Json(json!({ "id": own.id, "nickname": own.nickname.as_str(), "email": account.email.shown() })))
 }
 
 async fn sign_out(

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 use saas_core::{
-    Conn, Memberships, Role, Slug, Standing, StoreError, TenantChoice, TenantId, TenantName, TenantState, Tx,
-    UserId,
+    Conn, DisplayName, Memberships, Role, Slug, Standing, StoreError, TenantChoice, TenantId, TenantName,
+    TenantState, Tx, UserId,
 };
 use saas_sql::{execute, fetch_all, fetch_optional};
 
@@ -11,7 +11,7 @@ use saas_sql::{execute, fetch_all, fetch_optional};
 #[derive(Debug)]
 pub(crate) struct OwnUser {
     pub(crate) id: i64,
-    pub(crate) nickname: String,
+    pub(crate) nickname: DisplayName,
 }
 
 /// The tenant of somebody who is alone in it: it has their id.
@@ -37,16 +37,16 @@ pub(crate) async fn create_table(tx: &mut Tx) -> Result<(), StoreError> {
 pub(crate) async fn insert(
     tx: &mut Tx,
     account: UserId,
-    nickname: &str,
+    nickname: &DisplayName,
 ) -> Result<Option<OwnUser>, StoreError> {
     let row = fetch_optional!(
         tx.conn(),
         (i64,),
         "INSERT INTO users (account, nickname) VALUES ($1, $2) ON CONFLICT (nickname) DO NOTHING RETURNING id",
         account.as_uuid(),
-        nickname,
+        nickname.as_str(),
     )?;
-    Ok(row.map(|(id,)| OwnUser { id, nickname: nickname.to_owned() }))
+    Ok(row.map(|(id,)| OwnUser { id, nickname: nickname.clone() }))
 }
 
 /// The user with that account.
@@ -57,7 +57,7 @@ pub(crate) async fn by_account(conn: &mut Conn, account: UserId) -> Result<Optio
         "SELECT id, nickname FROM users WHERE account = $1",
         account.as_uuid()
     )?;
-    Ok(row.map(|(id, nickname)| OwnUser { id, nickname }))
+    Ok(row.map(|(id, nickname)| OwnUser { id, nickname: DisplayName::from_stored(nickname) }))
 }
 
 /// Everybody is the owner of a tenant of their own. Somebody who is banned can neither sign in nor go on with what they have.

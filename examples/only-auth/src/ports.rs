@@ -99,3 +99,24 @@ pub(crate) fn root_key(path: &Path, entropy: &dyn Entropy) -> Result<RootKey, Bo
         Err(error) => Err(error.into()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use saas_auth::{Argon2idParams, Keyring, conformance::password_hasher::PasswordHasherSubject};
+    use saas_core::entropy::SystemEntropy;
+
+    use super::*;
+
+    /// Two passwords at once and one that waits: four are one too many.
+    async fn subject() -> PasswordHasherSubject {
+        let params = Argon2idParams { memory_kib: 64, iterations: 1, parallelism: 1 };
+        let argon2id = Argon2id::new(params, Keyring::generate(&SystemEntropy), Arc::new(SystemEntropy));
+        PasswordHasherSubject::new(
+            Arc::new(Hasher::new(argon2id.expect("the parameters are sound"), 2, 1)),
+            4,
+            (),
+        )
+    }
+
+    saas_auth::password_hasher_conformance!(subject);
+}

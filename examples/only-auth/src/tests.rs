@@ -121,6 +121,8 @@ async fn both_tables_have_a_user_or_neither_has() {
     let (status, taken) = program.register("ada", "countess").await;
     assert_eq!((status, &taken["code"]), (StatusCode::CONFLICT, &json!("email_taken")));
     assert_eq!(program.rows().await, (1, 1, 1), "there is none of ours without auth's");
+    let (status, wrong) = program.register("grace", " ").await;
+    assert_eq!((status, &wrong["code"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("invalid_nickname")));
     assert_eq!(program.register("grace", "grace").await.0, StatusCode::CREATED, "the address is still free");
     assert_eq!(program.rows().await, (2, 2, 2));
 }
