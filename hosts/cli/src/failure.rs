@@ -94,7 +94,10 @@ impl Failure {
 
     /// A server that did not answer.
     pub(crate) fn unreachable(error: &(dyn Error + 'static)) -> Self {
-        Self::caused(Exit::DependencyMissing, "server_unreachable", error)
+        let mut failure =
+            Self::new(Exit::DependencyMissing, "server_unreachable", "the server does not answer");
+        failure.texts.extend(program::causes(error));
+        failure.with_hint("does it run, and is --server its address?")
     }
 
     /// The operator pressed Ctrl-C.
@@ -127,6 +130,16 @@ impl Failure {
         if self.code == "tenant_required" { self.with_hint("name one of them: --tenant ID") } else { self }
     }
 
+    /// With what to do about a database that is away, if that is what it is about.
+    #[must_use]
+    fn with_hint_for_database(self) -> Self {
+        if self.code == "database_unreachable" {
+            self.with_hint("does the database run, and is DATABASE_URL right?")
+        } else {
+            self
+        }
+    }
+
     /// With more to explain it.
     #[must_use]
     pub(crate) fn with_lines(mut self, lines: impl IntoIterator<Item = String>) -> Self {
@@ -157,7 +170,22 @@ impl Failure {
 
 impl From<SettingsErrors> for Failure {
     fn from(errors: SettingsErrors) -> Self {
-        Self::caused(Exit::Usage, "invalid_settings", &errors)
+        let text = format!("the settings are not fit for {}", errors.profile());
+        let problems = errors.problems().iter().map(|problem| {
+            let origin = problem.origin.as_ref().map(|origin| format!(" ({origin})")).unwrap_or_default();
+            let message = format!("{}{origin}; {}", problem.what, problem.fix);
+            FieldError::new(problem.subject.clone(), "invalid_setting", message)
+        });
+        let warnings = errors.warnings().iter().map(|warning| {
+            let meant = warning.suggestion.as_ref().map(|name| format!("; did you mean {name}?"));
+            let message =
+                format!("is no setting and has no effect ({}){}", warning.origin, meant.unwrap_or_default());
+            FieldError::new(warning.name.clone(), "unknown_setting", message)
+        });
+        Self {
+            fields: problems.chain(warnings).collect(),
+            ..Self::new(Exit::Usage, "invalid_settings", text)
+        }
     }
 }
 
@@ -174,7 +202,7 @@ impl From<MigrateError> for Failure {
             MigrateError::Migrate(cause) => exit_of_migrate(cause),
             _ => Exit::Failed,
         };
-        Self::caused(exit, code_of(exit, "migration_failed"), &error)
+        Self::caused(exit, code_of(exit, "migration_failed"), &error).with_hint_for_database()
     }
 }
 
@@ -189,7 +217,7 @@ impl From<OpenError> for Failure {
             OpenError::Migrations(cause) => exit_of_migrate(cause),
             _ => Exit::Failed,
         };
-        Self::caused(exit, code_of(exit, "not_opened"), &error)
+        Self::caused(exit, code_of(exit, "not_opened"), &error).with_hint_for_database()
     }
 }
 

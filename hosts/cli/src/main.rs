@@ -18,9 +18,10 @@ use std::{io::Write, process::ExitCode};
 
 use clap::Parser;
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Command, Format};
 use context::Context;
 use failure::{Exit, Failure};
+use output::Output;
 
 fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
@@ -56,11 +57,23 @@ fn run(context: &Context, command: Command) -> Result<(), Failure> {
 fn refused(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();
     // Neither stream owes us a reader.
-    if error.use_stderr() {
-        let _ = std::io::stderr().write_all(text.as_bytes());
-        Exit::Usage.into()
-    } else {
+    if !error.use_stderr() {
         let _ = std::io::stdout().write_all(text.as_bytes());
-        Exit::Ok.into()
+        return Exit::Ok.into();
     }
+    if wants_json(std::env::args_os()) {
+        let what = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        let failure = Failure::new(Exit::Usage, "usage", what).with_hint("what there is says: saas --help");
+        Output::new(Format::Json).failure(&failure);
+    } else {
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+    Exit::Usage.into()
+}
+
+/// Whether a command line that clap refused asks for JSON all the same.
+fn wants_json(arguments: impl Iterator<Item = std::ffi::OsString>) -> bool {
+    let arguments: Vec<_> = arguments.collect();
+    arguments.iter().any(|argument| argument == "--output=json")
+        || arguments.windows(2).any(|pair| pair[0] == "--output" && pair[1] == "json")
 }

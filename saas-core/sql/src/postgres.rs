@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use saas_core::{Conn, StoreError, Tx};
 use sqlx::{
-    PgPool, Postgres, Transaction,
+    Connection, PgConnection, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
@@ -28,10 +28,12 @@ impl SqlStorage {
         let pool = PgPoolOptions::new()
             .max_connections(options.pool_size)
             .acquire_timeout(options.write_timeout)
-            .connect_with(connect)
-            .await
-            .map_err(OpenError::Connect)?;
-        Ok(Self::from_pg(pool))
+            .connect_with(connect.clone())
+            .await;
+        match pool {
+            Ok(pool) => Ok(Self::from_pg(pool)),
+            Err(error) => Err(OpenError::Connect(cause(error, &connect).await)),
+        }
     }
 
     /// Takes an embedder's pool for transactions; reads get a pool of their own with the same options, whose connections cannot write.
@@ -59,4 +61,13 @@ impl SqlStorage {
             _ => Err(StoreError::ForeignConnection),
         }
     }
+}
+
+/// The pool tries again until its time is over, and then says no more than that: one look at the server says why.
+async fn cause(error: sqlx::Error, connect: &PgConnectOptions) -> sqlx::Error {
+    if !matches!(error, sqlx::Error::PoolTimedOut) {
+        return error;
+    }
+    let look = tokio::time::timeout(Duration::from_secs(1), PgConnection::connect_with(connect)).await;
+    look.ok().and_then(Result::err).unwrap_or(error)
 }

@@ -89,7 +89,19 @@ impl Place {
 
     /// Runs it to its end on what stdin holds.
     pub(crate) fn run_on(&self, arguments: &[&str], stdin: &str) -> Done {
-        let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().expect("the program starts");
+        self.run_with_input(arguments, &[], stdin)
+    }
+
+    /// Runs it to its end with these variables, on what stdin holds.
+    pub(crate) fn run_with_input(
+        &self,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+        stdin: &str,
+    ) -> Done {
+        let mut command = self.command(arguments);
+        command.envs(environment.iter().copied()).stdin(Stdio::piped());
+        let mut child = command.spawn().expect("the program starts");
         let mut pipe = child.stdin.take().unwrap();
         // One that refuses its arguments reads nothing.
         let _ = pipe.write_all(stdin.as_bytes());

@@ -9,4 +9,5 @@ mod help;
 mod keys;
 mod migrate;
 mod serve;
+mod transcript;
 mod users;

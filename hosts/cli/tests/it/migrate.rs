@@ -37,7 +37,8 @@ fn what_is_pending_is_planned_verified_applied_and_then_done(place: &Place) {
 #[test]
 fn a_database_that_is_away_exits_5_and_shows_no_password() {
     let place = Place::empty();
-    let away = [("DATABASE_URL", "postgres://saas:hunter2@127.0.0.1:1/saas")];
+    let away =
+        [("DATABASE_URL", "postgres://saas:hunter2@127.0.0.1:1/saas"), ("DATABASE_WRITE_TIMEOUT", "1")];
     for arguments in [&["migrate"][..], &["migrate", "--verify"], &["users", "list"], &["keys", "show"]] {
         let done = place.run_with(arguments, &away);
         assert_eq!((done.code, done.stdout.as_str()), (5, ""), "{arguments:?}: {done}");
