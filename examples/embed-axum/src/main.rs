@@ -3,12 +3,12 @@
 //! It has a table of its own, `profiles`, and a route of its own, `POST /signup`, which registers somebody and writes their profile in
 //! one transaction. The product's routes stand beside it.
 
-use std::error::Error;
+use std::{error::Error, net::SocketAddr};
 
 use axum::{
     Json, Router,
-    extract::State,
-    http::StatusCode,
+    extract::{ConnectInfo, State},
+    http::{Extensions, HeaderMap, StatusCode, header::USER_AGENT},
     response::{IntoResponse, Response},
     routing::post,
 };
@@ -29,11 +29,19 @@ struct Signup {
 }
 
 /// Registers, and writes our own row, together or not at all.
-async fn signup(State(saas): State<Saas>, Json(form): Json<Signup>) -> Result<Response, Problem> {
+async fn signup(
+    State(saas): State<Saas>,
+    extensions: Extensions,
+    headers: HeaderMap,
+    Json(form): Json<Signup>,
+) -> Result<Response, Problem> {
     let refused = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_signup", detail);
     let email = Email::parse(&form.email).map_err(|error| refused(error.to_string()))?;
     let company = TenantName::parse(&form.company).map_err(|error| refused(error.to_string()))?;
-    let actor = Actor::anonymous(None, Client::default());
+    // Whom the session shows as the one that opened it.
+    let peer = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok());
+    let actor = Actor::anonymous(None, Client::new(peer, agent));
     // Hashing is slow: it comes before the transaction.
     let command = Register::new(email, form.password, company);
     let prepared = saas.tenancy().prepare_registration(&actor, command).await?;
@@ -79,7 +87,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = tokio::net::TcpListener::bind((saas.settings().host, saas.settings().port)).await?;
     eprintln!("listening on http://{}", listener.local_addr()?);
     let stop = || async { drop(tokio::signal::ctrl_c().await) };
-    let service = router(&saas).into_make_service_with_connect_info::<std::net::SocketAddr>();
+    let service = router(&saas).into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, service).with_graceful_shutdown(stop());
     let (done, ()) = tokio::join!(server.into_future(), saas.run_workers(stop()));
     Ok(done?)

@@ -3,7 +3,7 @@
 //! It has a table of its own, `profiles`, and a route of its own, `POST /signup`, which registers somebody and writes their profile in
 //! one transaction. Every other path goes to the product: its router is a tower service that takes hyper's request as it is.
 
-use std::{convert::Infallible, error::Error, pin::pin, time::Duration};
+use std::{convert::Infallible, error::Error, net::SocketAddr, pin::pin, time::Duration};
 
 use axum::{Router, extract::ConnectInfo, response::IntoResponse};
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
     body::{Body, Incoming},
-    header::{CONTENT_TYPE, HeaderValue},
+    header::{CONTENT_TYPE, HeaderValue, USER_AGENT},
     server::conn::http1,
     service::service_fn,
 };
@@ -69,13 +69,15 @@ where
     B: Body<Error: Into<Box<dyn Error + Send + Sync>>>,
 {
     let refused = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_signup", detail);
-    let body = Limited::new(request.into_body(), FORM_LIMIT).collect().await;
-    let body = body.map_err(|_| refused("the form is too large, or did not arrive".to_owned()))?.to_bytes();
-    let form: Signup = serde_json::from_slice(&body)
+    let actor = Actor::anonymous(None, client(&request));
+    let body = Limited::new(request.into_body(), FORM_LIMIT).collect();
+    let Ok(Ok(body)) = time::timeout(saas.settings().request_timeout.duration(), body).await else {
+        return Err(refused("the form is too large, or did not arrive".to_owned()));
+    };
+    let form: Signup = serde_json::from_slice(&body.to_bytes())
         .map_err(|_| refused("send email, password, company and favourite_colour as JSON".to_owned()))?;
     let email = Email::parse(&form.email).map_err(|error| refused(error.to_string()))?;
     let company = TenantName::parse(&form.company).map_err(|error| refused(error.to_string()))?;
-    let actor = Actor::anonymous(None, Client::default());
     // Hashing is slow: it comes before the transaction.
     let command = Register::new(email, form.password, company);
     let prepared = saas.tenancy().prepare_registration(&actor, command).await?;
@@ -93,6 +95,13 @@ where
 
     let tokens = saas.auth().tokens_for(&registered.session).map_err(RegisterInError::from)?;
     Ok(json!({ "user_id": tokens.user, "access_token": tokens.access_token.expose() }))
+}
+
+/// Whom the session shows as the one that opened it.
+fn client<B>(request: &Request<B>) -> Client {
+    let peer = request.extensions().get::<ConnectInfo<SocketAddr>>();
+    let agent = request.headers().get(USER_AGENT).and_then(|value| value.to_str().ok());
+    Client::new(peer.map(|ConnectInfo(peer)| peer.ip()), agent)
 }
 
 /// Our table, beside the product's, whose names all begin with `saas_`.
@@ -122,7 +131,7 @@ async fn serve(saas: &Saas, listener: TcpListener, stop: impl Future<Output = ()
         };
         let (saas, product) = (saas.clone(), product.clone());
         let service = service_fn(move |mut request: Request<Incoming>| {
-            // Sessions remember where they were opened from, and the product believes no header about it.
+            // Sessions remember where they were opened from; the product asks the connection, no header.
             request.extensions_mut().insert(ConnectInfo(peer));
             let (saas, product) = (saas.clone(), product.clone());
             async move { Ok::<_, Infallible>(answer(&saas, product, request).await) }
@@ -178,7 +187,9 @@ mod tests {
 
     async fn post_signup(saas: &Saas, email: &str) -> (StatusCode, Value) {
         let form = json!({ "email": email, "password": "correct horse battery", "company": "Engines", "favourite_colour": "green" });
-        let request = Request::post("/signup").body(Full::<Bytes>::from(form.to_string()));
+        let request = Request::post("/signup")
+            .extension(ConnectInfo(SocketAddr::from(([192, 0, 2, 7], 1))))
+            .body(Full::<Bytes>::from(form.to_string()));
         sent(saas, request.expect("a request")).await
     }
 
@@ -195,11 +206,10 @@ mod tests {
         let mut conn = test.saas.storage().read(Reach::Platform("test")).await.expect("a connection");
         let row = saas_sql::fetch_one!(
             &mut conn,
-            (String,),
-            "SELECT p.favourite_colour FROM profiles p JOIN saas_users u ON u.id = p.user_id WHERE u.email = $1",
-            "ada@example.com",
+            (String, String),
+            "SELECT p.favourite_colour, s.ip_masked FROM profiles p JOIN saas_sessions s ON s.user_id = p.user_id",
         );
-        assert_eq!(row.expect("both rows are there").0, "green");
+        assert_eq!(row.expect("both rows are there"), ("green".to_owned(), "192.0.2.*".to_owned()));
     }
 
     #[tokio::test]
