@@ -8,8 +8,11 @@ use chrono::{DateTime, SubsecRound, Utc};
 /// Tells the time and waits.
 ///
 /// # Contract
-/// - `monotonic` never goes back, and counts from any fixed point.
-/// - `sleep(d)` ends no earlier than `d` of this clock's time later.
+/// - `monotonic` never goes back.
+/// - What passes is counted, by `monotonic` in full and by `now` unless somebody sets it.
+/// - `sleep(d)` ends when `d` of this clock's time has passed, and no earlier.
+/// - A sleep of no time ends without any passing.
+/// - Sleeps go on beside each other: none waits for the end of another.
 #[async_trait]
 pub trait Clock: Debug + Send + Sync + 'static {
     /// The wall clock.

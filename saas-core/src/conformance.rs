@@ -7,8 +7,10 @@
 //! use saas_core::conformance::secret_store::SecretStoreSubject;
 //!
 //! async fn subject() -> SecretStoreSubject {
-//!     // A new, empty store for each test.
-//!     SecretStoreSubject::new(MyStore::in_memory())
+//!     // A new, empty store for each test; two clients of it stand for two replicas.
+//!     let server = TestServer::start().await;
+//!     let stores = [Arc::new(MyStore::open(server.url())) as _, Arc::new(MyStore::open(server.url())) as _];
+//!     SecretStoreSubject::new(stores, || async { Vec::new() }, server)
 //! }
 //!
 //! saas_core::secret_store_conformance!(subject);
@@ -16,12 +18,25 @@
 //!
 //! The tests are `#[tokio::test]`s: the crate that calls the macro needs tokio with its features `macros` and `rt` to test with. A call
 //! makes functions with fixed names, so give each its own module.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a check that finds a broken contract fails its test, loudly"
+)]
+
+pub mod clock;
+pub mod entropy;
+pub mod event_log;
+pub mod memberships;
+pub mod secret_store;
 
 use std::time::Duration;
 
 use futures_util::future::{self, Either, join_all};
 
-use crate::Clock;
+use crate::{Clock, Reach};
+
+const REACH: Reach = Reach::Platform("conformance");
 
 /// Declares a suite: the list of its checks, each a private `async fn(Subject)` of the module.
 ///

@@ -4,9 +4,15 @@ use std::fmt::Debug;
 
 /// A cryptographically secure source of random bytes.
 ///
+/// Every byte is unpredictable to whoever has not this source's state (ASVS 11.5.1: at least 128 bits where it matters), which no test
+/// shows; the contract is what a test can see of it. `fill` does not fail: a source that cannot answer ends the process rather than give
+/// weak bytes.
+///
 /// # Contract
-/// - Every byte is unpredictable to whoever has not this source's state (ASVS 11.5.1: at least 128 bits where it matters).
-/// - `fill` does not fail: a source that cannot answer ends the process rather than give weak bytes.
+/// - Every byte is filled, whatever the length.
+/// - Nothing is given twice: any two draws of 16 bytes differ.
+/// - So do the draws of several threads.
+/// - Every bit is set half of the time.
 pub trait Entropy: Debug + Send + Sync + 'static {
     /// Fills `bytes`.
     fn fill(&self, bytes: &mut [u8]);

@@ -60,13 +60,19 @@ impl Fault for EventLogError {
 
 /// Keeps event streams.
 ///
+/// A topic has one writer at a time, which numbers its events. Their texts may hold anything but U+0000, which a log may refuse. Who
+/// follows begins to wait and then reads, or the other way round: both go on until there is nothing more to come.
+///
 /// # Contract
-/// - A topic has one writer at a time, which numbers its events; `append` of a number that is there already keeps the first.
-/// - When `append` returns, the event is durable; what was appended before it by the same writer is too.
-/// - `read` gives the events after `after` in order, without a gap below the highest it gives, at most `limit` of them.
+/// - `append` of a number that is there already keeps the first, and is no error.
+/// - When `append` returns, the event is durable: every process reads it, as it was written.
+/// - What the same writer appended before it is durable then, too.
+/// - `read` gives the events of its topic after `after` in order, at most `limit` of them; fewer are not the end, none is.
+/// - It gives nothing past a gap, until the gap is filled.
 /// - `changed` returns at the latest a second after an event past `after` became readable, in whichever process it was appended; it may
 ///   return without one.
-/// - `remove` takes the whole topic; a later `append` begins anew.
+/// - `wake` ends the waiting of whoever is in `changed` on the topic in this process.
+/// - `remove` takes the whole topic, and no other; a later `append` begins anew.
 #[async_trait]
 pub trait EventLog: Debug + Send + Sync + 'static {
     /// Adds one event.

@@ -40,9 +40,13 @@ pub struct TenantChoice {
 
 /// Answers who belongs where.
 ///
+/// `standing` is asked at every request, and so is one primary-key read.
+///
 /// # Contract
-/// - `standing` is one primary-key read; a user who is no member, or a tenant that is not there, is `None`.
-/// - `of_user` lists active tenants alone, oldest membership first, at most `limit` of them.
+/// - `standing` tells the role and the tenant's state as they are now.
+/// - A user who is no member of that tenant, or a user or tenant that is not there, is `None`.
+/// - `of_user` lists the tenants that the user is a member of and that are active, and no others, as they are.
+/// - It lists them oldest membership first, at most `limit` of them.
 #[async_trait]
 pub trait Memberships: Debug + Send + Sync + 'static {
     /// What `user` is in `tenant`.

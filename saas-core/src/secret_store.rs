@@ -35,9 +35,12 @@ pub enum SecretStoreError {
 /// Keeps named secrets, shared by every replica.
 ///
 /// # Contract
+/// - What was stored is read back, byte for byte; a name that nothing was stored under is `None`.
 /// - Of several `insert` calls for one name exactly one stores its value; all return what is stored.
 /// - `replace` stores only over the version it was given, and tells whether it did.
-/// - Nothing readable is at rest where others can read it.
+/// - Of several `replace` calls for one version exactly one stores its value.
+/// - What one replica stored, every other reads from then on.
+/// - Nothing readable is at rest where others can read it, nor in `Debug`.
 #[async_trait]
 pub trait SecretStore: Debug + Send + Sync + 'static {
     /// The secret called `name`.

@@ -4,6 +4,7 @@
 mod agents;
 mod auth;
 mod broken;
+mod core;
 mod tenancy;
 
 use std::sync::Arc;

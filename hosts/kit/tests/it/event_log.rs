@@ -100,24 +100,6 @@ async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
 }
 
 on_both_engines! {
-    async fn events_are_read_in_order_after_a_cursor_up_to_a_limit(engine: TestEngine) {
-        let (_database, storage, clock) = migrated(engine).await;
-        let (log, run) = (running(&storage, &clock), topic(1));
-        append(&log, &run, 1..=20).await;
-        append(&log, &topic(11), 1..=3).await;
-        let other_process = running(&storage, &clock);
-        for log in [&log, &other_process] {
-            assert_eq!(log.read(&run, 0, 100).await.unwrap(), events(1..=20));
-            assert_eq!(log.read(&run, i64::MIN, 100).await.unwrap(), events(1..=20));
-            assert_eq!(log.read(&run, 0, 3).await.unwrap(), events(1..=3));
-            assert_eq!(log.read(&run, 7, 3).await.unwrap(), events(8..=10));
-            assert_eq!(log.read(&run, 18, u32::MAX).await.unwrap(), events(19..=20));
-            for nothing in [(&run, 20, 9), (&run, 21, 9), (&run, i64::MAX, 9), (&run, 3, 0), (&topic(2), 0, 9)] {
-                assert_eq!(log.read(nothing.0, nothing.1, nothing.2).await.unwrap(), []);
-            }
-        }
-    }
-
     async fn of_two_events_with_one_number_the_first_is_kept(engine: TestEngine) {
         let (_database, storage, clock) = migrated(engine).await;
         let (log, other_process) = (running(&storage, &clock), running(&storage, &clock));

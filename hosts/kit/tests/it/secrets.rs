@@ -59,7 +59,7 @@ async fn assert_sealed(secrets: &SealedSecrets, name: &str) {
 }
 
 /// Everything at rest: SQLite's files as they lie there; PostgreSQL's rows as text and their bytes.
-async fn at_rest(database: &TestDatabase, storage: &SqlStorage, engine: TestEngine) -> Vec<u8> {
+pub(crate) async fn at_rest(database: &TestDatabase, storage: &SqlStorage, engine: TestEngine) -> Vec<u8> {
     match engine {
         TestEngine::Sqlite => {
             let file = Path::new(database.url().strip_prefix("sqlite:").unwrap());
@@ -154,22 +154,6 @@ on_both_engines! {
         assert_eq!(winners.len(), 1, "{winners:?}");
         let stored = secrets.get("key").await.unwrap().unwrap();
         assert_eq!((stored.version, stored.value.expose().as_slice()), (2, winners[0].as_bytes()));
-    }
-
-    async fn a_secret_is_replaced_at_its_version_alone(engine: TestEngine) {
-        let (_database, _storage, secrets) = secrets(engine).await;
-        assert!(secrets.get("key").await.unwrap().is_none());
-        assert!(!secrets.replace("key", 1, &secret("of nothing")).await.unwrap());
-        assert!(secrets.get("key").await.unwrap().is_none());
-        secrets.insert("key", &secret("first")).await.unwrap();
-        for (version, replaced) in [(0, false), (2, false), (1, true), (1, false), (2, true)] {
-            let value = format!("over {version}");
-            assert_eq!(secrets.replace("key", version, &secret(&value)).await.unwrap(), replaced, "{version}");
-        }
-        let stored = secrets.get("key").await.unwrap().unwrap();
-        assert_eq!((stored.version, stored.value.expose().as_slice()), (3, b"over 2".as_slice()));
-        let stored = secrets.insert("key", &secret("late")).await.unwrap();
-        assert_eq!((stored.version, stored.value.expose().as_slice()), (3, b"over 2".as_slice()));
     }
 
     async fn another_root_key_opens_no_secret(engine: TestEngine) {

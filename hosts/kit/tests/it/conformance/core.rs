@@ -1,0 +1,7 @@
+//! Core's ports.
+
+mod clock;
+mod entropy;
+mod event_log;
+mod memberships;
+mod secret_store;
