@@ -19,6 +19,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Chats are answered by the workers, which run as long as you serve; Ctrl-C stops both.
     let stop = || async { drop(tokio::signal::ctrl_c().await) };
     let server = axum::serve(listener, app).with_graceful_shutdown(stop());
-    let (served, ()) = tokio::join!(server.into_future(), saas.run_workers(stop()));
-    Ok(served?)
+    let (done, ()) = tokio::join!(server.into_future(), saas.run_workers(stop()));
+    Ok(done?)
 }
