@@ -14,6 +14,7 @@ mod earlier_system;
 mod embedding;
 mod fields;
 mod frames;
+mod guides;
 mod harness;
 mod jwks;
 mod leaving;
