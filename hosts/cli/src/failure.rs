@@ -177,10 +177,8 @@ impl From<SettingsErrors> for Failure {
             FieldError::new(problem.subject.clone(), "invalid_setting", message)
         });
         let warnings = errors.warnings().iter().map(|warning| {
-            let meant = warning.suggestion.as_ref().map(|name| format!("; did you mean {name}?"));
-            let message =
-                format!("is no setting and has no effect ({}){}", warning.origin, meant.unwrap_or_default());
-            FieldError::new(warning.name.clone(), "unknown_setting", message)
+            let message = format!("{} ({})", warning.why, warning.origin);
+            FieldError::new(warning.name.clone(), "setting_without_effect", message)
         });
         Self {
             fields: problems.chain(warnings).collect(),

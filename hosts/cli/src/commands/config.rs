@@ -41,6 +41,7 @@ struct Described {
     default: PresetView,
     hardened: PresetView,
     rule: Option<&'static str>,
+    condition: Option<&'static str>,
     description: &'static str,
     fix: &'static str,
 }
@@ -91,6 +92,7 @@ impl From<&'static Setting> for Described {
             default: setting.default.into(),
             hardened: setting.hardened.into(),
             rule: setting.rule,
+            condition: setting.condition.map(|condition| condition.words),
             description: setting.doc,
             fix: setting.fix,
         }
@@ -110,6 +112,9 @@ impl Described {
             facts += " In staging and production: ";
             facts += &strict.join("; ");
             facts.push('.');
+        }
+        if let Some(condition) = self.condition {
+            facts += &format!(" Counts where {}.", condition.replace('`', ""));
         }
         facts
     }

@@ -183,6 +183,37 @@ fn a_production_with_nothing_set_exits_2_and_lists_everything_missing() {
     ");
 }
 
+/// What the refusal above asks for is all that there is to set.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn a_production_with_what_was_missing_starts_without_a_warning() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let database = TestDatabase::create(TestEngine::Postgres).await;
+    let set = [
+        ("ENVIRONMENT", "production"),
+        ("PORT", "0"),
+        ("APP_PUBLIC_URL", "https://app.example.com"),
+        ("DATABASE_URL", database.url()),
+        ("ROOT_KEY", "q3xJ0l1B8mVYc2Zt5nRw7eKd4uHs6gPa9fXoTiUyWbM="),
+    ];
+    // A hardened server does not change the schema by itself: that is the one step that is left, and it says so.
+    let refused = program(folder.path(), set).output().expect("the program starts");
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(1) && said.contains("AUTO_RUN_MIGRATIONS=true"), "{said}");
+    let mut command = program(folder.path(), set);
+    command.env("AUTO_RUN_MIGRATIONS", "true");
+    let program = Program::start(command);
+    assert_eq!(program.ask("GET", "/health/ready", "").0, 200);
+    let (code, said) = program.terminate();
+    assert_eq!(code, Some(0), "{said}");
+    let loud: Vec<&str> = said
+        .lines()
+        .filter(|line| !line.contains("\"level\":\"INFO\""))
+        .filter(|line| !line.is_empty())
+        .collect();
+    assert_eq!(loud, Vec::<&str>::new());
+}
+
 #[cfg(feature = "sqlite")]
 #[test]
 fn a_port_that_is_taken_exits_1_and_says_which() {

@@ -8,8 +8,9 @@ use saas_core::Secret;
 use super::Preset::{Derived, Required, Text, Unset};
 use super::load::{Loader, Slot};
 use super::{
-    DatabaseUrl, LogFormat, LogLevel, Minutes, Origin, Profile, PublicUrl, RootKey, Seconds, Section,
-    Setting, SettingValue, SettingWarning, SignupAccessPolicy, SqliteSynchronous, TextList,
+    Condition, DatabaseEngine, DatabaseUrl, LogFormat, LogLevel, Minutes, Origin, Profile, PublicUrl,
+    RootKey, Seconds, Section, Setting, SettingValue, SettingWarning, SignupAccessPolicy, SqliteSynchronous,
+    TextList,
 };
 
 settings! {
@@ -104,12 +105,14 @@ settings! {
         database_statement_timeout: Seconds = "DATABASE_STATEMENT_TIMEOUT" {
             default: Text("30"),
             range: 1..=86_400,
+            when: ("the database is PostgreSQL", |settings| settings.database_url.engine() == DatabaseEngine::Postgres),
             fix: "set a number of seconds, for example 30",
         }
         /// How long a statement may wait for a lock on PostgreSQL.
         database_lock_timeout: Seconds = "DATABASE_LOCK_TIMEOUT" {
             default: Text("5"),
             range: 1..=3_600,
+            when: ("the database is PostgreSQL", |settings| settings.database_url.engine() == DatabaseEngine::Postgres),
             fix: "set a number of seconds, for example 5",
         }
         /// How long the health check waits for the database.
@@ -121,6 +124,7 @@ settings! {
         /// Whether SQLite waits for the disk at every commit (`full`), or may lose the last commits when the power fails (`normal`).
         sqlite_synchronous: SqliteSynchronous = "SQLITE_SYNCHRONOUS" {
             default: Text("full"),
+            when: ("the database is SQLite", |settings| settings.database_url.engine() == DatabaseEngine::Sqlite),
             fix: "use full or normal",
         }
         /// Whether a starting host brings the schema up to date by itself.
@@ -232,11 +236,13 @@ settings! {
         /// The key for OpenAI's API, or for one that speaks like it. Without it the agents answer from a script.
         openai_api_key: Option<Secret<String>> = "OPENAI_API_KEY" {
             default: Unset,
+            rule: "must not be a placeholder",
             fix: "set the key of your OpenAI project, or unset it",
         }
         /// Where that API is, up to and with its version.
         openai_base_url: PublicUrl = "OPENAI_BASE_URL" {
             default: Text("https://api.openai.com/v1"),
+            when: ("`OPENAI_API_KEY` is set", |settings| settings.openai_api_key.is_some()),
             fix: "set the URL up to and with its version, for example https://api.openai.com/v1",
         }
         /// The model that agents ask, unless one is set for them below.

@@ -2,6 +2,7 @@
 
 use super::catalogue::Draft;
 use super::load::Loader;
+use super::root_key::is_placeholder;
 use super::{DatabaseEngine, DatabaseUrl, PublicUrl, Setting};
 
 /// Memory in KiB and iterations of Argon2id: the first three equivalent settings of OWASP's Password Storage Cheat Sheet, each a
@@ -16,6 +17,7 @@ pub(super) fn check(draft: &Draft, loader: &mut Loader<'_>) {
         encrypted_addresses(draft, loader);
         database_passwords(draft, loader);
         root_key(draft, loader);
+        model_key(draft, loader);
         password_length(draft, loader);
         password_hashing(draft, loader);
     }
@@ -90,6 +92,18 @@ fn root_key(draft: &Draft, loader: &mut Loader<'_>) {
             );
         }
         Some(None) | None => {}
+    }
+}
+
+fn model_key(draft: &Draft, loader: &mut Loader<'_>) {
+    let key = draft.openai_api_key.as_ref().and_then(Option::as_ref);
+    // Real keys are long and random: one may hold any word.
+    if key.is_some_and(|key| key.expose().len() < 32 && is_placeholder(key.expose().as_bytes())) {
+        loader.problem(
+            "OPENAI_API_KEY",
+            "is a placeholder",
+            "set the key of your OpenAI project, or unset it",
+        );
     }
 }
 

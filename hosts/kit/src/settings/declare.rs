@@ -3,7 +3,7 @@
 /// Turns the list of settings into the typed record, its half-filled draft and the table that describes both.
 ///
 /// `default` holds in every profile unless `hardened` names another for staging and production. `rule` words what a hardened
-/// environment demands beyond that; the demand itself is code in `checks`.
+/// environment demands beyond that; the demand itself is code in `checks`. `when` says, in words and in code, where the setting has an effect at all.
 macro_rules! settings {
     ($($section:ident { $(
         $(#[doc = $doc:literal])+
@@ -12,6 +12,7 @@ macro_rules! settings {
             $(hardened: $hardened:expr,)?
             $(range: $range:expr,)?
             $(rule: $rule:literal,)?
+            $(when: ($when:literal, $holds:expr),)?
             fix: $fix:literal $(,)?
         }
     )+ })+) => {
@@ -41,6 +42,7 @@ macro_rules! settings {
                 hardened: settings!(@last $default $(, $hardened)?),
                 range: settings!(@option $($range)?),
                 rule: settings!(@option $($rule)?),
+                condition: settings!(@option $(Condition { words: $when, holds: $holds })?),
                 doc: concat!($($doc),+).trim_ascii(),
                 fix: $fix,
                 check: |text, range| SettingValue::parse_within(text, range).map(|_: $ty| ()),

@@ -39,7 +39,9 @@ fn row(setting: &Setting) -> String {
             format!("{hardened}; {rule}")
         };
     }
-    let cells = [setting.doc, &accepts, &default, &hardened].map(|cell| cell.replace('|', "\\|"));
+    let counts = setting.condition.map(|condition| format!(" Counts where {}.", condition.words));
+    let doc = format!("{}{}", setting.doc, counts.unwrap_or_default());
+    let cells = [&doc, &accepts, &default, &hardened].map(|cell| cell.replace('|', "\\|"));
     format!("| `{}` | {} |\n", setting.full_name(), cells.join(" | "))
 }
 

@@ -34,9 +34,15 @@ impl Settings {
         if !errors.problems.is_empty() {
             return Err(errors);
         }
-        draft
-            .complete(origins.into_iter().map(|(_, _, origin)| origin).collect(), errors.warnings.clone())
-            .ok_or(errors)
+        let plain = origins.iter().map(|(_, _, origin)| origin.clone()).collect();
+        let mut settings = draft.complete(plain, errors.warnings.clone()).ok_or(errors)?;
+        let idle = origins.into_iter().filter_map(|(setting, name, origin)| {
+            let condition = setting.condition.filter(|it| origin.is_set() && !it.holds(&settings))?;
+            Some(SettingWarning::elsewhere(name, origin, condition.words))
+        });
+        let idle: Vec<_> = idle.collect();
+        settings.warnings.extend(idle);
+        Ok(settings)
     }
 
     /// What was set and has no effect.

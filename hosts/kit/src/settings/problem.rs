@@ -39,12 +39,25 @@ impl fmt::Display for SettingProblem {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct SettingWarning {
-    /// The name that is no setting's.
+    /// The name as it was found.
     pub name: String,
     /// Where it was found.
     pub origin: Origin,
-    /// The setting that may have been meant.
-    pub suggestion: Option<String>,
+    /// Why it has no effect.
+    pub why: NoEffect,
+}
+
+/// Why something that was set has no effect.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum NoEffect {
+    /// No setting has that name.
+    Unknown {
+        /// The one that may have been meant.
+        suggestion: Option<String>,
+    },
+    /// It counts elsewhere.
+    Elsewhere(&'static str),
 }
 
 impl SettingWarning {
@@ -57,14 +70,30 @@ impl SettingWarning {
         let suggestion = nearest
             .filter(|(away, _)| *away <= 3 && away * 2 < bare.len())
             .map(|(_, setting)| setting.full_name());
-        Self { name: name.to_owned(), origin, suggestion }
+        Self { name: name.to_owned(), origin, why: NoEffect::Unknown { suggestion } }
+    }
+
+    pub(super) fn elsewhere(name: String, origin: Origin, where_: &'static str) -> Self {
+        Self { name, origin, why: NoEffect::Elsewhere(where_) }
     }
 }
 
 impl fmt::Display for SettingWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({}) is no setting and has no effect", self.name, self.origin)?;
-        self.suggestion.as_ref().map_or(Ok(()), |name| write!(f, "; did you mean {name}?"))
+        write!(f, "{} ({}) {}", self.name, self.origin, self.why)
+    }
+}
+
+/// Completes the sentence that the name begins.
+impl fmt::Display for NoEffect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown { suggestion: None } => f.write_str("is no setting and has no effect"),
+            Self::Unknown { suggestion: Some(name) } => {
+                write!(f, "is no setting and has no effect; did you mean {name}?")
+            }
+            Self::Elsewhere(words) => write!(f, "has no effect: it counts where {}", words.replace('`', "")),
+        }
     }
 }
 
@@ -125,7 +154,7 @@ fn distance(from: &str, to: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{Origin, SettingWarning, distance};
+    use super::{NoEffect, Origin, SettingWarning, distance};
 
     #[test]
     fn the_nearest_name_is_suggested_and_a_far_one_is_not() {
@@ -135,6 +164,7 @@ mod tests {
             near.to_string(),
             "SAAS_ROT_KEY (process environment) is no setting and has no effect; did you mean SAAS_ROOT_KEY?"
         );
-        assert_eq!(SettingWarning::unknown("SAAS_WEATHER", Origin::Environment).suggestion, None);
+        let far = SettingWarning::unknown("SAAS_WEATHER", Origin::Environment);
+        assert_eq!(far.why, NoEffect::Unknown { suggestion: None });
     }
 }

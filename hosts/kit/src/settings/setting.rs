@@ -26,6 +26,8 @@ pub struct Setting {
     pub range: Option<RangeInclusive<u64>>,
     /// What else a hardened environment demands.
     pub rule: Option<&'static str>,
+    /// Where it has an effect at all; everywhere without one.
+    pub condition: Option<Condition>,
     /// What it does.
     pub doc: &'static str,
     /// What to do when it is missing or wrong.
@@ -66,6 +68,22 @@ impl Setting {
             Some(range) => format!("{}, {} to {}", self.kind, range.start(), range.end()),
             None => self.kind.to_owned(),
         }
+    }
+}
+
+/// Where a setting has an effect.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Condition {
+    /// In words that complete "counts where".
+    pub words: &'static str,
+    pub(super) holds: fn(&Settings) -> bool,
+}
+
+impl Condition {
+    /// Whether it has an effect with these settings.
+    pub fn holds(&self, settings: &Settings) -> bool {
+        (self.holds)(settings)
     }
 }
 

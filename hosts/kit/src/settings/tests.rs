@@ -2,8 +2,8 @@ use saas_auth::{AuthConfig, keys::KeySet, token::AccessTokenRules};
 use saas_core::Secret;
 
 use super::{
-    DatabaseEngine, Origin, Preset, Profile, SettingProblem, Settings, SettingsErrors, SignupAccessPolicy,
-    Sources, inventory,
+    DatabaseEngine, NoEffect, Origin, Preset, Profile, SettingProblem, Settings, SettingsErrors,
+    SignupAccessPolicy, Sources, inventory,
 };
 
 const KEY: &str = "q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k=";
@@ -170,11 +170,30 @@ fn a_misspelt_name_is_a_warning_beside_what_is_missing() {
     let errors =
         refused(&environment(&[("SAAS_ENVIRONMENT", "production"), ("SAAS_ROT_KEY", KEY), ("SAASY", "1")]));
     assert_eq!(errors.warnings().len(), 1);
-    assert_eq!(
-        errors.warnings().first().and_then(|warning| warning.suggestion.as_deref()),
-        Some("SAAS_ROOT_KEY")
-    );
+    let meant = NoEffect::Unknown { suggestion: Some("SAAS_ROOT_KEY".to_owned()) };
+    assert_eq!(errors.warnings().first().map(|warning| &warning.why), Some(&meant));
     assert!(!errors.to_string().contains(KEY));
+}
+
+#[test]
+fn what_is_set_where_it_does_not_count_is_warned_of() -> Result<(), SettingsErrors> {
+    let set = [("SAAS_SQLITE_SYNCHRONOUS", "normal"), ("SAAS_DATABASE_LOCK_TIMEOUT", "1")];
+    let warned =
+        |settings: &Settings| settings.warnings().iter().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(
+        warned(&Settings::load(&environment(&set))?),
+        [
+            "SAAS_DATABASE_LOCK_TIMEOUT (process environment) has no effect: it counts where the database is PostgreSQL"
+        ]
+    );
+    let postgres = environment(&set).with_flags([("DATABASE_URL", "postgres://a:b@c/d")]);
+    assert_eq!(
+        warned(&Settings::load(&postgres)?),
+        [
+            "SAAS_SQLITE_SYNCHRONOUS (process environment) has no effect: it counts where the database is SQLite"
+        ]
+    );
+    Ok(())
 }
 
 #[test]
