@@ -25,9 +25,13 @@ pub use start::StartRun;
 
 /// Begins the work of a run, in this process or another one.
 ///
+/// A launch may be lost with its process, and a run may be launched more than once: [`Agents::recover`] launches again what waits with
+/// nothing before it, and [`Agents::execute`] does nothing for a run that is somebody's already.
+///
 /// # Contract
-/// - `launch` returns soon; the run itself goes on when its caller is gone.
-/// - A launch that is lost with its process is found again by [`Agents::recover`].
+/// - While the process lives, every run that is launched is executed.
+/// - `launch` does not wait for the run.
+/// - The run goes on when its caller is gone.
 #[async_trait]
 pub trait RunLauncher: std::fmt::Debug + Send + Sync + 'static {
     /// Sees to it that [`Agents::execute`] is called for the run.

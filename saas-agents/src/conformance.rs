@@ -5,8 +5,13 @@
     reason = "a check that finds a broken contract fails its test, loudly"
 )]
 
+pub mod chat_model;
 pub mod conversation_store;
+pub mod model_vendor;
+pub mod run_launcher;
 pub mod run_store;
+
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use saas_core::{Reach, TenantId, UserId};
@@ -15,6 +20,10 @@ use uuid::Uuid;
 use crate::{AgentName, Conversation, ConversationId, ConversationKey, RunId};
 
 const REACH: Reach = Reach::Platform("conformance");
+/// How long something is waited for that has to come: far longer than it takes.
+const LIMIT: Duration = Duration::from_secs(10);
+/// How long something that is about to come is waited for at a time.
+const TICK: Duration = Duration::from_millis(5);
 
 /// Any moment, and so many seconds later.
 fn at(seconds: i64) -> DateTime<Utc> {

@@ -163,11 +163,16 @@ impl Fault for ModelError {
 /// A language model.
 ///
 /// # Contract
+/// The suite `chat_model`:
 /// - A stream ends with exactly one `Done` or one error, and gives nothing after it.
-/// - The texts, put together, are the text of the message item; the item comes before `Done`.
-/// - Nothing is retried once a `Text` or an `Item` was given.
-/// - Items that came from this model are sent back byte for byte, those that we do not know included.
-/// - Dropping the stream ends the request.
+/// - The texts, put together, are the text of the message items.
+/// - Answers to requests that are asked at once do not mix.
+///
+/// The suite `model_vendor`, for a model that asks a vendor:
+/// - A stream that breaks off ends with an error, after what was said.
+/// - Nothing is asked again once a `Text` or an `Item` was given.
+/// - Items are given and sent back byte for byte, those that we do not know included.
+/// - Dropping the stream ends the request, and so does dropping the question before there is one.
 #[async_trait]
 pub trait ChatModel: Debug + Send + Sync + 'static {
     /// Asks, and answers when the model begins to.

@@ -17,7 +17,7 @@ use crate::support::{RecordingClock, asked_for, asking, line, model, told};
 const VARIABLE: &str = "SAAS_TEST_AIMOCK_URL";
 
 /// Counts of its own for each test, so that a server that goes on between runs does no harm.
-fn url() -> String {
+pub(crate) fn url() -> String {
     static TESTS: AtomicU32 = AtomicU32::new(0);
     let server = std::env::var(VARIABLE).unwrap_or_else(|_| {
         panic!("{VARIABLE} is not set: run scripts/test, or scripts/with-services <command>, which start an aimock")

@@ -1,4 +1,4 @@
-//! Answers that nobody waits for any more, and those that stop coming.
+//! Answers that stop coming.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,31 +8,10 @@ use saas_core::clock::ManualClock;
 
 use crate::{
     server::{Reply, Server},
-    support::{IDLE, RecordingClock, line, model, request},
+    support::{IDLE, line, model, request},
 };
 
 const TEXT: &str = "data: {\"type\":\"response.output_text.delta\",\"delta\":\"Once\"}\n\n";
-
-#[tokio::test]
-async fn dropping_the_stream_ends_the_request() {
-    let server = Server::start([Reply::stream([TEXT]).held()]).await;
-    let model = model(&server.url, Arc::new(RecordingClock::default()));
-    let mut stream = model.stream(request("Hello?")).await.unwrap();
-    assert_eq!(line(&stream.next().await.unwrap()), "text: Once");
-    drop(stream);
-    server.client_left().await;
-}
-
-#[tokio::test]
-async fn dropping_the_question_ends_the_request() {
-    let server = Server::start([Reply::silent()]).await;
-    let model = model(&server.url, Arc::new(RecordingClock::default()));
-    let asking = tokio::spawn(async move { model.stream(request("Hello?")).await.is_ok() });
-    server.has_requests(1).await;
-    asking.abort();
-    server.client_left().await;
-    assert_eq!(server.requests(), 1);
-}
 
 #[tokio::test]
 async fn an_answer_that_stops_coming_is_given_up() {

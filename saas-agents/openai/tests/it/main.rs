@@ -8,6 +8,7 @@
 mod aimock;
 mod answers;
 mod cancelling;
+mod conformance;
 mod failures;
 mod retries;
 mod secrecy;

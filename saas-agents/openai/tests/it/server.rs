@@ -1,6 +1,6 @@
 //! An HTTP/1.1 server that says what a test tells it to say, each piece as a chunk of its own.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, BufReader},
@@ -91,6 +91,7 @@ struct Seen {
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) url: String,
+    replies: Arc<Mutex<Vec<Reply>>>,
     seen: watch::Receiver<Seen>,
     task: JoinHandle<()>,
 }
@@ -98,18 +99,24 @@ pub(crate) struct Server {
 impl Server {
     /// Answers the first request with the first reply and so on, and all that follow with the last one.
     pub(crate) async fn start(replies: impl IntoIterator<Item = Reply>) -> Self {
-        let replies: Vec<Reply> = replies.into_iter().collect();
+        let replies = Arc::new(Mutex::new(replies.into_iter().collect::<Vec<Reply>>()));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/v1", listener.local_addr().unwrap());
         let (sender, seen) = watch::channel(Seen::default());
         let sender = Arc::new(sender);
+        let serving = Arc::clone(&replies);
         let task = tokio::spawn(async move {
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
-                tokio::spawn(serve(socket, replies.clone(), Arc::clone(&sender)));
+                tokio::spawn(serve(socket, Arc::clone(&serving), Arc::clone(&sender)));
             }
         });
-        Self { url, seen, task }
+        Self { url, replies, seen, task }
+    }
+
+    /// Answers every request with this reply from now on.
+    pub(crate) fn answer(&self, reply: Reply) {
+        *self.replies.lock().unwrap() = vec![reply];
     }
 
     pub(crate) fn requests(&self) -> usize {
@@ -137,7 +144,7 @@ impl Drop for Server {
 }
 
 /// One request on each connection.
-async fn serve(socket: TcpStream, replies: Vec<Reply>, seen: Arc<watch::Sender<Seen>>) {
+async fn serve(socket: TcpStream, replies: Arc<Mutex<Vec<Reply>>>, seen: Arc<watch::Sender<Seen>>) {
     socket.set_nodelay(true).unwrap();
     let mut socket = BufReader::new(socket);
     let Some(request) = read_request(&mut socket).await else { return };
@@ -146,9 +153,12 @@ async fn serve(socket: TcpStream, replies: Vec<Reply>, seen: Arc<watch::Sender<S
         n = seen.requests.len();
         seen.requests.push(request);
     });
-    let reply = &replies[n.min(replies.len() - 1)];
+    let reply = {
+        let replies = replies.lock().unwrap();
+        replies[n.min(replies.len() - 1)].clone()
+    };
     // A client that has left is no fault of the server's.
-    let _ = write_reply(&mut socket, reply).await;
+    let _ = write_reply(&mut socket, &reply).await;
     if matches!(reply.end, End::Held | End::Silent) {
         while socket.read(&mut [0; 64]).await.is_ok_and(|read| read > 0) {}
         seen.send_modify(|seen| seen.left += 1);

@@ -1,4 +1,6 @@
 //! Agents' ports.
 
+mod chat_model;
 mod conversation_store;
+mod run_launcher;
 mod run_store;
