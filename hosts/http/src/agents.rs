@@ -7,7 +7,7 @@ mod catalogue;
 mod chat;
 mod conversation;
 mod run;
-mod stream;
+pub(crate) mod stream;
 
 pub(crate) fn routes() -> OpenApiRouter<Saas> {
     OpenApiRouter::new()

@@ -11,20 +11,22 @@ use saas_kit::Saas;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::{Problem, problem::ProblemBody};
+use crate::{Problem, problem::described::NotReady};
 
 /// A sign of life.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Health {
     /// `healthy` or `ready`.
-    #[schema(example = "healthy")]
+    #[schema(pattern = "^(healthy|ready)$", example = "healthy")]
     status: &'static str,
     /// The time as the server sees it.
+    #[schema(format = DateTime, example = "2026-01-01T00:00:00.000Z")]
     timestamp: String,
     /// The server's version.
     #[schema(example = "0.1.0")]
     version: &'static str,
     /// Seconds since the product was opened.
+    #[schema(minimum = 0, example = 12.5)]
     uptime: f64,
 }
 
@@ -41,24 +43,28 @@ fn health(saas: &Saas, status: &'static str) -> Health {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct About {
     /// The product's name.
+    #[schema(example = "SaaS")]
     service: String,
     /// The server's version.
+    #[schema(example = "0.1.0")]
     version: &'static str,
     /// Where its health is.
+    #[schema(example = "/health")]
     health: &'static str,
     /// Where its API begins.
+    #[schema(example = "/api/v1")]
     api: &'static str,
 }
 
 /// Says what runs here.
-#[utoipa::path(get, path = "/", tag = "operations", responses((status = 200, body = About)))]
+#[utoipa::path(get, path = "/", operation_id = "about", tag = "operations", responses((status = 200, description = "What runs here.", body = About)))]
 pub(crate) async fn root(State(saas): State<Saas>) -> Json<About> {
     let service = saas.settings().app_name.clone();
     Json(About { service, version: env!("CARGO_PKG_VERSION"), health: "/health", api: "/api/v1" })
 }
 
 /// Answers while the process lives; nothing else is touched.
-#[utoipa::path(get, path = "/health", tag = "operations", responses((status = 200, body = Health)))]
+#[utoipa::path(get, path = "/health", operation_id = "live", tag = "operations", responses((status = 200, description = "It lives.", body = Health)))]
 pub(crate) async fn live(State(saas): State<Saas>) -> Json<Health> {
     Json(health(&saas, "healthy"))
 }
@@ -67,8 +73,9 @@ pub(crate) async fn live(State(saas): State<Saas>) -> Json<Health> {
 #[utoipa::path(
     get,
     path = "/health/ready",
+    operation_id = "ready",
     tag = "operations",
-    responses((status = 200, body = Health), (status = 503, description = "Something is missing.", body = ProblemBody, content_type = "application/problem+json"))
+    responses((status = 200, description = "It can serve.", body = Health), NotReady)
 )]
 pub(crate) async fn ready(State(saas): State<Saas>) -> Response {
     let readiness = saas.readiness().await;

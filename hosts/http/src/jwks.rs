@@ -1,46 +1,49 @@
 //! The public keys that verify our access tokens (RFC 7517).
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::{extract::State, response::Response};
+use http::{HeaderMap, HeaderValue, header};
 use saas_kit::Saas;
+use serde_json::Value;
+
+use crate::conditional::{self, Kept};
 
 /// Lists the keys; answers 304 to who has them already.
+///
+/// Verify tokens with the key that their header names in `kid`; fetch the set again when it is not there.
 #[utoipa::path(
     get,
     path = "/.well-known/jwks.json",
+    operation_id = "jwks",
     tag = "operations",
+    params(conditional::IfNoneMatch),
     responses(
-        (status = 200, description = "The key set.", body = serde_json::Value, content_type = "application/json"),
-        (status = 304, description = "It has not changed.")
+        (status = 200, description = "The key set.", body = KeySet, content_type = "application/json",
+            headers(("ETag"), ("Cache-Control"), ("Last-Modified"))),
+        (status = 304, description = "It has not changed.", headers(("ETag"), ("Cache-Control"), ("Last-Modified")))
     )
 )]
-pub(crate) async fn jwks(State(saas): State<Saas>, headers: HeaderMap) -> Response {
+pub(crate) async fn jwks(State(saas): State<Saas>, asked: HeaderMap) -> Response {
     let keys = saas.auth().access_tokens().keys();
     let jwks = keys.jwks();
-    let values: Vec<&str> =
-        headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).collect();
-    let unchanged = !values.is_empty() && jwks.matches(&values.join(","));
-    let mut response = if unchanged {
-        StatusCode::NOT_MODIFIED.into_response()
-    } else {
-        (StatusCode::OK, jwks.body().to_vec()).into_response()
-    };
-    let headers = response.headers_mut();
     let max_age = saas.settings().auth_jwks_max_age.duration().as_secs();
-    if !unchanged {
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    }
-    for (name, value) in [
-        (header::ETAG, jwks.etag()),
-        (header::LAST_MODIFIED, jwks.last_modified()),
-        (header::CACHE_CONTROL, &format!("public, max-age={max_age}")),
-    ] {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            headers.insert(name, value);
-        }
+    let kept = Kept { etag: jwks.etag(), cache_control: &format!("public, max-age={max_age}") };
+    let json = HeaderValue::from_static("application/json");
+    let mut response =
+        conditional::answer(&asked, |list| jwks.matches(list), &kept, json, jwks.body().to_vec());
+    if let Ok(date) = HeaderValue::from_str(jwks.last_modified()) {
+        response.headers_mut().insert(header::LAST_MODIFIED, date);
     }
     response
+}
+
+/// The keys (RFC 7517 section 5).
+#[derive(Debug, utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes answers")]
+struct KeySet {
+    /// Those that sign or signed tokens that are still good, or will sign soon.
+    #[schema(value_type = Vec<Object>, example = json!([{
+        "kty": "OKP", "crv": "Ed25519", "alg": "EdDSA", "use": "sig", "kid": "3q3WtAkLP1yEPf1zFhYtgQ",
+        "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
+    }]))]
+    keys: Vec<Value>,
 }

@@ -1,7 +1,7 @@
 //! The HTTP API of the product: routers to mount in your own program, and the server that runs it as it is.
 //!
-//! [`api_router`] has what users' programs call, [`ops_router`] what the platform calls; both are `axum::Router`s. [`app`] is both with
-//! an answer for everything else, and [`Server`] runs it on hyper. Behaviour lives in the services of [`saas_kit::Saas`]: here requests
+//! [`api_router`] has what users' programs call, [`ops_router`] what the platform calls, [`docs_router`] the API's description and a page
+//! that shows it; all are `axum::Router`s. [`app`] is the three with an answer for everything else, and [`Server`] runs it on hyper. Behaviour lives in the services of [`saas_kit::Saas`]: here requests
 //! are parsed and answers rendered, errors as RFC 9457 problems.
 //!
 //! ```no_run
@@ -17,6 +17,10 @@ mod agents;
 mod auth;
 mod bearer;
 mod body;
+mod conditional;
+mod description;
+mod docs;
+mod example;
 mod fields;
 mod health;
 mod jwks;
@@ -30,5 +34,5 @@ mod server;
 mod shell;
 
 pub use problem::Problem;
-pub use router::{api_router, app, openapi, ops_router};
+pub use router::{api_router, app, docs_router, openapi, ops_router};
 pub use server::{ServeError, Server};

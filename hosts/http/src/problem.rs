@@ -8,6 +8,10 @@ use saas_core::{ErrorKind, Fault, FieldError, RequestId, fault::chain};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+pub(crate) mod described;
+
+use described::ProblemMembers;
+
 /// An error answer. The routers of this crate render it once more at their edge, where the request's id is known.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -20,111 +24,48 @@ pub struct Problem {
     members: Map<String, Value>,
 }
 
-/// What is wrong with one field, on the wire.
+/// What is wrong with one field.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct ProblemField {
-    /// The field's name.
+    /// The field's name; empty for the body as a whole.
     #[schema(example = "email")]
     field: String,
     /// A stable code.
-    #[schema(example = "invalid_email")]
+    #[schema(example = "invalid", pattern = "^[a-z_]+$")]
     code: String,
     /// What is wrong and how to mend it.
     #[schema(example = "the address needs the form name@domain")]
     message: String,
 }
 
-/// An error, as RFC 9457 `application/problem+json`.
+/// An error (RFC 9457). Go by `code`: it never changes once released.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct ProblemBody {
     /// A URN of the code.
     #[serde(rename = "type")]
-    #[schema(example = "urn:saas:problem:invalid_credentials")]
+    #[schema(example = "urn:saas:problem:invalid_credentials", pattern = "^urn:saas:problem:[a-z_]+$")]
     kind: String,
     /// The status in words.
     #[schema(example = "Unauthorized")]
     title: String,
     /// The status.
-    #[schema(example = 401)]
+    #[schema(example = 401, minimum = 400, maximum = 599)]
     status: u16,
     /// What happened, for people.
+    #[schema(example = "the e-mail address or the password is wrong")]
     detail: String,
-    /// What happened, for programs; it never changes once released.
-    #[schema(example = "invalid_credentials")]
+    /// What happened, for programs.
+    #[schema(example = "invalid_credentials", pattern = "^[a-z_]+$")]
     code: String,
     /// The id to name when asking for help; it is in the logs.
+    #[schema(required, value_type = Option<Uuid>, example = "01890a5d-ac96-774b-bcce-b302099a8057")]
     request_id: Option<String>,
     /// The wrong fields.
     errors: Vec<ProblemField>,
     /// More, for some codes.
     #[serde(flatten)]
-    #[schema(ignore)]
+    #[schema(value_type = ProblemMembers)]
     members: Map<String, Value>,
-}
-
-/// What every route that takes a token may answer.
-#[derive(utoipa::IntoResponses)]
-#[expect(dead_code, reason = "describes answers")]
-pub(crate) enum TokenProblems {
-    /// No token, a bad one, or its session has ended.
-    #[response(status = 401, content_type = "application/problem+json")]
-    Unauthenticated(ProblemBody),
-    /// Busy: try again after Retry-After.
-    #[response(status = 503, content_type = "application/problem+json")]
-    Busy(ProblemBody),
-}
-
-/// What every route may answer.
-#[derive(utoipa::IntoResponses)]
-#[response(
-    status = 503,
-    description = "Busy: try again after Retry-After.",
-    content_type = "application/problem+json"
-)]
-#[expect(dead_code, reason = "describes answers")]
-pub(crate) struct BusyProblem(ProblemBody);
-
-/// What every route that asks for a permission may answer.
-#[derive(utoipa::IntoResponses)]
-#[response(
-    status = 403,
-    description = "The role does not allow it.",
-    content_type = "application/problem+json"
-)]
-#[expect(dead_code, reason = "describes answers")]
-pub(crate) struct RoleProblem(ProblemBody);
-
-/// What every route that takes a body may answer.
-#[derive(utoipa::IntoResponses)]
-#[expect(dead_code, reason = "describes answers")]
-pub(crate) enum BodyProblems {
-    /// The body is not JSON.
-    #[response(status = 400, content_type = "application/problem+json")]
-    NotJson(ProblemBody),
-    /// The body did not arrive in time.
-    #[response(status = 408, content_type = "application/problem+json")]
-    TimedOut(ProblemBody),
-    /// The body is too large.
-    #[response(status = 413, content_type = "application/problem+json")]
-    TooLarge(ProblemBody),
-    /// The body is not declared as JSON.
-    #[response(status = 415, content_type = "application/problem+json")]
-    MediaType(ProblemBody),
-    /// Fields are not valid; `errors` names them.
-    #[response(status = 422, content_type = "application/problem+json")]
-    Fields(ProblemBody),
-}
-
-/// What every route that takes parameters may answer.
-#[derive(utoipa::IntoResponses)]
-#[expect(dead_code, reason = "describes answers")]
-pub(crate) enum QueryProblems {
-    /// The query string cannot be read.
-    #[response(status = 400, content_type = "application/problem+json")]
-    Unreadable(ProblemBody),
-    /// Parameters are not valid; `errors` names them.
-    #[response(status = 422, content_type = "application/problem+json")]
-    Parameters(ProblemBody),
 }
 
 impl Problem {
@@ -168,14 +109,14 @@ impl Problem {
         self
     }
 
-    /// The answer in full.
-    pub(crate) fn render(self, request_id: Option<RequestId>) -> Response {
+    /// The body in full.
+    fn body(self, request_id: Option<RequestId>) -> ProblemBody {
         let field = |error: FieldError| ProblemField {
             field: error.field.into_owned(),
             code: error.code.to_owned(),
             message: error.message,
         };
-        let body = ProblemBody {
+        ProblemBody {
             kind: format!("urn:saas:problem:{}", self.code),
             title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
             status: self.status.as_u16(),
@@ -184,17 +125,22 @@ impl Problem {
             request_id: request_id.map(|id| id.to_string()),
             errors: self.errors.into_iter().map(field).collect(),
             members: self.members,
-        };
+        }
+    }
+
+    /// The answer in full.
+    pub(crate) fn render(self, request_id: Option<RequestId>) -> Response {
+        let (status, authenticate, retry_after) = (self.status, self.authenticate, self.retry_after);
         // A map of strings and numbers always serializes.
-        let json = serde_json::to_vec(&body).unwrap_or_default();
-        let mut response = (self.status, json).into_response();
+        let json = serde_json::to_vec(&self.body(request_id)).unwrap_or_default();
+        let mut response = (status, json).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if self.authenticate {
+        if authenticate {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if let Some(wait) = self.retry_after {
+        if let Some(wait) = retry_after {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
         }

@@ -4,31 +4,20 @@ use axum::Router;
 use http::StatusCode;
 use saas_kit::Saas;
 use tokio_util::task::TaskTracker;
-use utoipa::{
-    Modify, OpenApi,
-    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
-};
+use utoipa::{Modify, OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{Problem, agents, auth, health, jwks, shell};
+use crate::{Problem, agents, auth, description::Completed, docs, health, jwks, problem::ProblemBody, shell};
 
 #[derive(Debug, OpenApi)]
 #[openapi(
-    info(title = "SaaS back end", description = "Sign-in, tenants and sessions.", license(name = "MIT OR Apache-2.0")),
-    modifiers(&BearerScheme),
+    info(title = "SaaS back end", license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0")),
+    components(schemas(ProblemBody, agents::stream::StreamFrame)),
     tags((name = "auth", description = "Registration, sign-in, sessions."),
-        (name = "agents", description = "Chat, runs, conversations."), (name = "operations", description = "Health and keys."))
+        (name = "agents", description = "Chat, runs, conversations."),
+        (name = "operations", description = "Health, keys, this description."))
 )]
 struct Api;
-
-struct BearerScheme;
-
-impl Modify for BearerScheme {
-    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
-        let components = openapi.components.get_or_insert_default();
-        components.add_security_scheme("bearer", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
-    }
-}
 
 fn api() -> OpenApiRouter<Saas> {
     OpenApiRouter::with_openapi(Api::openapi())
@@ -44,9 +33,12 @@ fn ops() -> OpenApiRouter<Saas> {
         .routes(routes!(jwks::jwks))
 }
 
-/// The API's description, generated from the handlers.
+/// The API's description (OpenAPI 3.1), generated from the handlers.
 pub fn openapi() -> utoipa::openapi::OpenApi {
-    api().merge(ops()).into_openapi()
+    let mut openapi = api().merge(ops()).into_openapi();
+    openapi.merge(docs::routes().into_openapi());
+    Completed.modify(&mut openapi);
+    openapi
 }
 
 /// What users' programs call, under `/api/v1`. It has no answer for other paths: merge or nest it.
@@ -69,6 +61,18 @@ pub fn ops_router(saas: &Saas) -> Router {
     )
 }
 
+/// The API's description at `/openapi.json`, and a page at `/docs` that shows it and sends requests.
+///
+/// It is a router of its own because publishing the page is the embedder's decision; [`app`] has it in every environment, for the
+/// description names no secret and its readers need no account. Page and description find each other and the API by relative links, so
+/// mount it where [`api_router`] is mounted: both at the root, or both nested under one prefix.
+pub fn docs_router(saas: &Saas) -> Router {
+    let (router, _) = docs::routes().split_for_parts();
+    let router =
+        router.method_not_allowed_fallback(wrong_method).with_state(docs::Description::new(&openapi()));
+    shell::around(saas, router, TaskTracker::new())
+}
+
 /// The whole, with a problem for every other path and method.
 pub fn app(saas: &Saas) -> Router {
     tracked(saas, TaskTracker::new())
@@ -77,8 +81,12 @@ pub fn app(saas: &Saas) -> Router {
 /// [`app`], with the commands in work counted.
 pub(crate) fn tracked(saas: &Saas, commands: TaskTracker) -> Router {
     let (router, _) = api().merge(ops()).split_for_parts();
-    let router =
-        router.method_not_allowed_fallback(wrong_method).fallback(unknown_route).with_state(saas.clone());
+    let (docs, _) = docs::routes().split_for_parts();
+    let router = router
+        .with_state(saas.clone())
+        .merge(docs.with_state(docs::Description::new(&openapi())))
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(unknown_route);
     shell::around(saas, router, commands)
 }
 

@@ -15,22 +15,23 @@ use crate::{
     Problem,
     bearer::Bearer,
     path::Path,
-    problem::{ProblemBody, RoleProblem, TokenProblems},
+    problem::described::{AgentNotFound, Forbidden, InvalidParameters, Unauthenticated},
 };
 
 /// An agent.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct AgentSummary {
     /// Its name, for `agent_type`.
-    #[schema(example = "triage")]
+    #[schema(pattern = "^[a-z0-9_]{1,64}$", example = "triage")]
     name: String,
     /// Always `active`.
-    #[schema(example = "active")]
+    #[schema(pattern = "^active$", example = "active")]
     status: &'static str,
     /// Its name for people.
     #[schema(example = "Triage Assistant")]
     title: String,
     /// What it is for.
+    #[schema(example = "Answers questions, and finds who can.")]
     description: String,
 }
 
@@ -61,9 +62,9 @@ fn check(authenticated: &saas_auth::Authenticated) -> Result<(), Problem> {
     tag = "agents",
     security(("bearer" = [])),
     responses(
-        (status = 200, body = Vec<AgentSummary>),
-        TokenProblems,
-        RoleProblem
+        (status = 200, description = "The agents, by name.", body = Vec<AgentSummary>),
+        Unauthenticated,
+        Forbidden
     )
 )]
 pub(crate) async fn list(
@@ -84,13 +85,13 @@ pub(crate) async fn list(
     operation_id = "agent_status",
     tag = "agents",
     security(("bearer" = [])),
-    params(("agent_name" = String, Path, description = "The agent's name.")),
+    params(("agent_name" = String, Path, description = "The agent's name.", min_length = 1, example = "triage")),
     responses(
-        (status = 200, body = AgentSummary),
-        (status = 404, description = "There is no such agent.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "The path cannot be read.", body = ProblemBody, content_type = "application/problem+json"),
-        TokenProblems,
-        RoleProblem
+        (status = 200, description = "The agent.", body = AgentSummary),
+        AgentNotFound,
+        InvalidParameters,
+        Unauthenticated,
+        Forbidden
     )
 )]
 pub(crate) async fn status(

@@ -12,29 +12,29 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::stream;
+use super::stream::{self, StreamEvent};
 use crate::{
     Problem,
     bearer::Bearer,
     body::Json,
     fields::Fields,
-    problem::{BodyProblems, ProblemBody, RoleProblem, TokenProblems},
+    problem::described::{BodyProblems, ChatProblems, Forbidden, RunFailed, Unauthenticated},
 };
 
 /// A message for an agent.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub(crate) struct ChatRequest {
     /// What is said, 1 to 32,000 characters.
-    #[schema(required, example = "What is 6 * 7?")]
+    #[schema(required, value_type = String, min_length = 1, max_length = 32_000, example = "What is 6 * 7?")]
     message: Option<String>,
-    /// Where: a key of your own choice, 1 to 255 characters; a new conversation without it.
-    #[schema(example = "homework")]
+    /// Where: a key of your own choice, at most 255 characters; a new conversation without it, or when it is empty.
+    #[schema(max_length = 255, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$", example = "homework")]
     conversation_id: Option<String>,
     /// To whom; `triage` without it.
-    #[schema(example = "triage")]
+    #[schema(pattern = "^[a-z0-9_]{1,64}$", example = "triage")]
     agent_type: Option<String>,
     /// Accepted for earlier clients, and not used.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Value>, example = json!({}))]
     context: Option<Value>,
 }
 
@@ -55,12 +55,24 @@ impl ChatRequest {
     }
 }
 
+/// What makes a request safe to send twice.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes the header that is read in `command`")]
+struct IdempotencyHeader {
+    /// The same request under the same key gets the same run.
+    #[param(rename = "Idempotency-Key", required = false, value_type = String, min_length = 1, max_length = 255, pattern = "^[ -~]+$", example = "5f0c6a0e")]
+    key: Option<String>,
+}
+
 /// What the answer was made with.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct ChatMetadata {
     /// The model.
+    #[schema(required, example = "gpt-5-mini")]
     model_used: Option<String>,
     /// The tools that the agent could use.
+    #[schema(example = json!([]))]
     tools_available: Vec<String>,
 }
 
@@ -68,13 +80,16 @@ struct ChatMetadata {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct ChatResponse {
     /// What it said.
+    #[schema(example = "6 * 7 is 42.")]
     response: String,
     /// Where.
+    #[schema(min_length = 1, max_length = 255, example = "homework")]
     conversation_id: String,
     /// Who said it.
     #[schema(example = "triage")]
     agent_used: String,
     /// Whether another agent took over.
+    #[schema(example = false)]
     handoff_occurred: bool,
     /// The run, to look at or follow.
     run_id: Uuid,
@@ -86,19 +101,23 @@ pub(crate) struct ChatResponse {
 #[utoipa::path(
     post,
     path = "/chat",
+    operation_id = "chat",
     tag = "agents",
     security(("bearer" = [])),
     request_body = ChatRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same request under the same key gets the same run.")),
+    params(IdempotencyHeader),
     responses(
-        (status = 200, body = ChatResponse),
-        (status = 404, description = "The conversation is somebody else's.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The key was used for another request.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "Too many messages wait in this conversation.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 502, description = "The model failed; `code` says how.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The answer.", body = ChatResponse, links(
+            ("run" = (operation_id = "show_run", parameters(("run_id" = "$response.body#/run_id")))),
+            ("events" = (operation_id = "follow_run", parameters(("run_id" = "$response.body#/run_id")))),
+            ("cancel" = (operation_id = "cancel_run", parameters(("run_id" = "$response.body#/run_id")))),
+            ("conversation" = (operation_id = "show_conversation", parameters(("conversation_id" = "$response.body#/conversation_id"))))
+        )),
+        RunFailed,
         BodyProblems,
-        TokenProblems,
-        RoleProblem
+        ChatProblems,
+        Unauthenticated,
+        Forbidden
     )
 )]
 pub(crate) async fn chat(
@@ -137,22 +156,24 @@ pub(crate) async fn chat(
 /// Asks an agent and streams the answer as server-sent events.
 ///
 /// The run goes on when the caller leaves; `Location` says where to follow it again.
+///
+/// An event is a line `id:` and a line `data:`, whose JSON has a bit of the answer. Exactly one event has `is_complete: true`, and it is the
+/// last one; a stream that ends without it has broken off: follow the run again. A line that begins with `:` is a comment.
 #[utoipa::path(
     post,
     path = "/chat/stream",
+    operation_id = "chat_stream",
     tag = "agents",
     security(("bearer" = [])),
     request_body = ChatRequest,
-    params(("Idempotency-Key" = Option<String>, Header, description = "The same request under the same key gets the same run.")),
+    params(IdempotencyHeader),
     responses(
-        (status = 200, description = "The answer, bit by bit.", content_type = "text/event-stream", body = String,
-            headers(("Location" = String, description = "Where the run can be followed again."))),
-        (status = 404, description = "The conversation is somebody else's.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The key was used for another request.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 429, description = "Too many messages wait in this conversation.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The answer, bit by bit.", content_type = "text/event-stream",
+            body = StreamEvent, headers(("Location"))),
         BodyProblems,
-        TokenProblems,
-        RoleProblem
+        ChatProblems,
+        Unauthenticated,
+        Forbidden
     )
 )]
 pub(crate) async fn chat_stream(

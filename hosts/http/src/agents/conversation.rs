@@ -18,7 +18,10 @@ use crate::{
     body::Json,
     fields::Fields,
     path::Path,
-    problem::{BodyProblems, ProblemBody, QueryProblems, RoleProblem, TokenProblems},
+    problem::described::{
+        BodyProblems, ConversationNotFound, Forbidden, InvalidParameters, PageProblems, QueryProblems,
+        Unauthenticated,
+    },
     query::Query,
 };
 
@@ -26,16 +29,22 @@ use crate::{
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct ConversationSummary {
     /// Its key.
+    #[schema(min_length = 1, max_length = 255, example = "homework")]
     conversation_id: String,
     /// What its owner calls it.
+    #[schema(required, example = "Homework")]
     title: Option<String>,
     /// How many messages it has.
+    #[schema(minimum = 0, example = 2)]
     message_count: i64,
     /// The beginning of its last message, 120 characters.
+    #[schema(max_length = 120, example = "6 * 7 is 42.")]
     last_message: String,
     /// When it began.
+    #[schema(format = DateTime)]
     created_at: String,
     /// When its last message came.
+    #[schema(format = DateTime)]
     updated_at: String,
 }
 
@@ -57,9 +66,10 @@ impl From<Conversation> for ConversationSummary {
 #[into_params(parameter_in = Query)]
 pub(crate) struct ListQuery {
     /// How many, 1 to 100.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100, default = 20)]
     limit: Option<String>,
     /// Where to go on, from the `Link` of the page before.
+    #[param(max_length = 512)]
     cursor: Option<String>,
 }
 
@@ -72,10 +82,10 @@ pub(crate) struct ListQuery {
     security(("bearer" = [])),
     params(ListQuery),
     responses(
-        (status = 200, body = Vec<ConversationSummary>, headers(("Link" = String, description = "Where the next page is, as rel=\"next\"."))),
-        QueryProblems,
-        TokenProblems,
-        RoleProblem
+        (status = 200, description = "A page of conversations.", body = Vec<ConversationSummary>, headers(("Link"))),
+        PageProblems,
+        Unauthenticated,
+        Forbidden
     )
 )]
 pub(crate) async fn list(
@@ -103,18 +113,32 @@ pub(crate) async fn list(
     Ok(response)
 }
 
+/// Who says something.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes answers")]
+enum SpeakerName {
+    User,
+    Assistant,
+}
+
 /// A message.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct ConversationMessage {
     /// Its place, from 1.
+    #[schema(minimum = 1, example = 1)]
     position: i64,
-    /// `user` or `assistant`.
+    /// Who said it.
+    #[schema(value_type = SpeakerName)]
     role: &'static str,
     /// What was said.
+    #[schema(example = "What is 6 * 7?")]
     content: String,
     /// Whether it ended before it was complete.
+    #[schema(example = false)]
     partial: bool,
     /// When.
+    #[schema(format = DateTime)]
     timestamp: String,
 }
 
@@ -134,14 +158,18 @@ impl From<Message> for ConversationMessage {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct ConversationResponse {
     /// Its key.
+    #[schema(min_length = 1, max_length = 255, example = "homework")]
     conversation_id: String,
     /// What its owner calls it.
+    #[schema(required, example = "Homework")]
     title: Option<String>,
     /// Oldest first.
     messages: Vec<ConversationMessage>,
     /// When it began.
+    #[schema(format = DateTime)]
     created_at: String,
     /// When its last message came.
+    #[schema(format = DateTime)]
     updated_at: String,
     /// Always null.
     #[schema(nullable)]
@@ -156,10 +184,10 @@ const MESSAGES: u32 = 100;
 #[into_params(parameter_in = Query)]
 pub(crate) struct MessagesQuery {
     /// Those after this position.
-    #[param(value_type = Option<u64>)]
+    #[param(value_type = Option<u64>, minimum = 0, maximum = 9_223_372_036_854_775_806_u64)]
     after: Option<String>,
     /// How many, 1 to 500; 100 without it. A page also ends after 256 KiB of text.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 500)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 500, default = 100)]
     limit: Option<String>,
 }
 
@@ -176,13 +204,13 @@ fn key(text: &str) -> Result<ConversationKey, Problem> {
     operation_id = "show_conversation",
     tag = "agents",
     security(("bearer" = [])),
-    params(("conversation_id" = String, Path, description = "The conversation's key."), MessagesQuery),
+    params(("conversation_id" = String, Path, description = "The conversation's key.", min_length = 1, max_length = 255, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$", example = "homework"), MessagesQuery),
     responses(
-        (status = 200, body = ConversationResponse, headers(("Link" = String, description = "Where the next messages are, as rel=\"next\"."))),
-        (status = 404, description = "This user has no such conversation.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The conversation.", body = ConversationResponse, headers(("Link"))),
+        ConversationNotFound,
         QueryProblems,
-        TokenProblems,
-        RoleProblem
+        Unauthenticated,
+        Forbidden
     )
 )]
 pub(crate) async fn show(
@@ -232,7 +260,12 @@ pub(crate) async fn show(
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub(crate) struct RenameRequest {
     /// 1 to 128 characters; null takes the name away.
-    #[schema(example = "Homework")]
+    #[schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$",
+        example = "Homework"
+    )]
     title: Option<String>,
 }
 
@@ -243,14 +276,14 @@ pub(crate) struct RenameRequest {
     operation_id = "rename_conversation",
     tag = "agents",
     security(("bearer" = [])),
-    params(("conversation_id" = String, Path, description = "The conversation's key.")),
+    params(("conversation_id" = String, Path, description = "The conversation's key.", min_length = 1, max_length = 255, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$", example = "homework")),
     request_body = RenameRequest,
     responses(
-        (status = 200, body = ConversationSummary),
-        (status = 404, description = "This user has no such conversation.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The conversation as it is now.", body = ConversationSummary),
+        ConversationNotFound,
         BodyProblems,
-        TokenProblems,
-        RoleProblem
+        Unauthenticated,
+        Forbidden
     )
 )]
 pub(crate) async fn rename(
@@ -274,13 +307,13 @@ pub(crate) async fn rename(
     operation_id = "remove_conversation",
     tag = "agents",
     security(("bearer" = [])),
-    params(("conversation_id" = String, Path, description = "The conversation's key.")),
+    params(("conversation_id" = String, Path, description = "The conversation's key.", min_length = 1, max_length = 255, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$", example = "homework")),
     responses(
         (status = 204, description = "It is gone."),
-        (status = 404, description = "This user has no such conversation.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Not a key.", body = ProblemBody, content_type = "application/problem+json"),
-        TokenProblems,
-        RoleProblem
+        ConversationNotFound,
+        InvalidParameters,
+        Unauthenticated,
+        Forbidden
     )
 )]
 pub(crate) async fn remove(

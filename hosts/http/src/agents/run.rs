@@ -11,28 +11,49 @@ use saas_kit::Saas;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::stream;
+use super::stream::{self, StreamEvent};
 use crate::{
     Problem,
     auth::wire::{NO_STORE, date},
     bearer::Bearer,
     fields::Fields,
     path::Path,
-    problem::{ProblemBody, QueryProblems, RoleProblem, TokenProblems},
+    problem::described::{Forbidden, InvalidParameters, QueryProblems, RunNotFound, Unauthenticated},
     query::Query,
 };
 
 /// Tokens, as the vendor counted them.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct RunUsage {
+    /// Read.
     #[serde(rename = "input_tokens")]
+    #[schema(minimum = 0, example = 120)]
     input: i64,
+    /// Of those, read from the vendor's cache.
     #[serde(rename = "cached_input_tokens")]
+    #[schema(minimum = 0, example = 0)]
     cached_input: i64,
+    /// Written.
     #[serde(rename = "output_tokens")]
+    #[schema(minimum = 0, example = 9)]
     output: i64,
+    /// Of those, thought and not said.
     #[serde(rename = "reasoning_tokens")]
+    #[schema(minimum = 0, example = 0)]
     reasoning: i64,
+}
+
+/// How far a run is.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes answers")]
+pub(super) enum RunStatusName {
+    Completed,
+    Queued,
+    Running,
+    Failed,
+    Cancelled,
+    Interrupted,
 }
 
 /// A run.
@@ -41,23 +62,30 @@ pub(crate) struct RunResponse {
     /// Its id.
     run_id: Uuid,
     /// Its conversation.
+    #[schema(min_length = 1, max_length = 255, example = "homework")]
     conversation_id: String,
     /// Who answers.
+    #[schema(pattern = "^[a-z0-9_]{1,64}$", example = "triage")]
     agent_used: String,
     /// The model that was asked.
+    #[schema(required, example = "gpt-5-mini")]
     model_used: Option<String>,
-    /// `queued`, `running`, `completed`, `failed`, `cancelled` or `interrupted`.
-    #[schema(example = "completed")]
+    /// How far it is.
+    #[schema(value_type = RunStatusName)]
     status: &'static str,
     /// The answer, as far as it came; empty while it runs.
+    #[schema(example = "6 * 7 is 42.")]
     response: String,
     /// Why it failed.
+    #[schema(required, example = json!(null))]
     error: Option<String>,
     /// What it took.
     usage: RunUsage,
     /// When it was asked for.
+    #[schema(format = DateTime)]
     created_at: String,
     /// When it ended.
+    #[schema(required, format = DateTime, example = "2026-01-01T00:00:02Z")]
     finished_at: Option<String>,
 }
 
@@ -96,13 +124,13 @@ fn id(text: &str) -> Result<RunId, Problem> {
     operation_id = "show_run",
     tag = "agents",
     security(("bearer" = [])),
-    params(("run_id" = Uuid, Path, description = "The run.")),
+    params(("run_id" = Uuid, Path, description = "The run.", example = "01890a5d-ac96-774b-bcce-b302099a8057")),
     responses(
-        (status = 200, body = RunResponse),
-        (status = 404, description = "This user has no such run.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Not an id.", body = ProblemBody, content_type = "application/problem+json"),
-        TokenProblems,
-        RoleProblem
+        (status = 200, description = "The run as it is now.", body = RunResponse),
+        RunNotFound,
+        InvalidParameters,
+        Unauthenticated,
+        Forbidden
     )
 )]
 pub(crate) async fn show(
@@ -114,12 +142,22 @@ pub(crate) async fn show(
     Ok((NO_STORE, Answer(RunResponse::from(run))).into_response())
 }
 
+/// Where to go on, as browsers say it.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes the header that `stream::after` reads")]
+struct LastEventHeader {
+    /// The id of the last event that was seen; it goes before `after`.
+    #[param(rename = "Last-Event-ID", required = false, value_type = String, pattern = r"^(([^.]*\.)?[0-9]{1,18})?$", example = "1.42")]
+    id: Option<String>,
+}
+
 /// Where to go on.
 #[derive(Debug, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct FollowQuery {
     /// The id of the last event that was seen; `Last-Event-ID` goes before it.
-    #[param(example = "1.42")]
+    #[param(pattern = r"^(([^.]*\.)?[0-9]{1,18})?$", example = "1.42")]
     after: Option<String>,
 }
 
@@ -131,16 +169,17 @@ pub(crate) struct FollowQuery {
     tag = "agents",
     security(("bearer" = [])),
     params(
-        ("run_id" = Uuid, Path, description = "The run."),
-        ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was seen."),
+        ("run_id" = Uuid, Path, description = "The run.", example = "01890a5d-ac96-774b-bcce-b302099a8057"),
+        LastEventHeader,
         FollowQuery
     ),
     responses(
-        (status = 200, description = "The answer, bit by bit.", content_type = "text/event-stream", body = String),
-        (status = 404, description = "This user has no such run.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The answer, bit by bit, as `chat_stream` describes it.", content_type = "text/event-stream",
+            body = StreamEvent, headers(("Location"))),
+        RunNotFound,
         QueryProblems,
-        TokenProblems,
-        RoleProblem
+        Unauthenticated,
+        Forbidden
     )
 )]
 pub(crate) async fn follow(
@@ -166,13 +205,13 @@ pub(crate) async fn follow(
     operation_id = "cancel_run",
     tag = "agents",
     security(("bearer" = [])),
-    params(("run_id" = Uuid, Path, description = "The run.")),
+    params(("run_id" = Uuid, Path, description = "The run.", example = "01890a5d-ac96-774b-bcce-b302099a8057")),
     responses(
         (status = 202, description = "It is told to stop, or is over.", body = RunResponse),
-        (status = 404, description = "This user has no such run.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Not an id.", body = ProblemBody, content_type = "application/problem+json"),
-        TokenProblems,
-        RoleProblem
+        RunNotFound,
+        InvalidParameters,
+        Unauthenticated,
+        Forbidden
     )
 )]
 pub(crate) async fn cancel(

@@ -10,11 +10,57 @@ use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use saas_agents::{RunEvent, RunEvents};
 use saas_core::Clock;
+use uuid::Uuid;
 
+use super::run::RunStatusName;
 use crate::Problem;
 
 /// How long a stream is silent before it says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
+
+/// An event of a stream.
+#[derive(Debug, utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes answers")]
+pub(crate) struct StreamEvent {
+    /// `<attempt>.<seq>`, for `Last-Event-ID`.
+    #[schema(pattern = "^[0-9]+[.][0-9]+$", example = "1.2")]
+    id: String,
+    /// A `StreamFrame`, as JSON.
+    #[schema(
+        content_media_type = "application/json",
+        example = r#"{"chunk":"42","conversation_id":"homework","is_complete":false,"agent_used":"triage","run_id":"01890a5d-ac96-774b-bcce-b302099a8057"}"#
+    )]
+    data: String,
+}
+
+/// What an event of a stream says.
+#[derive(Debug, utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes answers")]
+pub(crate) struct StreamFrame {
+    /// A bit of the answer; empty in the first frame and in the last.
+    #[schema(example = "42")]
+    chunk: String,
+    /// Where.
+    #[schema(min_length = 1, max_length = 255, example = "homework")]
+    conversation_id: String,
+    /// Whether it is the last frame; then the answer is stored.
+    #[schema(example = false)]
+    is_complete: bool,
+    /// Who says it.
+    #[schema(pattern = "^[a-z0-9_]{1,64}$", example = "triage")]
+    agent_used: String,
+    /// The run.
+    run_id: Uuid,
+    /// How it ended: only in the last frame.
+    #[schema(required = false)]
+    status: RunStatusName,
+    /// Why it was not completed, for programs: only in the last frame.
+    #[schema(required = false, example = "model_unavailable")]
+    code: String,
+    /// Why it was not completed, for people: only in the last frame.
+    #[schema(required = false, example = "the answer could not be completed: send the message again")]
+    error: String,
+}
 
 const LAST_EVENT_ID: &str = "last-event-id";
 

@@ -13,32 +13,39 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::wire::{NO_STORE, SuccessResponse, UserSessionResponse};
+use super::wire::{NO_STORE, RoleName, SuccessResponse, UserSessionResponse};
 use crate::{
     Problem,
     bearer::{Anyone, Bearer},
     body::Json,
     fields::Fields,
-    problem::{BodyProblems, BusyProblem, ProblemBody, TokenProblems},
+    problem::described::{
+        BodyProblems, EmailTaken, InvalidRegistration, RegistrationClosed, Unauthenticated,
+    },
 };
 
 /// Who registers.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub(crate) struct RegisterRequest {
     /// The address; it is also the name at sign-in.
-    #[schema(required, example = "ada@example.com")]
+    #[schema(required, value_type = String, format = Email, max_length = 254, example = "ada@example.com")]
     email: Option<String>,
-    /// At least 15 characters.
-    #[schema(required, value_type = String, format = Password, example = "correct horse battery")]
+    /// At least 15 characters, unless the operator has set another number; at most 1,024 bytes.
+    #[schema(required, value_type = String, format = Password, min_length = 15, max_length = 1024, example = "correct horse battery")]
     password: Option<Secret<String>>,
     /// The name of the tenant that is founded, 2 to 128 characters.
-    #[schema(required, example = "Analytical Engines")]
+    #[schema(required, value_type = String, min_length = 2, max_length = 128, pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$", example = "Analytical Engines")]
     tenant_name: Option<String>,
     /// How to be called, 1 to 128 characters.
-    #[schema(example = "Ada")]
+    #[schema(
+        min_length = 1,
+        max_length = 128,
+        pattern = r"^[^\u0000-\u001F\u007F-\u009F]*$",
+        example = "Ada"
+    )]
     display_name: Option<String>,
     /// Must be true.
-    #[schema(required, example = true)]
+    #[schema(required, value_type = bool, example = true)]
     accept_terms: Option<bool>,
     /// Not available in this release.
     #[schema(ignore)]
@@ -81,22 +88,25 @@ pub(crate) struct RegisterResponse {
     #[serde(flatten)]
     session: UserSessionResponse,
     /// The tenant's name in URLs.
-    #[schema(example = "analytical-engines")]
+    #[schema(example = "analytical-engines", pattern = "^[a-z0-9]+(-[a-z0-9]+)*$")]
     tenant_slug: String,
 }
 
 /// Registers a user with a tenant of their own and signs them in.
+///
+/// The user owns the tenant. Who may register is a setting of the operator's, `SIGNUP_ACCESS_POLICY`.
 #[utoipa::path(
     post,
     path = "/register",
+    operation_id = "register",
     tag = "auth",
     request_body = RegisterRequest,
     responses(
-        (status = 201, body = RegisterResponse),
-        (status = 403, description = "Registration is not open.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The address is registered already.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 201, description = "Registered, and signed in.", body = RegisterResponse),
+        RegistrationClosed,
+        EmailTaken,
         BodyProblems,
-        BusyProblem
+        InvalidRegistration
     )
 )]
 pub(crate) async fn register(
@@ -115,31 +125,91 @@ pub(crate) struct Me {
     /// The user.
     user_id: Uuid,
     /// Their address, as they typed it.
+    #[schema(format = Email, example = "ada@example.com")]
     email: String,
     /// How they want to be called.
+    #[schema(required, example = "Ada")]
     display_name: Option<String>,
     /// Whether the address is verified.
     email_verified: bool,
     /// The tenant that the token is for.
     tenant_id: Uuid,
     /// Their role in it now.
-    #[schema(example = "owner")]
+    #[schema(value_type = RoleName)]
     role: &'static str,
     /// What they may do with this token now.
+    #[schema(example = json!(["conversations:read", "conversations:write"]))]
     scopes: Vec<String>,
-    /// The token's claims.
+    /// The token's claims, as they were when it was made.
+    #[schema(value_type = TokenClaims)]
     token_payload: Value,
+}
+
+/// The claims of an access token (RFC 9068, RFC 7519). Times are seconds since 1970.
+#[derive(Debug, utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes answers")]
+struct TokenClaims {
+    /// Who made it.
+    #[schema(example = "http://localhost:8000")]
+    iss: String,
+    /// Who it is for.
+    #[schema(example = "agent-api")]
+    aud: String,
+    /// Who it is about.
+    #[schema(pattern = "^user:", example = "user:01890a5d-ac96-774b-bcce-b302099a8057")]
+    sub: String,
+    /// When it ends.
+    #[schema(example = 1_767_226_500)]
+    exp: i64,
+    /// When it was made.
+    #[schema(example = 1_767_225_600)]
+    iat: i64,
+    /// When it begins.
+    #[schema(example = 1_767_225_600)]
+    nbf: i64,
+    /// Its own id.
+    jti: Uuid,
+    /// The kind of client.
+    #[schema(example = "first-party")]
+    client_id: String,
+    /// Its session.
+    sid: Uuid,
+    /// The tenant that it is good in.
+    tenant_id: Uuid,
+    /// When the user last proved who they are.
+    #[schema(example = 1_767_225_600)]
+    auth_time: i64,
+    /// How they did, in the words of RFC 8176.
+    #[schema(example = json!(["pwd"]))]
+    amr: Vec<String>,
+    /// How much that is worth.
+    #[schema(example = "aal1")]
+    acr: String,
+    /// The version of the session.
+    #[schema(example = 1)]
+    ver: i64,
+    /// What it allows, separated by spaces.
+    #[schema(example = "conversations:read conversations:write")]
+    scope: String,
+    /// The user's roles in the tenant.
+    roles: Vec<RoleName>,
+    /// Whether the address was verified.
+    email_verified: bool,
+    /// Always `access`.
+    #[schema(pattern = "^access$", example = "access")]
+    token_use: String,
 }
 
 /// Says who the token is of.
 #[utoipa::path(
     get,
     path = "/me",
+    operation_id = "me",
     tag = "auth",
     security(("bearer" = [])),
     responses(
-        (status = 200, body = SuccessResponse<Me>),
-        TokenProblems
+        (status = 200, description = "Who the token is of.", body = SuccessResponse<Me>),
+        Unauthenticated
     )
 )]
 pub(crate) async fn me(State(saas): State<Saas>, Bearer(authenticated): Bearer) -> Result<Response, Problem> {

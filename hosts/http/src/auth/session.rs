@@ -18,7 +18,7 @@ use crate::{
     bearer::Bearer,
     fields::Fields,
     path::Path,
-    problem::{ProblemBody, QueryProblems, TokenProblems},
+    problem::described::{InvalidParameters, PageProblems, SessionNotFound, Unauthenticated},
     query::Query,
 };
 
@@ -30,15 +30,16 @@ pub(crate) struct SessionsQuery {
     #[param(value_type = Option<bool>)]
     include_revoked: Option<String>,
     /// How many, 1 to 100.
-    #[param(value_type = Option<u32>, minimum = 1, maximum = 100)]
+    #[param(value_type = Option<u32>, minimum = 1, maximum = 100, default = 20)]
     limit: Option<String>,
     /// How many to skip; `cursor` is the better way.
-    #[param(value_type = Option<u32>, maximum = 100_000)]
+    #[param(value_type = Option<u32>, minimum = 0, maximum = 100_000, default = 0)]
     offset: Option<String>,
     /// Those of one tenant.
     #[param(value_type = Option<Uuid>)]
     tenant_id: Option<String>,
     /// Where to go on, from the `Link` of the page before.
+    #[param(max_length = 512)]
     cursor: Option<String>,
 }
 
@@ -96,42 +97,60 @@ impl SessionsQuery {
 /// The program of a session.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct SessionClient {
-    #[schema(example = "Windows")]
+    /// The system that it runs on.
+    #[schema(required, example = "Windows")]
     platform: Option<String>,
-    #[schema(example = "Chrome")]
+    /// The browser or library.
+    #[schema(required, example = "Chrome")]
     browser: Option<String>,
-    #[schema(example = "desktop")]
+    /// The kind of device.
+    #[schema(required, example = "desktop")]
     device: Option<String>,
+    /// What it calls itself.
+    #[schema(required, example = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/143.0.0.0")]
     user_agent: Option<String>,
 }
 
 /// The place of a session.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct SessionLocation {
+    /// The city.
+    #[schema(required, example = "London")]
     city: Option<String>,
+    /// The region.
+    #[schema(required, example = "England")]
     region: Option<String>,
+    /// The country, ISO 3166-1.
+    #[schema(required, example = "GB")]
     country: Option<String>,
 }
 
 /// A session.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 struct SessionItem {
+    /// Its id.
     id: Uuid,
+    /// The tenant that it is in.
     tenant_id: Uuid,
     /// When the user signed in.
+    #[schema(format = DateTime)]
     created_at: String,
     /// When it was last refreshed.
+    #[schema(format = DateTime)]
     last_seen_at: String,
     /// When it was ended.
+    #[schema(required, format = DateTime, example = json!(null))]
     revoked_at: Option<String>,
     /// The address, with its end hidden.
-    #[schema(example = "203.0.113.*")]
+    #[schema(required, example = "203.0.113.*")]
     ip_address_masked: Option<String>,
     /// Equal for equal devices at equal addresses; tells nothing else.
+    #[schema(required, example = "b5bb9d8014a0f9b1")]
     fingerprint: Option<String>,
+    /// Its program.
     client: SessionClient,
     /// Null while no locator is set up.
-    #[schema(nullable)]
+    #[schema(required)]
     location: Option<SessionLocation>,
     /// Whether it is the session that asks.
     current: bool,
@@ -163,10 +182,13 @@ pub(crate) struct SessionsResponse {
     /// Last seen first.
     sessions: Vec<SessionItem>,
     /// How many there are on all pages.
+    #[schema(minimum = 0, example = 1)]
     total: i64,
     /// How many this page may hold.
+    #[schema(minimum = 1, maximum = 100, example = 20)]
     limit: u32,
     /// How many were skipped.
+    #[schema(minimum = 0, maximum = 100_000, example = 0)]
     offset: u32,
 }
 
@@ -179,9 +201,9 @@ pub(crate) struct SessionsResponse {
     security(("bearer" = [])),
     params(SessionsQuery),
     responses(
-        (status = 200, body = SessionsResponse, headers(("Link" = String, description = "Where the next page is, as rel=\"next\"."))),
-        QueryProblems,
-        TokenProblems
+        (status = 200, description = "A page of sessions.", body = SessionsResponse, headers(("Link"))),
+        PageProblems,
+        Unauthenticated
     )
 )]
 pub(crate) async fn list(
@@ -223,12 +245,12 @@ pub(crate) struct SessionRevoked {
     operation_id = "revoke_session",
     tag = "auth",
     security(("bearer" = [])),
-    params(("session_id" = Uuid, Path, description = "The session.")),
+    params(("session_id" = Uuid, Path, description = "The session.", example = "01890a5d-ac96-774b-bcce-b302099a8057")),
     responses(
-        (status = 200, body = SuccessResponse<SessionRevoked>),
-        (status = 404, description = "No live session of this user has that id.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 422, description = "Not an id.", body = ProblemBody, content_type = "application/problem+json"),
-        TokenProblems
+        (status = 200, description = "The session has ended.", body = SuccessResponse<SessionRevoked>),
+        SessionNotFound,
+        InvalidParameters,
+        Unauthenticated
     )
 )]
 pub(crate) async fn revoke(

@@ -17,20 +17,26 @@ use crate::{
     bearer::{Anyone, Bearer},
     body::Json,
     fields::Fields,
-    problem::{BodyProblems, BusyProblem, ProblemBody, TokenProblems},
+    problem::described::{
+        BodyProblems, InvalidCredentials, InvalidRefreshToken, RefreshTokenNotYours, TenantRequired,
+        Unauthenticated,
+    },
 };
 
 /// Who wants in.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub(crate) struct TokenRequest {
     /// The address.
-    #[schema(required, example = "ada@example.com")]
+    #[schema(required, value_type = String, format = Email, max_length = 254, example = "ada@example.com")]
     email: Option<String>,
     /// The password.
-    #[schema(required, value_type = String, format = Password, example = "correct horse battery")]
+    #[schema(required, value_type = String, format = Password, max_length = 1024, example = "correct horse battery")]
     password: Option<Secret<String>>,
     /// The tenant; needed by those who belong to several. Empty is the same as absent.
-    #[schema(example = "01890a5d-ac96-774b-bcce-b302099a8057")]
+    #[schema(
+        pattern = "^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})?$",
+        example = "01890a5d-ac96-774b-bcce-b302099a8057"
+    )]
     tenant_id: Option<String>,
 }
 
@@ -73,14 +79,14 @@ fn choice(choice: &TenantChoice) -> Value {
 #[utoipa::path(
     post,
     path = "/token",
+    operation_id = "sign_in",
     tag = "auth",
     request_body = TokenRequest,
     responses(
-        (status = 200, body = UserSessionResponse),
-        (status = 401, description = "Address or password wrong.", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "The user belongs to several tenants; `tenants` lists them.", body = ProblemBody, content_type = "application/problem+json"),
-        BodyProblems,
-        BusyProblem
+        (status = 200, description = "Signed in.", body = UserSessionResponse),
+        InvalidCredentials,
+        TenantRequired,
+        BodyProblems
     )
 )]
 pub(crate) async fn token(
@@ -96,7 +102,7 @@ pub(crate) async fn token(
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub(crate) struct RefreshRequest {
     /// The token.
-    #[schema(required, value_type = String, example = "saas_rt_AZi...")]
+    #[schema(required, value_type = String, min_length = 1, example = "saas_rt_AZiQpdrJZ0u8zrMCCZqAVw")]
     refresh_token: Option<Secret<String>>,
 }
 
@@ -111,16 +117,18 @@ impl RefreshRequest {
 }
 
 /// Exchanges a refresh token for new tokens; the old one is spent.
+///
+/// Using a spent token ends its session: somebody may have stolen it.
 #[utoipa::path(
     post,
     path = "/refresh",
+    operation_id = "refresh",
     tag = "auth",
     request_body = RefreshRequest,
     responses(
-        (status = 200, body = UserSessionResponse),
-        (status = 401, description = "The token is not good any more: sign in again.", body = ProblemBody, content_type = "application/problem+json"),
-        BodyProblems,
-        BusyProblem
+        (status = 200, description = "The session goes on with these.", body = UserSessionResponse),
+        InvalidRefreshToken,
+        BodyProblems
     )
 )]
 pub(crate) async fn refresh(
@@ -143,14 +151,15 @@ pub(crate) struct Revoked {
 #[utoipa::path(
     post,
     path = "/logout",
+    operation_id = "sign_out",
     tag = "auth",
     security(("bearer" = [])),
     request_body = RefreshRequest,
     responses(
-        (status = 200, body = SuccessResponse<Revoked>),
-        (status = 403, description = "The refresh token is not one of this user's.", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 200, description = "The session has ended.", body = SuccessResponse<Revoked>),
+        RefreshTokenNotYours,
         BodyProblems,
-        TokenProblems
+        Unauthenticated
     )
 )]
 pub(crate) async fn logout(
@@ -167,6 +176,7 @@ pub(crate) async fn logout(
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct RevokedCount {
     /// The number.
+    #[schema(example = 2)]
     revoked: u64,
 }
 
@@ -174,11 +184,12 @@ pub(crate) struct RevokedCount {
 #[utoipa::path(
     post,
     path = "/logout/all",
+    operation_id = "sign_out_everywhere",
     tag = "auth",
     security(("bearer" = [])),
     responses(
-        (status = 200, body = SuccessResponse<RevokedCount>),
-        TokenProblems
+        (status = 200, description = "Every session has ended.", body = SuccessResponse<RevokedCount>),
+        Unauthenticated
     )
 )]
 pub(crate) async fn logout_all(

@@ -11,6 +11,17 @@ pub(crate) fn date(date: DateTime<Utc>) -> String {
     date.to_rfc3339_opts(SecondsFormat::AutoSi, true)
 }
 
+/// A role in a tenant.
+#[derive(Debug, utoipa::ToSchema)]
+#[schema(rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes answers")]
+pub(crate) enum RoleName {
+    Owner,
+    Admin,
+    Member,
+    Viewer,
+}
+
 /// Answers with tokens are nobody's to keep (RFC 6749 section 5.1).
 pub(crate) const NO_STORE: [(header::HeaderName, HeaderValue); 1] =
     [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];
@@ -19,24 +30,30 @@ pub(crate) const NO_STORE: [(header::HeaderName, HeaderValue); 1] =
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(super) struct UserSessionResponse {
     /// For `Authorization: Bearer`.
+    #[schema(
+        example = "eyJhbGciOiJFZERTQSIsImtpZCI6IjNxM1ciLCJ0eXAiOiJhdCtqd3QifQ.eyJzdWIiOiJ1c2VyOjAxODkwYTVkIn0.c2ln"
+    )]
     access_token: String,
     /// For one refresh.
+    #[schema(example = "saas_rt_AZiQpdrJZ0u8zrMCCZqAVw")]
     refresh_token: String,
     /// Always `bearer`.
-    #[schema(example = "bearer")]
+    #[schema(pattern = "^bearer$", example = "bearer")]
     token_type: &'static str,
     /// When the access token ends.
-    #[schema(example = "2026-01-01T00:15:00Z")]
+    #[schema(format = DateTime, example = "2026-01-01T00:15:00Z")]
     expires_at: String,
     /// When the session ends unless it is refreshed.
-    #[schema(example = "2026-01-31T00:00:00Z")]
+    #[schema(format = DateTime, example = "2026-01-31T00:00:00Z")]
     refresh_expires_at: String,
     /// The key that the access token is signed with.
+    #[schema(example = "3q3WtAkLP1yEPf1zFhYtgQ")]
     kid: String,
     /// Always null: refresh tokens are opaque.
-    #[schema(nullable)]
+    #[schema(required, value_type = ())]
     refresh_kid: Option<String>,
     /// What the access token allows.
+    #[schema(example = json!(["conversations:read", "conversations:write"]))]
     scopes: Vec<String>,
     /// The tenant.
     tenant_id: Uuid,
@@ -73,6 +90,7 @@ pub(super) struct SuccessResponse<T> {
     /// Always true.
     success: bool,
     /// What happened, for people.
+    #[schema(example = "Done.")]
     message: &'static str,
     /// What happened, for programs.
     data: T,

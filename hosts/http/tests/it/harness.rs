@@ -9,6 +9,8 @@ use saas_kit::testing::{PASSWORD, TestEngine, TestSaas};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use crate::described;
+
 /// Makes tests of functions that take a [`TestEngine`], one for each engine.
 macro_rules! on_both_engines {
     ($($name:ident),* $(,)?) => {
@@ -56,12 +58,13 @@ impl Api {
 
     /// Sends a request and checks what holds of every answer.
     pub(crate) async fn send(&self, call: Call) -> Answer {
-        let head = call.request.method() == Method::HEAD;
+        let (method, path) = (call.request.method().clone(), call.request.uri().path().to_owned());
         let response = self.router.clone().oneshot(call.request).await.expect("the router always answers");
         let (parts, body) = response.into_parts();
         let body = body.collect().await.expect("the body is whole").to_bytes().to_vec();
         let answer = Answer { status: parts.status, headers: parts.headers, body };
-        answer.check(head);
+        answer.check(method == Method::HEAD);
+        described::check(&method, &path, &answer);
         answer
     }
 

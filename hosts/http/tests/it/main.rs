@@ -10,6 +10,8 @@ mod browsers;
 mod chat;
 mod chat_server;
 mod conversations;
+mod described;
+mod docs_page;
 mod earlier_system;
 mod embedding;
 mod fields;

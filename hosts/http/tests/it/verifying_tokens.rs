@@ -323,8 +323,8 @@ async fn the_guides_rust_accepts_our_tokens_alone(engine: TestEngine) {
     insta::assert_snapshot!(said, @r#"
     expired a second ago -> exp
     without an end -> members
-    not valid for a minute -> nbf or iat
-    made in a minute -> nbf or iat
+    not valid for ten minutes -> nbf or iat
+    made in ten minutes -> nbf or iat
     for another audience -> aud
     of another issuer -> iss
     signed by another key -> signature
@@ -348,8 +348,8 @@ async fn the_guides_javascript_accepts_our_tokens_alone(engine: TestEngine) {
     insta::assert_snapshot!(said, @r#"
     expired a second ago -> ERR_JWT_EXPIRED: exp
     without an end -> ERR_JWT_CLAIM_VALIDATION_FAILED: exp
-    not valid for a minute -> ERR_JWT_CLAIM_VALIDATION_FAILED: nbf
-    made in a minute -> ERR_JWT_CLAIM_VALIDATION_FAILED: iat
+    not valid for ten minutes -> ERR_JWT_CLAIM_VALIDATION_FAILED: nbf
+    made in ten minutes -> ERR_JWT_CLAIM_VALIDATION_FAILED: iat
     for another audience -> ERR_JWT_CLAIM_VALIDATION_FAILED: aud
     of another issuer -> ERR_JWT_CLAIM_VALIDATION_FAILED: iss
     signed by another key -> ERR_JWS_SIGNATURE_VERIFICATION_FAILED: signature verification failed
@@ -373,8 +373,8 @@ async fn the_guides_python_accepts_our_tokens_alone(engine: TestEngine) {
     insta::assert_snapshot!(said, @r#"
     expired a second ago -> ExpiredSignatureError: the token has expired
     without an end -> MissingRequiredClaimError: Token is missing the "exp" claim
-    not valid for a minute -> ImmatureSignatureError: The token is not yet valid (nbf)
-    made in a minute -> ImmatureSignatureError: The token is not yet valid (iat)
+    not valid for ten minutes -> ImmatureSignatureError: The token is not yet valid (nbf)
+    made in ten minutes -> ImmatureSignatureError: The token is not yet valid (iat)
     for another audience -> InvalidAudienceError: Audience doesn't match (strict)
     of another issuer -> InvalidIssuerError: Invalid issuer
     signed by another key -> InvalidSignatureError: Signature verification failed

@@ -61,8 +61,8 @@ impl Forged {
         vec![
             ("expired a second ago", payload("exp", json!(self.now - 1))),
             ("without an end", payload("exp", Value::Null)),
-            ("not valid for a minute", payload("nbf", json!(self.now + 90))),
-            ("made in a minute", payload("iat", json!(self.now + 90))),
+            ("not valid for ten minutes", payload("nbf", json!(self.now + 600))),
+            ("made in ten minutes", payload("iat", json!(self.now + 600))),
             ("for another audience", payload("aud", json!("billing-api"))),
             ("of another issuer", payload("iss", json!("https://app.example.com.evil.example"))),
             ("signed by another key", sign(&stranger, self.input())),

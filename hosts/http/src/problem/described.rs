@@ -1,0 +1,257 @@
+//! Problems in the API's description: shared responses, each with its codes as examples.
+//!
+//! A handler names the types of this file among its `responses`. What can happen to every operation is added by `description.rs`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use http::StatusCode;
+use saas_core::{FieldError, RequestId, Role};
+use serde_json::{Value, json};
+use utoipa::{
+    IntoResponses,
+    openapi::{Content, Ref, RefOr, Response, example::Example},
+};
+use uuid::Uuid;
+
+use super::{Problem, ProblemBody};
+use crate::auth::wire::RoleName;
+
+/// A tenant to choose from.
+#[derive(Debug, utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes answers")]
+pub(crate) struct ProblemTenant {
+    /// For `tenant_id` of the sign-in.
+    tenant_id: Uuid,
+    /// Its name in URLs.
+    slug: String,
+    /// Its name for people.
+    name: String,
+    /// The user's role in it.
+    role: RoleName,
+}
+
+/// What some codes add.
+#[derive(Debug, utoipa::ToSchema)]
+#[expect(dead_code, reason = "describes answers")]
+pub(crate) struct ProblemMembers {
+    /// With `tenant_required`: the tenants to choose from.
+    #[schema(required = false)]
+    tenants: Vec<ProblemTenant>,
+    /// With `not_ready`: `ok` or `failed` for each part that serving needs.
+    #[schema(required = false)]
+    checks: HashMap<String, String>,
+    /// With `run_failed`: why, as `model_rate_limited`.
+    #[schema(required = false)]
+    reason: String,
+    /// With `run_failed`: the run, to look at.
+    #[schema(required = false)]
+    run_id: Uuid,
+}
+
+/// Makes, of each line, a response of the description's components and a type that stands for a reference to it.
+macro_rules! problems {
+    ($($name:ident $status:ident $description:literal {
+        $($code:literal $detail:literal $(. $method:ident($($argument:expr),*))?;)+
+    })+) => {
+        $(
+            #[doc = $description]
+            #[derive(Debug)]
+            pub(crate) enum $name {}
+
+            impl IntoResponses for $name {
+                fn responses() -> BTreeMap<String, RefOr<Response>> {
+                    let reference = Ref::from_response_name(stringify!($name));
+                    BTreeMap::from([(StatusCode::$status.as_str().to_owned(), RefOr::Ref(reference))])
+                }
+            }
+        )+
+
+        /// The responses, by name.
+        pub(crate) fn components() -> Vec<(&'static str, Response)> {
+            vec![$((
+                stringify!($name),
+                response(
+                    StatusCode::$status,
+                    $description,
+                    vec![$(($code, Problem::new(StatusCode::$status, $code, $detail)$(.$method($($argument),*))?)),+],
+                ),
+            )),+]
+        }
+    };
+}
+
+problems! {
+    NotJson BAD_REQUEST "The body is not JSON." {
+        "invalid_json" "the body is not JSON";
+        "incomplete_body" "the body ended before it was complete";
+    }
+    InvalidQuery BAD_REQUEST "The query string cannot be read." {
+        "invalid_query" "the query string cannot be read: is a parameter there twice?";
+    }
+    Unauthenticated UNAUTHORIZED "No access token, a bad one, or its session has ended." {
+        "unauthenticated" "send an access token as Authorization: Bearer <token>";
+        "invalid_token" "the access token is not well formed";
+        "token_expired" "the access token has expired";
+        "session_ended" "the session has ended: sign in again";
+    }
+    InvalidCredentials UNAUTHORIZED "Address or password wrong." {
+        "invalid_credentials" "the e-mail address or the password is wrong";
+    }
+    InvalidRefreshToken UNAUTHORIZED "The refresh token is not good any more: sign in again." {
+        "invalid_refresh_token" "the refresh token is not valid: sign in again";
+    }
+    Forbidden FORBIDDEN "The role does not allow it." {
+        "forbidden" "your role does not allow this";
+    }
+    RegistrationClosed FORBIDDEN "Registration is not open." {
+        "registration_closed" "registration is not open: ask for an invitation";
+    }
+    RefreshTokenNotYours FORBIDDEN "The refresh token is not one of this user's." {
+        "refresh_token_not_yours" "the refresh token is not one of yours";
+    }
+    SessionNotFound NOT_FOUND "No live session of this user has that id." {
+        "session_not_found" "the session is not there or has ended already";
+    }
+    AgentNotFound NOT_FOUND "There is no such agent." {
+        "agent_not_found" "there is no such agent";
+    }
+    RunNotFound NOT_FOUND "This user has no such run." {
+        "run_not_found" "there is no such run";
+    }
+    ConversationNotFound NOT_FOUND "This user has no such conversation." {
+        "conversation_not_found" "there is no such conversation";
+    }
+    ChatNotFound NOT_FOUND "The conversation is somebody else's, or was removed meanwhile." {
+        "conversation_not_found" "there is no such conversation";
+        "run_not_found" "there is no such run";
+    }
+    BodyTimedOut REQUEST_TIMEOUT "The body did not arrive in time." {
+        "body_timed_out" "the body did not arrive in time: send the request again";
+    }
+    EmailTaken CONFLICT "The address is registered already." {
+        "email_taken" "the e-mail address is already registered";
+    }
+    TenantRequired CONFLICT "The user belongs to several tenants; `tenants` lists them." {
+        "tenant_required" "the user belongs to several tenants: name one of them as tenant_id".with_member("tenants", tenants());
+    }
+    IdempotencyKeyReused CONFLICT "The `Idempotency-Key` was used for another request." {
+        "idempotency_key_reused" "the Idempotency-Key was used for another request: use a new one";
+    }
+    BodyTooLarge PAYLOAD_TOO_LARGE "The body is too large." {
+        "body_too_large" "the body is larger than 1048576 bytes";
+    }
+    NotDeclaredAsJson UNSUPPORTED_MEDIA_TYPE "The body is not declared as JSON." {
+        "unsupported_media_type" "send the body as application/json, with that Content-Type";
+    }
+    InvalidFields UNPROCESSABLE_ENTITY "Fields are not valid; `errors` names them." {
+        "invalid_request" "some fields are not valid".naming("refresh_token", "required", "this field is required");
+    }
+    InvalidParameters UNPROCESSABLE_ENTITY "Parameters are not valid; `errors` names them." {
+        "invalid_request" "some fields are not valid".naming("limit", "invalid", "send a number from 1 to 100");
+    }
+    InvalidPage UNPROCESSABLE_ENTITY "Parameters are not valid, or the cursor is not of this list." {
+        "invalid_request" "some fields are not valid".naming("limit", "invalid", "send a number from 1 to 100");
+        "invalid_cursor" "the cursor does not belong to this list: start again without one";
+    }
+    InvalidRegistration UNPROCESSABLE_ENTITY "Fields are not valid, or the password is weak; `errors` says why." {
+        "invalid_request" "some fields are not valid".naming("email", "invalid", "the address needs the form name@domain");
+        "invalid_password" "the password is not accepted"
+            .naming("password", "weak_password", "use at least 15 characters; a sentence is easy to remember");
+    }
+    InvalidMessage UNPROCESSABLE_ENTITY "Fields are not valid, the message is too long, or nobody is called so." {
+        "invalid_request" "some fields are not valid".naming("message", "required", "this field is required");
+        "invalid_message" "a message has 1 to 32000 characters";
+        "unknown_agent" "no agent has that name: one of triage, code_assistant, data_analyst";
+    }
+    QueueFull TOO_MANY_REQUESTS "Too many messages wait in this conversation." {
+        "queue_full" "too many messages wait in this conversation: let it answer first";
+    }
+    InternalError INTERNAL_SERVER_ERROR "A fault of ours; the logs have it under `request_id`." {
+        "internal" "an internal error occurred";
+    }
+    RunFailed BAD_GATEWAY "The model failed; `reason` says how, and the run has what it said." {
+        "run_failed" "the agent could not complete its answer: send the message again".of_run();
+    }
+    Busy SERVICE_UNAVAILABLE "Busy: try again after `Retry-After`." {
+        "unavailable" "the service is busy or a part of it is away: try again soon";
+        "overloaded" "the service is busy or a part of it is away: try again soon";
+        "timed_out" "the request took too long: try again";
+    }
+    NotReady SERVICE_UNAVAILABLE "A part that serving needs is away; `checks` says which." {
+        "not_ready" "a part that serving needs is away".with_member("checks", checks());
+        "timed_out" "the request took too long: try again";
+    }
+}
+
+/// What several routes have in common.
+macro_rules! groups {
+    ($($(#[$doc:meta])* $name:ident: $($problem:ident),+;)+) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug)]
+            pub(crate) enum $name {}
+
+            impl IntoResponses for $name {
+                fn responses() -> BTreeMap<String, RefOr<Response>> {
+                    [$($problem::responses()),+].into_iter().flatten().collect()
+                }
+            }
+        )+
+    };
+}
+
+groups! {
+    /// Of every route that takes a body.
+    BodyProblems: NotJson, BodyTimedOut, BodyTooLarge, NotDeclaredAsJson, InvalidFields;
+    /// Of every route that takes a query.
+    QueryProblems: InvalidQuery, InvalidParameters;
+    /// Of every list in pages.
+    PageProblems: InvalidQuery, InvalidPage;
+    /// Of every route that sends a message.
+    ChatProblems: ChatNotFound, IdempotencyKeyReused, QueueFull, InvalidMessage;
+}
+
+/// The request that the examples are answers to.
+const REQUEST: Uuid = Uuid::from_u128(0x0189_0a5d_ac96_774b_bcce_b302_099a_8057);
+
+fn response(status: StatusCode, description: &str, problems: Vec<(&'static str, Problem)>) -> Response {
+    let mut content = Content::new(Some(Ref::from_schema_name("ProblemBody")));
+    for (code, problem) in problems {
+        let body: ProblemBody = problem.body(Some(RequestId::from_uuid(REQUEST)));
+        let mut example = Example::new();
+        example.value = serde_json::to_value(body).ok();
+        content.examples.insert(code.to_owned(), example.into());
+    }
+    let mut response = Response::new(description);
+    response.content.insert("application/problem+json".to_owned(), content.into());
+    let header = match status {
+        StatusCode::UNAUTHORIZED => Some("WWW-Authenticate"),
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Some("Retry-After"),
+        _ => None,
+    };
+    response.headers.extend(header.map(|name| (name.to_owned(), crate::description::header(name))));
+    response
+}
+
+impl Problem {
+    fn naming(mut self, field: &'static str, code: &'static str, message: &str) -> Self {
+        self.errors.push(FieldError::new(field, code, message));
+        self
+    }
+
+    fn of_run(self) -> Self {
+        self.with_member("reason", json!("model_rate_limited")).with_member("run_id", json!(REQUEST))
+    }
+}
+
+fn tenants() -> Value {
+    let tenant = |slug: &str, name: &str, role: Role| json!({ "tenant_id": REQUEST, "slug": slug, "name": name, "role": role.as_str() });
+    json!([
+        tenant("analytical-engines", "Analytical Engines", Role::Owner),
+        tenant("compilers", "Compilers", Role::Member)
+    ])
+}
+
+fn checks() -> Value {
+    json!({ "storage": "failed", "migrations": "failed", "signing_key": "ok" })
+}
