@@ -9,8 +9,8 @@
 //! async fn subject() -> SecretStoreSubject {
 //!     // A new, empty store for each test; two clients of it stand for two replicas.
 //!     let server = TestServer::start().await;
-//!     let stores = [Arc::new(MyStore::open(server.url())) as _, Arc::new(MyStore::open(server.url())) as _];
-//!     SecretStoreSubject::new(stores, || async { Vec::new() }, server)
+//!     let (store, elsewhere) = (MyStore::open(server.url()), MyStore::open(server.url()));
+//!     SecretStoreSubject::new(Arc::new(store), Arc::new(elsewhere), || async { Vec::new() }, server)
 //! }
 //!
 //! saas_core::secret_store_conformance!(subject);
@@ -29,6 +29,7 @@ pub mod entropy;
 pub mod event_log;
 pub mod memberships;
 pub mod secret_store;
+pub mod storage;
 
 use std::time::Duration;
 

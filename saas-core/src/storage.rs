@@ -15,10 +15,10 @@ pub enum StoreError {
     ForeignConnection,
     /// The queue for a writer or for a connection did not move in time.
     #[error(
-        "the storage is busy: {holder} holds the writer; a command that begins a transaction while it holds one waits for itself"
+        "the storage is busy: waited in vain for {holder}; a command that begins a transaction while it holds one waits for itself"
     )]
     Busy {
-        /// Who holds what was waited for.
+        /// What was waited for: whoever holds the writer, or a connection.
         holder: String,
     },
     /// The database cannot be reached, or has no connection left.
@@ -142,11 +142,13 @@ impl Tx {
 /// Opens connections and transactions.
 ///
 /// # Contract
-/// - A [`Conn`] from `read` cannot write.
-/// - What a [`Tx`] wrote is seen by nobody else before its commit, and by everybody after it; dropping it undoes all of it.
-/// - `begin` waits for a writer no longer than its time-out and then fails with [`StoreError::Busy`]: a nested `begin` errors, it
-///   never hangs.
-/// - After a crash, a transaction is there whole or not at all.
+/// - A [`Conn`] from `read` cannot write: the attempt fails.
+/// - What a [`Tx`] wrote is seen on it, by nobody else before its commit, and by everybody after it.
+/// - Dropping a [`Tx`] undoes all of it, and the next one can begin.
+/// - `begin` waits for a writer.
+/// - It waits no longer than its time-out and then fails with [`StoreError::Busy`]: a nested `begin` errors, it never hangs.
+/// - A commit that succeeds says so, and the effects that wait for it run then, in their order; after a roll-back none does.
+/// - After a crash, a transaction is there whole or not at all; one that was committed is there.
 #[async_trait]
 pub trait Storage: Debug + Send + Sync + 'static {
     /// A pooled connection that cannot write.

@@ -63,6 +63,12 @@ impl SqlStorage {
     }
 }
 
+/// Whether the pool has every connection that it may have, and somebody has each of them. Where the server is away, it has fewer, but
+/// for those that are being opened.
+pub(crate) fn all_taken(pool: &PgPool) -> bool {
+    pool.size() >= pool.options().get_max_connections() && pool.num_idle() == 0
+}
+
 /// The pool tries again until its time is over, and then says no more than that: one look at the server says why.
 async fn cause(error: sqlx::Error, connect: &PgConnectOptions) -> sqlx::Error {
     if !matches!(error, sqlx::Error::PoolTimedOut) {

@@ -10,6 +10,8 @@ use sqlx::PgPool;
 #[cfg(feature = "sqlite")]
 use sqlx::SqlitePool;
 
+#[cfg(feature = "postgres")]
+use crate::postgres::all_taken;
 #[cfg(feature = "sqlite")]
 use crate::sqlite::Writer;
 use crate::{EngineKind, SqlOptions, conn::SqlConn, error::sorted, execute};
@@ -124,10 +126,15 @@ impl Storage for SqlStorage {
     async fn begin(&self, reach: Reach) -> Result<Tx, StoreError> {
         let conn = match &self.pools {
             #[cfg(feature = "postgres")]
-            Pools::Postgres { write, .. } => {
-                // A commit that says "done" and a crash right after must agree on what is there.
-                SqlConn::PgTx(write.begin().await.map_err(sorted)?)
-            }
+            // A commit that says "done" and a crash right after must agree on what is there.
+            Pools::Postgres { write, .. } => match write.begin().await {
+                Ok(tx) => SqlConn::PgTx(tx),
+                Err(sqlx::Error::PoolTimedOut) if all_taken(write) => {
+                    let holder = format!("one of the pool's {} connections", write.size());
+                    return Err(StoreError::Busy { holder });
+                }
+                Err(error) => return Err(sorted(error)),
+            },
             #[cfg(feature = "sqlite")]
             Pools::Sqlite { write, writer, .. } => match write.begin_with("BEGIN IMMEDIATE").await {
                 Ok(tx) => SqlConn::SqliteTx(tx, Some(writer.lease(reach))),

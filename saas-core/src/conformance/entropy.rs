@@ -1,5 +1,4 @@
 //! The contract of [`Entropy`], as far as it shows: no test tells whether bytes can be predicted, but many tell that they can.
-#![expect(clippy::unused_async, reason = "a check is a future; this port waits for nothing")]
 
 use std::{collections::HashSet, sync::Arc, thread};
 

@@ -37,19 +37,21 @@ impl fmt::Debug for SecretStoreSubject {
 }
 
 impl SecretStoreSubject {
-    /// A new, empty store, opened twice; `kept` is dropped after the test, as a temporary folder should be.
+    /// A new, empty store, and the same store as another replica has it; `kept` is dropped after the test, as a temporary folder should be.
     ///
     /// `at_rest` gives every byte that the store keeps where others than its replicas can read it, as its files or its rows; none where
     /// there is no such place.
     pub fn new<F>(
-        stores: [Arc<dyn SecretStore>; 2],
+        store: Arc<dyn SecretStore>,
+        elsewhere: Arc<dyn SecretStore>,
         at_rest: impl Fn() -> F + Send + Sync + 'static,
         kept: impl Any + Send,
     ) -> Self
     where
         F: Future<Output = Vec<u8>> + Send + 'static,
     {
-        Self { stores, at_rest: Box::new(move || at_rest().boxed()), _kept: Box::new(kept) }
+        let at_rest = Box::new(move || at_rest().boxed());
+        Self { stores: [store, elsewhere], at_rest, _kept: Box::new(kept) }
     }
 
     /// The replica whose turn it is.
@@ -58,7 +60,7 @@ impl SecretStoreSubject {
     }
 
     async fn stored(&self, name: &str) -> Option<(Vec<u8>, i64)> {
-        self.replica(0).get(name).await.unwrap().map(plain)
+        self.replica(0).get(name).await.unwrap().as_ref().map(plain)
     }
 }
 
@@ -66,7 +68,7 @@ fn secret(value: impl Into<Vec<u8>>) -> Secret<Vec<u8>> {
     Secret::new(value.into())
 }
 
-fn plain(stored: StoredSecret) -> (Vec<u8>, i64) {
+fn plain(stored: &StoredSecret) -> (Vec<u8>, i64) {
     (stored.value.expose().clone(), stored.version)
 }
 
@@ -74,7 +76,7 @@ async fn what_was_stored_is_read_back_and_what_was_not_is_none(subject: SecretSt
     let every_byte: Vec<u8> = (0..=255).cycle().take(4_096).collect();
     for (name, value) in [("keys", every_byte), ("keys.next", b"other".to_vec()), ("empty", Vec::new())] {
         let inserted = subject.replica(0).insert(name, &secret(value.clone())).await.unwrap();
-        assert_eq!(plain(inserted), (value.clone(), 1), "insert returns {name}");
+        assert_eq!(plain(&inserted), (value.clone(), 1), "insert returns {name}");
         assert_eq!(subject.stored(name).await, Some((value, 1)), "{name} is read back");
     }
     assert_eq!(subject.stored("key").await, None, "nothing was stored under that name");
@@ -86,11 +88,11 @@ async fn of_several_inserts_one_stores_its_value_and_all_return_what_is_stored(s
     let stored = subject.stored("key").await.expect("one of them was stored");
     assert!(values.iter().any(|value| value.equals(&stored.0)) && stored.1 == 1, "{} is another", stored.1);
     for inserted in inserted {
-        assert!(plain(inserted.unwrap()) == stored, "an insert returned what is not stored");
+        assert!(plain(&inserted.unwrap()) == stored, "an insert returned what is not stored");
     }
     assert!(subject.replica(0).replace("key", 1, &secret("newer")).await.unwrap());
     let late = subject.replica(1).insert("key", &secret("late")).await.unwrap();
-    assert_eq!(plain(late), (b"newer".to_vec(), 2), "what is there then is returned");
+    assert_eq!(plain(&late), (b"newer".to_vec(), 2), "what is there then is returned");
     assert_eq!(subject.stored("key").await, Some((b"newer".to_vec(), 2)), "nothing is overwritten");
 }
 
@@ -127,7 +129,8 @@ async fn of_several_replacements_of_a_version_one_is_stored(subject: SecretStore
 async fn what_one_replica_stored_every_other_reads(subject: SecretStoreSubject) {
     let [one, other] = [subject.replica(0), subject.replica(1)];
     let seen = async |expected: (&str, i64)| {
-        let stored = other.get("key").await.unwrap().map(plain).expect("the other replica stored it");
+        let stored =
+            other.get("key").await.unwrap().as_ref().map(plain).expect("the other replica stored it");
         assert_eq!(stored, (expected.0.into(), expected.1));
     };
     assert!(other.get("key").await.unwrap().is_none());

@@ -67,17 +67,6 @@ async fn follow(log: SqlEventLog, topic: Topic, last: i64, limit: u32) -> Vec<Ev
     }
 }
 
-/// Everything after `after`, read until there is nothing more.
-async fn rest(log: &SqlEventLog, topic: &Topic, mut after: i64) -> Vec<Event> {
-    let mut seen = Vec::new();
-    loop {
-        let next = log.read(topic, after, 1_000).await.unwrap();
-        let Some(last) = next.last() else { return seen };
-        after = last.seq;
-        seen.extend(next);
-    }
-}
-
 type Appending = Pin<Box<dyn Future<Output = Result<(), EventLogError>> + Send>>;
 
 /// Queues events without waiting for them.
@@ -100,23 +89,6 @@ async fn is_pending<F: Future + Unpin>(future: &mut F) -> bool {
 }
 
 on_both_engines! {
-    async fn of_two_events_with_one_number_the_first_is_kept(engine: TestEngine) {
-        let (_database, storage, clock) = migrated(engine).await;
-        let (log, other_process) = (running(&storage, &clock), running(&storage, &clock));
-        let run = topic(1);
-        append(&log, &run, 1..=2).await;
-        log.append(&run, text(2, "again")).await.unwrap();
-        other_process.append(&run, text(3, "theirs")).await.unwrap();
-        log.append(&run, text(3, "ours")).await.unwrap();
-        append(&log, &run, 4..=4).await;
-        let expected = [event(1), event(2), text(3, "theirs"), event(4)];
-        for log in [&log, &other_process] {
-            for after in 0..4 {
-                assert_eq!(rest(log, &run, after).await, expected[usize::try_from(after).unwrap()..]);
-            }
-        }
-    }
-
     async fn in_one_batch_too_the_first_of_a_number_is_kept(engine: TestEngine) {
         let (_database, storage, clock) = migrated(engine).await;
         let (log, background) = SqlEventLog::new(storage, clock);

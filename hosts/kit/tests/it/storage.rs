@@ -100,26 +100,6 @@ impl<F: Future> Future for CutShort<F> {
 }
 
 on_both_engines! {
-    async fn a_dropped_transaction_leaves_nothing(engine: TestEngine) {
-        let (_database, storage) = notes(engine).await;
-        let mut tx = storage.begin(TEST).await.unwrap();
-        note(&mut tx, 1, "gone").await;
-        assert_eq!(count(tx.conn()).await, 1, "a transaction sees what it wrote");
-        drop(tx);
-        assert_eq!(seen(&storage).await, 0);
-        assert_writable(&storage).await;
-    }
-
-    async fn nobody_sees_a_transaction_before_its_commit_and_everybody_after_it(engine: TestEngine) {
-        let (database, storage) = notes(engine).await;
-        let other_process = open(&database).await;
-        let mut tx = storage.begin(TEST).await.unwrap();
-        note(&mut tx, 1, "kept").await;
-        assert_eq!((seen(&storage).await, seen(&other_process).await), (0, 0));
-        tx.commit().await.unwrap();
-        assert_eq!((seen(&storage).await, seen(&other_process).await), (1, 1));
-    }
-
     async fn a_read_connection_cannot_write(engine: TestEngine) {
         let (_database, storage) = notes(engine).await;
         assert_writable(&storage).await;
@@ -166,30 +146,6 @@ on_both_engines! {
         assert!(matches!(wrong, Err(StoreError::ForeignConnection)));
         assert_eq!(seen(&storage).await, 0);
         assert_writable(&storage).await;
-    }
-
-    async fn effects_run_after_the_commit_in_their_order(engine: TestEngine) {
-        let (_database, storage) = notes(engine).await;
-        let ran = Arc::new(Mutex::new(Vec::new()));
-        let mut tx = storage.begin(TEST).await.unwrap();
-        for effect in 1..=3 {
-            let ran = Arc::clone(&ran);
-            tx.after_commit(move || ran.lock().unwrap().push(effect));
-        }
-        note(&mut tx, 1, "kept").await;
-        assert!(ran.lock().unwrap().is_empty(), "an effect ran before the commit");
-        tx.commit().await.unwrap();
-        assert_eq!(*ran.lock().unwrap(), [1, 2, 3]);
-    }
-
-    async fn a_dropped_transaction_drops_its_effects(engine: TestEngine) {
-        let (_database, storage) = notes(engine).await;
-        let held = Arc::new(Mutex::new(0));
-        let mut tx = storage.begin(TEST).await.unwrap();
-        let effect = Arc::clone(&held);
-        tx.after_commit(move || *effect.lock().unwrap() += 1);
-        drop(tx);
-        assert_eq!((*held.lock().unwrap(), Arc::strong_count(&held)), (0, 1));
     }
 
     async fn a_commit_that_fails_writes_nothing_runs_no_effect_and_frees_the_writer(engine: TestEngine) {

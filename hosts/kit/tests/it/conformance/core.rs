@@ -5,3 +5,4 @@ mod entropy;
 mod event_log;
 mod memberships;
 mod secret_store;
+mod storage;

@@ -32,8 +32,8 @@ fn running(storage: SqlStorage) -> SqlEventLog {
 async fn processes(engine: TestEngine, wrap: impl Fn(SqlEventLog) -> Arc<dyn EventLog>) -> Subject {
     let (database, storage) = migrated(engine).await;
     let other = open(&database).await;
-    let logs = [wrap(running(storage)), wrap(running(other))];
-    Subject::new(logs, Arc::<SystemClock>::default(), database)
+    let (log, elsewhere) = (wrap(running(storage)), wrap(running(other)));
+    Subject::new(log, elsewhere, Arc::<SystemClock>::default(), database)
 }
 
 async fn subject(engine: TestEngine) -> Subject {

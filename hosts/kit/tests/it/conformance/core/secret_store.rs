@@ -33,14 +33,14 @@ fn sealed(storage: SqlStorage) -> SealedSecrets {
 async fn replicas(engine: TestEngine, wrap: impl Fn(SealedSecrets) -> Arc<dyn SecretStore>) -> Subject {
     let (database, storage) = migrated(engine).await;
     let other = open(&database).await;
-    let stores = [wrap(sealed(storage.clone())), wrap(sealed(other))];
+    let (store, elsewhere) = (wrap(sealed(storage.clone())), wrap(sealed(other)));
     let database = Arc::new(database);
     let kept = Arc::clone(&database);
     let dump = move || {
         let (database, storage) = (Arc::clone(&database), storage.clone());
         async move { at_rest(&database, &storage, engine).await }
     };
-    Subject::new(stores, dump, kept)
+    Subject::new(store, elsewhere, dump, kept)
 }
 
 async fn subject(engine: TestEngine) -> Subject {
