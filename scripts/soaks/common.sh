@@ -14,8 +14,12 @@ fail() {
   exit 1
 }
 
-# Builds the server; leaves its path in `server`.
+# Builds the server, unless SOAK_SERVER names one that is built already; leaves its path in `server`.
 build_server() {
+  if [[ -n ${SOAK_SERVER-} ]]; then
+    server=$(realpath -- "$SOAK_SERVER")
+    return
+  fi
   cargo build --quiet --locked --manifest-path "$root/Cargo.toml" --profile "$profile" -p saas-http --bin saas-server
   server=${CARGO_TARGET_DIR:-$root/target}/${profile/#dev/debug}/saas-server
 }
