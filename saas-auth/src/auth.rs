@@ -7,13 +7,15 @@ use saas_core::{
 };
 
 use crate::{
-    HashError, Keyring, KeyringError, Password, PasswordHash, PasswordHasher, PasswordPolicy, RefreshKeys,
-    SessionStore, UserStore,
+    ChangeFeed, HashError, Keyring, KeyringError, Password, PasswordHash, PasswordHasher, PasswordPolicy,
+    RefreshKeys, SessionStore, UserStore,
     keys::{KeySet, KeySetError},
     token::{AccessTokenRules, AccessTokens},
 };
 
 mod authenticate;
+mod changes;
+mod decisions;
 mod keys;
 mod open_session;
 mod refresh;
@@ -22,7 +24,7 @@ mod sessions;
 mod sign_in;
 mod users;
 
-pub use authenticate::{AuthenticateError, Authenticated};
+pub use authenticate::{AuthenticateError, Authenticated, Freshness};
 pub use keys::{RotateKeysError, RotationReport, SigningKeysError};
 pub use open_session::{NewSession, OpenedSession, Tokens};
 pub use refresh::RefreshError;
@@ -42,6 +44,8 @@ pub struct AuthPorts {
     pub sessions: Arc<dyn SessionStore>,
     /// Who belongs to which tenant.
     pub memberships: Arc<dyn Memberships>,
+    /// How other processes hear of changes.
+    pub changes: Arc<dyn ChangeFeed>,
     /// What hashes passwords.
     pub hasher: Arc<dyn PasswordHasher>,
     /// Where keys are.
@@ -63,6 +67,9 @@ pub struct AuthConfig {
     pub absolute_lifetime: Duration,
     /// How long a refresh token that was just replaced still gets its successor again; at most a minute.
     pub refresh_grace: Duration,
+    /// How old what a request is decided by may be; zero asks the storage each time. A change in this process counts at once whatever
+    /// this says, one in another process as soon as [`Auth::hear_changes`] reads it.
+    pub decision_max_age: Duration,
     /// What new passwords must be.
     pub password_policy: PasswordPolicy,
     /// How long a signing key is published before it signs: how long others may cache the JWKS, and [`KeySet::RELOAD_SLACK`]. Less than
@@ -72,7 +79,7 @@ pub struct AuthConfig {
 
 impl AuthConfig {
     /// The product's defaults: a session ends after 30 days without use and after 90 in any case, a replaced refresh token is forgiven
-    /// for 10 s, a new password has 15 characters, others may cache the JWKS for 5 minutes.
+    /// for 10 s, a request is decided by what was true 5 s ago at the latest, a new password has 15 characters, others may cache the JWKS for 5 minutes.
     pub fn new(tokens: AccessTokenRules) -> Self {
         let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
         Self {
@@ -80,6 +87,7 @@ impl AuthConfig {
             idle_lifetime: days(30),
             absolute_lifetime: days(90),
             refresh_grace: Duration::from_secs(10),
+            decision_max_age: Duration::from_secs(5),
             password_policy: PasswordPolicy { min_length: 15 },
             key_publish_delay: Duration::from_mins(5) + KeySet::RELOAD_SLACK,
         }
@@ -96,6 +104,8 @@ pub struct Auth {
     tokens: Arc<AccessTokens>,
     refresh_keys: RefreshKeys,
     unknown_keys: Arc<keys::Throttle>,
+    decisions: Arc<decisions::Decisions>,
+    heard: Arc<changes::Heard>,
     /// What the passwords of unknown accounts are compared with, so that they cost what known ones do.
     dummy: PasswordHash,
 }
@@ -122,6 +132,7 @@ impl Auth {
         let masters = Keyring::load_or_create(secrets, crate::refresh_token::MASTERS, &**entropy).await?;
         let keys = KeySet::load_or_create(secrets, &**clock, &**entropy).await?;
         let tokens = AccessTokens::new(config.tokens.clone(), keys, Arc::clone(clock), Arc::clone(entropy));
+        let decisions = decisions::Decisions::new(config.decision_max_age);
         let dummy = dummy_hash(&ports).await?;
         Ok(Self {
             ports,
@@ -129,6 +140,8 @@ impl Auth {
             tokens: Arc::new(tokens),
             refresh_keys: RefreshKeys::new(masters),
             unknown_keys: Arc::default(),
+            decisions: Arc::new(decisions),
+            heard: Arc::default(),
             dummy,
         })
     }

@@ -5,6 +5,7 @@
     reason = "a check that finds a broken contract fails its test, loudly"
 )]
 
+pub mod change_feed;
 pub mod password_hasher;
 
 pub mod session_store;

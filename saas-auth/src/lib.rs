@@ -16,6 +16,7 @@
 //! ```
 
 mod auth;
+mod change_feed;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod device;
@@ -28,11 +29,12 @@ pub mod token;
 mod user;
 
 pub use auth::{
-    Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, InsertError, LogoutError,
-    NewSession, OpenAuthError, OpenedSession, PrepareError, PreparedUser, Profile, RefreshError,
+    Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, Freshness, InsertError,
+    LogoutError, NewSession, OpenAuthError, OpenedSession, PrepareError, PreparedUser, Profile, RefreshError,
     Registration, RevokeError, RotateKeysError, RotationReport, SessionsError, SignIn, SignInError,
     SigningKeysError, Tokens, UsersError,
 };
+pub use change_feed::{Change, ChangeFeed, ChangeId, Changed};
 pub use device::Device;
 pub use keyring::{Keyring, KeyringError};
 pub use password::{

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_core::{Conn, Page, SessionId, StoreError, TenantId, Tx, UserId};
 
-use crate::{Device, UserStatus};
+use crate::{Device, User};
 
 /// A sign-in on one device in one tenant.
 #[derive(Debug, Clone)]
@@ -95,8 +95,8 @@ impl Revocation {
 /// What deciding a request needs of a session, in one read.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
-    /// Whose session it is.
-    pub user: UserId,
+    /// Whose session it is, as they are now.
+    pub user: User,
     /// In which tenant.
     pub tenant: TenantId,
     /// Its version now.
@@ -105,8 +105,6 @@ pub struct Snapshot {
     pub revoked: bool,
     /// When it ends by itself.
     pub expires_at: DateTime<Utc>,
-    /// The user's status now.
-    pub user_status: UserStatus,
 }
 
 /// Which sessions to list.

@@ -1,6 +1,6 @@
 //! Who asks.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{Permission, Permissions, RequestId, Role, SessionId, TenantId, UserId, text::clip};
 
@@ -22,7 +22,7 @@ pub enum Principal {
     /// Nobody who proved anything.
     Anonymous,
     /// A user, by an access token whose session was looked up.
-    User(Box<UserPrincipal>),
+    User(Arc<UserPrincipal>),
     /// The product itself: start-up, jobs and operators at the console.
     System(&'static str),
 }

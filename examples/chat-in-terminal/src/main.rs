@@ -126,7 +126,7 @@ fn me() -> Result<Actor, saas_core::id::InvalidId> {
         role: Role::Owner,
         permissions: Role::Owner.permissions(),
     };
-    Ok(Actor { principal: Principal::User(Box::new(user)), request_id: None, client: Client::default() })
+    Ok(Actor { principal: Principal::User(Arc::new(user)), request_id: None, client: Client::default() })
 }
 
 /// Asks, and prints the answer as it arrives.

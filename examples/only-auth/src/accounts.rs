@@ -12,7 +12,7 @@ use saas_auth::{
     Argon2id, Argon2idParams, Auth, AuthConfig, AuthPorts, InsertError, NewSession, PrepareError,
     Registration, Tokens, token::AccessTokenRules,
 };
-use saas_auth_sql::{AUTH, SqlSessions, SqlUsers};
+use saas_auth_sql::{AUTH, SqlChanges, SqlSessions, SqlUsers};
 use saas_core::{
     Actor, Clock, DisplayName, Entropy, ErrorKind, Fault, InternalError, Reach, Report, Role, SecretStore,
     Storage, StoreError, entropy::SystemEntropy,
@@ -82,6 +82,7 @@ impl Accounts {
             users: Arc::new(SqlUsers),
             sessions: Arc::new(SqlSessions),
             memberships: Arc::new(Alone),
+            changes: Arc::new(SqlChanges),
             hasher: Arc::new(Hasher::new(argon2id, 2, 64)),
             secrets,
             clock,

@@ -64,7 +64,7 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
 
 /// At most `limit` events after `after`, up to the first number that is missing.
 pub(crate) fn after(lines: &Lines, after: i64, limit: u32) -> Vec<Event> {
-    let numbers = after + 1..;
+    let numbers = (after..=i64::MAX).skip(1);
     let found = numbers.map_while(|seq| Some(Event { seq, data: Arc::clone(lines.events.get(&seq)?) }));
     found.take(limit as usize).collect()
 }

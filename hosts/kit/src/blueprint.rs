@@ -8,7 +8,7 @@ use saas_auth::{
     Argon2id, Auth, AuthConfig, AuthPorts, OpenAuthError, PasswordHasher,
     password::{Argon2idParams, OpenArgon2idError},
 };
-use saas_auth_sql::{AUTH, SqlSessions, SqlUsers};
+use saas_auth_sql::{AUTH, SqlChanges, SqlSessions, SqlUsers};
 use saas_core::{Clock, Entropy, EventLog, SecretStore, Storage, id::uuid_v7};
 use saas_sql::{
     Component, MigrationStatus, RootKey, RootKeyError, SealedSecrets, SqlEventLog, SqlOptions, SqlStorage,
@@ -153,6 +153,7 @@ impl Blueprint {
             users: or(self.ports.users.as_ref(), || Arc::new(SqlUsers)),
             sessions: or(self.ports.sessions.as_ref(), || Arc::new(SqlSessions)),
             memberships: memberships.clone(),
+            changes: Arc::new(SqlChanges),
             hasher,
             secrets,
             clock: Arc::clone(&self.clock),

@@ -226,6 +226,7 @@ fn auth_config(settings: &Settings) -> Result<AuthConfig, InvalidRules> {
         idle_lifetime: settings.auth_refresh_token_ttl.duration(),
         absolute_lifetime: settings.auth_session_absolute_ttl.duration(),
         refresh_grace: settings.auth_refresh_grace.duration(),
+        decision_max_age: settings.auth_decision_max_age.duration(),
         password_policy: PasswordPolicy { min_length: settings.auth_password_min_length },
         key_publish_delay: settings.auth_jwks_max_age.duration() + KeySet::RELOAD_SLACK,
     })

@@ -18,6 +18,8 @@ use crate::Saas;
 
 /// How often cancelled runs are looked for.
 const TICK: Duration = Duration::from_secs(1);
+/// Old changes are removed once in so many rounds of hearing new ones.
+const FORGET_ROUNDS: u32 = 60;
 /// How long runs that were told to stop get to store what they have.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -83,6 +85,7 @@ impl Saas {
         let heartbeat = heartbeat(self.agents.clone(), Arc::clone(&self.clock), owner.clone());
         loops.spawn(heartbeat);
         loops.spawn(reload_keys(self.auth.clone(), Arc::clone(&self.clock)));
+        loops.spawn(hear_changes(self.auth.clone(), Arc::clone(&self.clock)));
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
@@ -127,6 +130,21 @@ async fn reload_keys(auth: Auth, clock: Arc<dyn Clock>) {
         if let Err(error) = auth.reload_signing_keys().await {
             tracing::warn!(error = saas_core::fault::chain(&error), "the signing keys could not be reloaded");
         }
+    }
+}
+
+/// Hears what other processes changed; failures pass, and nothing is decided by what is older than `AUTH_DECISION_MAX_AGE_SECONDS`.
+async fn hear_changes(auth: Auth, clock: Arc<dyn Clock>) {
+    for round in 0_u32.. {
+        if let Err(error) = auth.hear_changes().await {
+            tracing::warn!(error = saas_core::fault::chain(&error), "changes could not be heard");
+        }
+        if round % FORGET_ROUNDS == 0
+            && let Err(error) = auth.forget_changes().await
+        {
+            tracing::warn!(error = saas_core::fault::chain(&error), "old changes could not be removed");
+        }
+        clock.sleep(Auth::HEAR_INTERVAL).await;
     }
 }
 

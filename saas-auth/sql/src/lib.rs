@@ -8,12 +8,15 @@
 //! # let _ = (users, sessions);
 //! ```
 
+mod change_feed;
 mod session;
 mod user;
 
+pub use change_feed::SqlChanges;
 use saas_sql::Component;
 pub use session::SqlSessions;
 pub use user::SqlUsers;
 
 /// The migrations of auth's tables.
-pub const AUTH: Component = saas_sql::component!("auth", [(1, 1, "0001_users_and_sessions")]);
+pub const AUTH: Component =
+    saas_sql::component!("auth", [(1, 1, "0001_users_and_sessions"), (2, 1, "0002_changes")]);

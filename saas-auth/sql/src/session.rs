@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_auth::{
-    Device, Family, PageStart, Revocation, Session, SessionFilter, SessionStore, Snapshot, UserStatus,
+    Device, Family, PageStart, Revocation, Session, SessionFilter, SessionStore, Snapshot, User, UserStatus,
 };
-use saas_core::{Conn, SessionId, StoreError, TenantId, Tx, UserId};
+use saas_core::{Conn, DisplayName, Email, SessionId, StoreError, TenantId, Tx, UserId};
 use saas_sql::{execute, fetch_all, fetch_one, fetch_optional};
 use uuid::Uuid;
 
@@ -81,7 +81,32 @@ struct SnapshotRow {
     revoked_at: Option<DateTime<Utc>>,
     idle_expires_at: DateTime<Utc>,
     absolute_expires_at: DateTime<Utc>,
+    email: String,
+    email_shown: String,
+    display_name: Option<String>,
     status: String,
+    email_verified_at: Option<DateTime<Utc>>,
+    created_at: DateTime<Utc>,
+}
+
+impl From<SnapshotRow> for Snapshot {
+    fn from(row: SnapshotRow) -> Self {
+        let user = User {
+            id: UserId::from_uuid(row.user_id),
+            email: Email::from_stored(row.email, row.email_shown),
+            display_name: row.display_name.map(DisplayName::from_stored),
+            status: UserStatus::from_stored(&row.status),
+            email_verified_at: row.email_verified_at,
+            created_at: row.created_at,
+        };
+        Self {
+            user,
+            tenant: TenantId::from_uuid(row.tenant_id),
+            version: row.version,
+            revoked: row.revoked_at.is_some(),
+            expires_at: row.idle_expires_at.min(row.absolute_expires_at),
+        }
+    }
 }
 
 /// Which rows a filter lets through: `$1` user, `$2` tenant or null, `$3` whether ended ones count, `$4` now.
@@ -201,18 +226,12 @@ impl SessionStore for SqlSessions {
         let row = fetch_optional!(
             conn,
             SnapshotRow,
-            "SELECT s.user_id, s.tenant_id, s.version, s.revoked_at, s.idle_expires_at, s.absolute_expires_at, u.status \
+            "SELECT s.user_id, s.tenant_id, s.version, s.revoked_at, s.idle_expires_at, s.absolute_expires_at, \
+             u.email, u.email_shown, u.display_name, u.status, u.email_verified_at, u.created_at \
              FROM saas_sessions s JOIN saas_users u ON u.id = s.user_id WHERE s.id = $1",
             id.as_uuid(),
         )?;
-        Ok(row.map(|row| Snapshot {
-            user: UserId::from_uuid(row.user_id),
-            tenant: TenantId::from_uuid(row.tenant_id),
-            version: row.version,
-            revoked: row.revoked_at.is_some(),
-            expires_at: row.idle_expires_at.min(row.absolute_expires_at),
-            user_status: UserStatus::from_stored(&row.status),
-        }))
+        Ok(row.map(Snapshot::from))
     }
 
     async fn list(

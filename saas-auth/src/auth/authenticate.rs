@@ -1,13 +1,18 @@
 //! Deciding who a request is from.
 
+use std::sync::Arc;
+
 use saas_core::{
     Actor, Client, ErrorKind, Fault, Principal, Reach, Report, RequestId, StoreError, TenantState,
     actor::UserPrincipal,
 };
 
-use super::Auth;
+use super::{
+    Auth,
+    decisions::{Decision, Decisions, TokenHash},
+};
 use crate::{
-    UserStatus,
+    User, UserStatus,
     token::{AccessClaims, TokenError},
 };
 
@@ -17,7 +22,9 @@ pub struct Authenticated {
     /// Who it is from.
     pub actor: Actor,
     /// The verified claims.
-    pub claims: AccessClaims,
+    pub claims: Arc<AccessClaims>,
+    /// The user's profile, as fresh as the decision.
+    pub user: Arc<User>,
 }
 
 /// Why a request is nobody's.
@@ -45,15 +52,71 @@ impl Fault for AuthenticateError {
     }
 }
 
+/// How old what a request is decided by may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// As old as [`AuthConfig::decision_max_age`](crate::AuthConfig::decision_max_age) allows.
+    Recent,
+    /// The storage is asked: for what must not be done by a session that another process has just ended.
+    Strict,
+}
+
 impl Auth {
-    /// Verifies an access token and decides by the state of its session, its user and its tenant now, not by what the token claims.
+    /// Verifies an access token and decides by the state of its session, its user and its tenant, not by what the token claims.
+    ///
+    /// A change that was made in this process counts from its commit on; one made in another one after a second, where
+    /// [`Auth::hear_changes`] is called, and after [`AuthConfig::decision_max_age`](crate::AuthConfig::decision_max_age) in any case.
     pub async fn authenticate(
         &self,
         token: &str,
         request_id: Option<RequestId>,
         client: Client,
     ) -> Result<Authenticated, AuthenticateError> {
-        let claims = self.verify(token).await?;
+        self.authenticate_as_of(Freshness::Recent, token, request_id, client).await
+    }
+
+    /// As [`Auth::authenticate`], by what is true as freshly as asked for.
+    pub async fn authenticate_as_of(
+        &self,
+        freshness: Freshness,
+        token: &str,
+        request_id: Option<RequestId>,
+        client: Client,
+    ) -> Result<Authenticated, AuthenticateError> {
+        let hash = Decisions::hash(token);
+        let known = self.decisions.get(&hash).filter(|known| self.tokens.still_verifies(&known.kid));
+        let decision = match known {
+            Some(known) => {
+                self.tokens.check_times(&known.claims)?;
+                let counts = freshness == Freshness::Recent
+                    && self.decisions.counts(&known, self.ports.clock.monotonic())
+                    && self.ports.clock.now() < known.expires_at;
+                if counts {
+                    known
+                } else {
+                    self.decide(hash, Arc::clone(&known.claims), known.kid.clone()).await?
+                }
+            }
+            None => {
+                let (claims, kid) = self.verify(token).await?;
+                self.decide(hash, Arc::new(claims), kid).await?
+            }
+        };
+        Ok(Authenticated {
+            actor: Actor { principal: Principal::User(Arc::clone(&decision.principal)), request_id, client },
+            claims: Arc::clone(&decision.claims),
+            user: Arc::clone(&decision.user),
+        })
+    }
+
+    /// Asks the storage, and remembers what it said.
+    async fn decide(
+        &self,
+        token: TokenHash,
+        claims: Arc<AccessClaims>,
+        kid: String,
+    ) -> Result<Arc<Decision>, AuthenticateError> {
+        let (stamp, read_at) = (self.decisions.stamp(claims.user()), self.ports.clock.monotonic());
         let mut conn = self.ports.storage.read(Reach::Tenant(claims.tenant_id)).await?;
         let snapshot = self
             .ports
@@ -61,29 +124,36 @@ impl Auth {
             .snapshot(&mut conn, claims.sid)
             .await?
             .ok_or(AuthenticateError::SessionEnded)?;
-        let same = snapshot.user == claims.user()
+        let same = snapshot.user.id == claims.user()
             && snapshot.tenant == claims.tenant_id
             && snapshot.version == claims.ver;
         let live = !snapshot.revoked
             && self.now() < snapshot.expires_at
-            && snapshot.user_status == UserStatus::Active;
+            && snapshot.user.status == UserStatus::Active;
         if !same || !live {
             return Err(AuthenticateError::SessionEnded);
         }
-        let standing = self.ports.memberships.standing(&mut conn, snapshot.user, snapshot.tenant).await?;
+        let standing = self.ports.memberships.standing(&mut conn, snapshot.user.id, snapshot.tenant).await?;
         let standing = standing
             .filter(|standing| standing.tenant_state == TenantState::Active)
             .ok_or(AuthenticateError::SessionEnded)?;
         let principal = UserPrincipal {
-            user: snapshot.user,
+            user: snapshot.user.id,
             tenant: snapshot.tenant,
             session: claims.sid,
             role: standing.role,
             permissions: standing.role.permissions().narrowed_to(&claims.scope),
         };
-        Ok(Authenticated {
-            actor: Actor { principal: Principal::User(Box::new(principal)), request_id, client },
+        let decision = Arc::new(Decision {
             claims,
-        })
+            kid,
+            principal: Arc::new(principal),
+            user: Arc::new(snapshot.user),
+            expires_at: snapshot.expires_at,
+            stamp,
+            read_at,
+        });
+        self.decisions.keep(token, Arc::clone(&decision));
+        Ok(decision)
     }
 }

@@ -155,15 +155,15 @@ impl Auth {
 
     /// Verifies a token. One of an unknown key may be of a key that this process has not heard of yet: it looks, but not more than once
     /// a second, for anybody can make up a key's name.
-    pub(super) async fn verify(&self, token: &str) -> Result<AccessClaims, TokenError> {
-        let verified = self.tokens.verify(token);
+    pub(super) async fn verify(&self, token: &str) -> Result<(AccessClaims, String), TokenError> {
+        let verified = self.tokens.verify_naming_key(token);
         if !matches!(verified, Err(TokenError::UnknownKey))
             || !self.unknown_keys.lets_pass(self.ports.clock.monotonic())
         {
             return verified;
         }
         match self.reload_signing_keys().await {
-            Ok(_) => self.tokens.verify(token),
+            Ok(_) => self.tokens.verify_naming_key(token),
             Err(error) => {
                 tracing::warn!(
                     error = saas_core::fault::chain(&error),

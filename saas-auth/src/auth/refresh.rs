@@ -10,7 +10,7 @@ use saas_core::{
 };
 
 use super::{Auth, OpenedSession, Tokens};
-use crate::{Family, RefreshToken, Revocation, UserStatus, token::AccessClaims};
+use crate::{Changed, Family, RefreshToken, Revocation, UserStatus, token::AccessClaims};
 
 /// Why a token was not exchanged.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +124,7 @@ impl Auth {
     ) -> Result<Tokens, RefreshError> {
         let session = &family.session;
         self.ports.sessions.revoke(&mut tx, session.user, session.id, Revocation::RefreshReuse, now).await?;
+        self.note_change(&mut tx, Changed::User(session.user)).await?;
         tx.commit().await?;
         tracing::warn!(user.id = %session.user, session.id = %session.id, "a refresh token was used again: its session is revoked");
         Err(RefreshError::Invalid)

@@ -6,7 +6,7 @@ use saas_core::{
 };
 
 use super::Auth;
-use crate::{PageStart, RefreshToken, Revocation, Session, SessionFilter, SessionPage};
+use crate::{Changed, PageStart, RefreshToken, Revocation, Session, SessionFilter, SessionPage};
 
 /// Why a session was not ended.
 #[derive(Debug, thiserror::Error)]
@@ -114,6 +114,7 @@ impl Auth {
         let user = actor.user().ok_or(RevokeError::Unauthenticated)?.user;
         let mut tx = self.ports.storage.begin(REACH).await?;
         let ended = self.ports.sessions.revoke_all(&mut tx, user, Revocation::LogoutAll, self.now()).await?;
+        self.note_change(&mut tx, Changed::User(user)).await?;
         tx.commit().await?;
         tracing::info!(user.id = %user, sessions = ended, "signed out everywhere");
         Ok(ended)
@@ -128,6 +129,9 @@ impl Auth {
     async fn end(&self, user: UserId, session: SessionId, why: Revocation) -> Result<bool, StoreError> {
         let mut tx = self.ports.storage.begin(REACH).await?;
         let ended = self.ports.sessions.revoke(&mut tx, user, session, why, self.now()).await?;
+        if ended {
+            self.note_change(&mut tx, Changed::User(user)).await?;
+        }
         tx.commit().await?;
         tracing::info!(user.id = %user, session.id = %session, session.ended = ended, reason = why.as_str(), "session end asked for");
         Ok(ended)

@@ -5,7 +5,7 @@ use saas_core::{
 };
 
 use super::{Auth, keys::is_operator};
-use crate::{Revocation, User, UserStatus};
+use crate::{Changed, Revocation, User, UserStatus};
 
 /// The signed-in user, as they may see themselves.
 pub type Profile = User;
@@ -135,6 +135,7 @@ impl Auth {
         if status == UserStatus::Disabled {
             self.ports.sessions.revoke_all(&mut tx, user, Revocation::UserDisabled, now).await?;
         }
+        self.note_change(&mut tx, Changed::User(user)).await?;
         tx.commit().await?;
         tracing::info!(user.id = %user, user.status = status.as_str(), "user status set");
         Ok(())

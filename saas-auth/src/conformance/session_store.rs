@@ -163,13 +163,13 @@ async fn a_snapshot_shows_what_is_true_now(subject: SessionStoreSubject) {
         subject.sessions.snapshot(&mut conn, session_id(1)).await.unwrap().expect("the session is there")
     };
     let now = snapshot().await;
-    assert_eq!((now.user, now.tenant, now.version), (user_id(1), tenant_id(7), 3));
-    assert_eq!((now.revoked, now.user_status), (false, UserStatus::Active));
+    assert_eq!((now.user.id, now.tenant, now.version), (user_id(1), tenant_id(7), 3));
+    assert_eq!((now.revoked, now.user.status), (false, UserStatus::Active));
     assert_eq!(now.expires_at, at(0) + chrono::TimeDelta::hours(1), "the earlier of its two ends");
     let mut tx = subject.storage.begin(REACH).await.unwrap();
     subject.users.set_status(&mut tx, user_id(1), UserStatus::Disabled, at(1)).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(snapshot().await.user_status, UserStatus::Disabled);
+    assert_eq!(snapshot().await.user.status, UserStatus::Disabled);
     assert!(subject.revoke(1, 1, Revocation::UserDisabled, at(2)).await);
     assert!(snapshot().await.revoked);
     let mut conn = subject.storage.read(REACH).await.unwrap();

@@ -116,6 +116,11 @@ impl AccessTokens {
 
     /// Checks a token: its form, its key and signature, then every claim. Nothing in the payload is read before the signature is good.
     pub fn verify(&self, token: &str) -> Result<AccessClaims, TokenError> {
+        self.verify_naming_key(token).map(|(claims, _)| claims)
+    }
+
+    /// As [`AccessTokens::verify`], and which key signed it.
+    pub(crate) fn verify_naming_key(&self, token: &str) -> Result<(AccessClaims, String), TokenError> {
         if token.len() > Self::MAX_BYTES {
             return Err(TokenError::Malformed);
         }
@@ -130,7 +135,17 @@ impl AccessTokens {
         key.verify(input.as_bytes(), &decode(signature)?).map_err(|_| TokenError::Signature)?;
         let claims = AccessClaims::read(&decode(payload)?)?;
         self.check(&claims)?;
-        Ok(claims)
+        Ok((claims, kid))
+    }
+
+    /// Whether what that key signed is still good: a key that may have leaked is dropped at once.
+    pub(crate) fn still_verifies(&self, kid: &str) -> bool {
+        self.keys().verifying(kid, self.clock.now()).is_some()
+    }
+
+    /// Checks the times of claims that were verified before.
+    pub(crate) fn check_times(&self, claims: &AccessClaims) -> Result<(), TokenError> {
+        check_times(claims, self.clock.now().timestamp())
     }
 
     fn check(&self, claims: &AccessClaims) -> Result<(), TokenError> {

@@ -223,7 +223,7 @@ pub(crate) async fn me(State(saas): State<Saas>, Bearer(authenticated): Bearer) 
         tenant_id: principal.tenant.as_uuid(),
         role: principal.role.as_str(),
         scopes: principal.permissions.iter().map(ToString::to_string).collect(),
-        token_payload: serde_json::to_value(&authenticated.claims).map_err(|_| Problem::internal())?,
+        token_payload: serde_json::to_value(&*authenticated.claims).map_err(|_| Problem::internal())?,
     };
     Ok((NO_STORE, Answer(SuccessResponse::new("This is you.", me))).into_response())
 }

@@ -187,6 +187,13 @@ settings! {
             range: 0..=60,
             fix: "set 60 seconds or fewer",
         }
+        /// How old what a request is decided by may be: its session, user, role and tenant. What changes on the same server counts at
+        /// once, what changes on another one within a second as a rule and after this time in any case; 0 asks the database each time.
+        auth_decision_max_age: Seconds = "AUTH_DECISION_MAX_AGE_SECONDS" {
+            default: Text("5"),
+            range: 0..=5,
+            fix: "set 5 seconds or fewer",
+        }
     }
     Passwords {
         /// How many characters a new password needs. While a password is the only factor, a hardened environment takes no

@@ -8,6 +8,7 @@ mod agents;
 mod chat_crash;
 mod conformance;
 mod crash;
+mod decisions;
 mod embedder;
 mod event_log;
 mod from_env;

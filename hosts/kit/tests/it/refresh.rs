@@ -3,7 +3,7 @@
 use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use saas_auth::{Auth, AuthenticateError, LogoutError, RefreshError, Tokens};
+use saas_auth::{Auth, AuthenticateError, Changed, LogoutError, RefreshError, Tokens};
 use saas_core::{Actor, Client, Permission, Role, Secret, SessionId, TenantId, TenantState, UserId};
 use saas_kit::testing::{TestSaas, at_once};
 use saas_sql::{execute, fetch_one};
@@ -331,6 +331,8 @@ on_both_engines! {
         let mut tx = test.begin().await;
         let raise = "UPDATE saas_sessions SET version = version + 1 WHERE id = $1";
         execute!(tx.conn(), raise, first.session.as_uuid()).expect("the session is there");
+        let changed = Changed::User(first.user);
+        test.saas.auth().note_change(&mut tx, changed).await.expect("the database answers");
         tx.commit().await.expect("the database answers");
 
         assert!(ended(&test, &first).await);

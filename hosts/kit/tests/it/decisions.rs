@@ -1,0 +1,253 @@
+//! What a request is decided by: how old it may be, and what ends it sooner.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use saas_auth::{
+    AuthenticateError, Changed, Family, Freshness, PageStart, Revocation, Session, SessionFilter,
+    SessionStore, Snapshot, Tokens, token::TokenError,
+};
+use saas_auth_sql::SqlSessions;
+use saas_core::{Actor, Client, Conn, SessionId, StoreError, Tx, UserId};
+use saas_kit::{
+    Saas,
+    testing::{TestSaas, at_once},
+};
+use saas_sql::execute;
+
+const MAX_AGE: Duration = Duration::from_secs(5);
+
+/// The SQL store, and how often a snapshot was asked for.
+#[derive(Debug, Default)]
+struct Counted(AtomicUsize);
+
+#[async_trait]
+impl SessionStore for Counted {
+    async fn insert(&self, tx: &mut Tx, family: &Family) -> Result<(), StoreError> {
+        SqlSessions.insert(tx, family).await
+    }
+
+    async fn family(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Family>, StoreError> {
+        SqlSessions.family(conn, id).await
+    }
+
+    async fn rotate(
+        &self,
+        tx: &mut Tx,
+        id: SessionId,
+        generation: i64,
+        now: DateTime<Utc>,
+        idle: DateTime<Utc>,
+    ) -> Result<Option<Family>, StoreError> {
+        SqlSessions.rotate(tx, id, generation, now, idle).await
+    }
+
+    async fn revoke(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        id: SessionId,
+        why: Revocation,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        SqlSessions.revoke(tx, user, id, why, now).await
+    }
+
+    async fn revoke_all(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        why: Revocation,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        SqlSessions.revoke_all(tx, user, why, now).await
+    }
+
+    async fn snapshot(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Snapshot>, StoreError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        SqlSessions.snapshot(conn, id).await
+    }
+
+    async fn list(
+        &self,
+        conn: &mut Conn,
+        user: UserId,
+        filter: &SessionFilter,
+        start: &PageStart,
+        limit: u32,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Session>, StoreError> {
+        SqlSessions.list(conn, user, filter, start, limit, now).await
+    }
+
+    async fn count(
+        &self,
+        conn: &mut Conn,
+        user: UserId,
+        filter: &SessionFilter,
+        now: DateTime<Utc>,
+    ) -> Result<i64, StoreError> {
+        SqlSessions.count(conn, user, filter, now).await
+    }
+}
+
+async fn is_let_in(saas: &Saas, tokens: &Tokens) -> bool {
+    let asked = saas.auth().authenticate(tokens.access_token.expose(), None, Client::default()).await;
+    match asked {
+        Ok(_) => true,
+        Err(AuthenticateError::SessionEnded) => false,
+        Err(error) => panic!("neither in nor out: {error}"),
+    }
+}
+
+/// Ends a session behind the back of every process.
+async fn end_unheard(test: &TestSaas, session: SessionId) {
+    let mut tx = test.begin().await;
+    let end = "UPDATE saas_sessions SET revoked_at = created_at WHERE id = $1";
+    execute!(tx.conn(), end, session.as_uuid()).unwrap();
+    tx.commit().await.unwrap();
+}
+
+on_both_engines! {
+    async fn the_storage_is_asked_once_for_requests_of_five_seconds(engine: TestEngine) {
+        let sessions = Arc::new(Counted::default());
+        let store: Arc<dyn SessionStore> = sessions.clone();
+        let test = TestSaas::with_ports(engine, [], |builder| builder.session_store(store)).await;
+        let tokens = test.register("ada@example.com").await.tokens;
+        let asked = || sessions.0.swap(0, Ordering::SeqCst);
+        for _ in 0..10 {
+            assert!(is_let_in(&test.saas, &tokens).await);
+        }
+        assert_eq!(asked(), 1);
+        test.clock.advance(MAX_AGE.saturating_sub(Duration::from_millis(1)));
+        assert!(is_let_in(&test.saas, &tokens).await);
+        assert_eq!(asked(), 0, "it is not five seconds old");
+        test.clock.advance(Duration::from_millis(1));
+        assert!(is_let_in(&test.saas, &tokens).await);
+        assert_eq!(asked(), 1, "now it is");
+        let strict = Freshness::Strict;
+        let token = tokens.access_token.expose();
+        test.saas.auth().authenticate_as_of(strict, token, None, Client::default()).await.unwrap();
+        assert_eq!(asked(), 1, "a strict route asks each time");
+    }
+
+    async fn a_session_that_ends_in_a_process_is_refused_by_it_at_once(engine: TestEngine) {
+        let test = TestSaas::start(engine).await;
+        let tokens = test.register("ada@example.com").await.tokens;
+        assert!(is_let_in(&test.saas, &tokens).await);
+        let actor = test.actor(&tokens).await;
+        test.saas.auth().logout_all(&actor).await.unwrap();
+        assert!(!is_let_in(&test.saas, &tokens).await);
+    }
+
+    async fn no_request_that_begins_after_an_end_is_let_in(engine: TestEngine) {
+        let test = TestSaas::start(engine).await;
+        for round in 0..20 {
+            let tokens = Arc::new(test.register(&format!("user{round}@example.com")).await.tokens);
+            let actor = test.actor(&tokens).await;
+            // Others ask all the time, and may be reading the old state while the session ends.
+            let saas = test.saas.clone();
+            let asked = at_once(8, |number| {
+                let (saas, tokens, actor) = (saas.clone(), Arc::clone(&tokens), actor.clone());
+                async move {
+                    if number == 0 {
+                        saas.auth().logout_all(&actor).await.unwrap();
+                        return is_let_in(&saas, &tokens).await;
+                    }
+                    for _ in 0..20 {
+                        is_let_in(&saas, &tokens).await;
+                    }
+                    false
+                }
+            })
+            .await;
+            assert!(!asked[0], "let in after its end, in round {round}");
+            assert!(!is_let_in(&test.saas, &tokens).await);
+        }
+    }
+
+    async fn another_process_refuses_an_ended_session_once_it_hears_of_it(engine: TestEngine) {
+        let test = TestSaas::start(engine).await;
+        let other = test.replica(2).await;
+        let tokens = test.register("ada@example.com").await.tokens;
+        let bystander = test.register("bob@example.com").await.tokens;
+        assert!(is_let_in(&other, &tokens).await && is_let_in(&other, &bystander).await);
+        let actor = test.actor(&tokens).await;
+        test.saas.auth().revoke_session(&actor, tokens.session).await.unwrap();
+        assert!(is_let_in(&other, &tokens).await, "it has not heard yet");
+        let token = tokens.access_token.expose();
+        let strict = other.auth().authenticate_as_of(Freshness::Strict, token, None, Client::default()).await;
+        assert!(matches!(strict, Err(AuthenticateError::SessionEnded)), "a strict route needs not hear");
+        other.auth().hear_changes().await.unwrap();
+        assert!(!is_let_in(&other, &tokens).await);
+        assert!(is_let_in(&other, &bystander).await);
+    }
+
+    async fn a_change_that_nobody_hears_of_counts_after_five_seconds(engine: TestEngine) {
+        let test = TestSaas::start(engine).await;
+        let tokens = test.register("ada@example.com").await.tokens;
+        assert!(is_let_in(&test.saas, &tokens).await);
+        end_unheard(&test, tokens.session).await;
+        test.clock.advance(MAX_AGE);
+        assert!(!is_let_in(&test.saas, &tokens).await);
+    }
+
+    async fn with_an_age_of_zero_every_request_asks(engine: TestEngine) {
+        let test = TestSaas::with_settings(engine, [("AUTH_DECISION_MAX_AGE_SECONDS", "0")]).await;
+        let tokens = test.register("ada@example.com").await.tokens;
+        assert!(is_let_in(&test.saas, &tokens).await);
+        end_unheard(&test, tokens.session).await;
+        assert!(!is_let_in(&test.saas, &tokens).await);
+    }
+
+    async fn a_remembered_token_ends_at_its_second_and_with_its_key(engine: TestEngine) {
+        let test = TestSaas::start(engine).await;
+        let tokens = test.register("ada@example.com").await.tokens;
+        assert!(is_let_in(&test.saas, &tokens).await);
+        test.saas.auth().revoke_signing_keys(&Actor::system("test")).await.unwrap();
+        let token = tokens.access_token.expose();
+        let asked = test.saas.auth().authenticate(token, None, Client::default()).await;
+        assert!(matches!(asked, Err(AuthenticateError::Token(TokenError::UnknownKey))), "{asked:?}");
+
+        let tokens = test.sign_in("ada@example.com").await.unwrap();
+        assert!(is_let_in(&test.saas, &tokens).await);
+        test.clock.advance(Duration::from_mins(15));
+        let token = tokens.access_token.expose();
+        let asked = test.saas.auth().authenticate(token, None, Client::default()).await;
+        assert!(matches!(asked, Err(AuthenticateError::Token(TokenError::Expired))), "{asked:?}");
+    }
+
+    async fn a_tenant_that_changes_is_asked_for_again(engine: TestEngine) {
+        let test = TestSaas::start(engine).await;
+        let registered = test.register("ada@example.com").await;
+        assert!(is_let_in(&test.saas, &registered.tokens).await);
+        let mut tx = test.begin().await;
+        let suspend = "UPDATE saas_tenants SET state = 'suspended' WHERE id = $1";
+        execute!(tx.conn(), suspend, registered.tenant.id.as_uuid()).unwrap();
+        test.saas.auth().note_change(&mut tx, Changed::Tenant(registered.tenant.id)).await.unwrap();
+        assert!(is_let_in(&test.saas, &registered.tokens).await, "nothing is committed yet");
+        tx.commit().await.unwrap();
+        assert!(!is_let_in(&test.saas, &registered.tokens).await);
+    }
+
+    async fn changes_are_forgotten_when_nobody_needs_them(engine: TestEngine) {
+        let test = TestSaas::start(engine).await;
+        let tokens = test.register("ada@example.com").await.tokens;
+        test.saas.auth().logout_all(&test.actor(&tokens).await).await.unwrap();
+        assert_eq!(test.saas.auth().forget_changes().await.unwrap(), 0);
+        test.clock.advance(Duration::from_mins(6));
+        test.saas.auth().hear_changes().await.unwrap();
+        // The workers may have been faster.
+        test.saas.auth().forget_changes().await.unwrap();
+        let mut conn = saas_core::Storage::read(test.saas.storage(), saas_core::Reach::Platform("test")).await.unwrap();
+        let left = saas_sql::fetch_one!(&mut conn, (i64,), "SELECT COUNT(*) FROM saas_changes").unwrap();
+        assert_eq!(left, (0,));
+    }
+}

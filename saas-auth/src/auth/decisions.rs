@@ -1,0 +1,131 @@
+//! What requests were decided by, kept for a moment: verifying a signature costs more than all the rest of a small request.
+//!
+//! An entry belongs to one token, by its SHA-256, and holds the verified claims and what the storage said of session, user and membership.
+//! The latter counts for [`Decisions::max_age`] at most, and no longer than its stamp: whoever changes something about a user moves the
+//! user's mark, and every entry that was read before it is void, with no moment in between.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use quick_cache::sync::Cache;
+use saas_core::{UserId, actor::UserPrincipal};
+use sha2::{Digest, Sha256};
+
+use crate::{Changed, User, token::AccessClaims};
+
+/// How many tokens are remembered, some 2 KiB each.
+const CAPACITY: usize = 16_384;
+
+/// How many marks users share. Two users with one mark only cost each other a read.
+const MARKS: usize = 1_024;
+
+/// The SHA-256 of a token.
+pub(super) type TokenHash = [u8; 32];
+
+/// A verified token and what was decided by it.
+#[derive(Debug)]
+pub(super) struct Decision {
+    /// Its claims; their times are checked each time.
+    pub(super) claims: Arc<AccessClaims>,
+    /// The key that signed it; whether it still verifies is looked up each time.
+    pub(super) kid: String,
+    /// Who asks, as the storage had it.
+    pub(super) principal: Arc<UserPrincipal>,
+    /// Their profile, as the storage had it.
+    pub(super) user: Arc<User>,
+    /// When the session ends by itself.
+    pub(super) expires_at: chrono::DateTime<chrono::Utc>,
+    pub(super) stamp: Stamp,
+    /// When the storage was asked, by the monotonic clock.
+    pub(super) read_at: Duration,
+}
+
+/// What the marks were when the storage was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    everybody: u64,
+    user: u64,
+}
+
+/// The memory.
+pub(super) struct Decisions {
+    max_age: Duration,
+    tokens: Cache<TokenHash, Arc<Decision>>,
+    everybody: AtomicU64,
+    users: Box<[AtomicU64]>,
+    /// Keyed at random: nobody chooses whom they share a mark with.
+    hasher: RandomState,
+}
+
+impl fmt::Debug for Decisions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decisions").field("max_age", &self.max_age).finish_non_exhaustive()
+    }
+}
+
+impl Decisions {
+    /// Decisions are good for `max_age`; zero remembers no more than verified signatures.
+    pub(super) fn new(max_age: Duration) -> Self {
+        Self {
+            max_age,
+            tokens: Cache::new(CAPACITY),
+            everybody: AtomicU64::new(0),
+            users: (0..MARKS).map(|_| AtomicU64::new(0)).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    pub(super) fn hash(token: &str) -> TokenHash {
+        Sha256::digest(token.as_bytes()).into()
+    }
+
+    /// What is remembered of a token, whether or not it still counts.
+    pub(super) fn get(&self, token: &TokenHash) -> Option<Arc<Decision>> {
+        self.tokens.get(token)
+    }
+
+    /// Whether what the storage said then may still be acted on.
+    pub(super) fn counts(&self, decision: &Decision, now: Duration) -> bool {
+        now.saturating_sub(decision.read_at) < self.max_age
+            && decision.stamp == self.stamp(decision.principal.user)
+    }
+
+    /// To be taken before the storage is asked.
+    pub(super) fn stamp(&self, user: UserId) -> Stamp {
+        Stamp {
+            everybody: self.everybody.load(Ordering::SeqCst),
+            user: self.mark(user).load(Ordering::SeqCst),
+        }
+    }
+
+    pub(super) fn keep(&self, token: TokenHash, decision: Arc<Decision>) {
+        self.tokens.insert(token, decision);
+    }
+
+    /// Voids what was read before.
+    pub(super) fn void(&self, what: Changed) {
+        match what {
+            Changed::User(user) => self.mark(user).fetch_add(1, Ordering::SeqCst),
+            // Tenants change state rarely: all are asked for again.
+            Changed::Tenant(_) => self.everybody.fetch_add(1, Ordering::SeqCst),
+        };
+    }
+
+    /// Voids everything.
+    pub(super) fn void_all(&self) {
+        self.everybody.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn mark(&self, user: UserId) -> &AtomicU64 {
+        let hash = self.hasher.hash_one(user);
+        let index = usize::try_from(hash % MARKS as u64).unwrap_or_default();
+        &self.users[index]
+    }
+}
