@@ -40,8 +40,8 @@ for failure in result["failures"]:
 if result["errors"]:
     print("Errors of the run: " + json.dumps(result["errors"])[:4000] + "\n")
 if not result["failures"] and not result["errors"]:
-    print("None: no server error, no undescribed status, header or body, nothing refused that the description allows, and nothing "
-          "taken that it forbids.\n")
+    print("None in what was reached: no server error, no undescribed status, header or body, and nothing taken that the description "
+          "forbids. Operations for which schemathesis.toml widens `positive_data_acceptance` may refuse what the description allows.\n")
 warnings = {name: found for name, found in result["warnings"].items() if found}
 if warnings:
     print("## What it had too little of\n")
