@@ -149,8 +149,7 @@ async fn read_gives_the_events_of_its_topic_after_a_number_in_order_up_to_a_limi
     let run = topic(1);
     subject.append(&run, 1..=20).await;
     subject.append(&topic(11), 1..=3).await;
-    for (after, limit, expected) in
-        [(0, 100, 1..=20), (i64::MIN, 100, 1..=20), (0, 3, 1..=3), (7, 3, 8..=10), (18, u32::MAX, 19..=20)]
+    for (after, limit, expected) in [(0, 100, 1..=20), (0, 3, 1..=3), (7, 3, 8..=10), (18, u32::MAX, 19..=20)]
     {
         assert_eq!(subject.read(&run, after, limit).await, events(expected), "{limit} after {after}");
     }

@@ -345,7 +345,9 @@ on_both_engines! {
         let (_database, storage, clock) = migrated(engine).await;
         let (log, run) = (running(&storage, &clock), topic(1));
         append(&log, &run, [1, 3, 4]).await;
-        assert_eq!(log.read(&run, 0, 9).await.unwrap(), events([1]));
+        for beginning in [0, -1, i64::MIN] {
+            assert_eq!(log.read(&run, beginning, 9).await.unwrap(), events([1]));
+        }
         assert_eq!(log.read(&run, 1, 9).await.unwrap(), []);
         let mut changed = log.changed(&run, 1);
         assert!(is_pending(&mut changed).await, "who waits for the missing event would ask for it in a loop");
