@@ -12,4 +12,4 @@ pub use run::SqlRuns;
 use saas_sql::Component;
 
 /// The migrations of agents' tables.
-pub const AGENTS: Component = saas_sql::component!("agents", [(1, 1, "0001_conversations")]);
+pub const AGENTS: Component = saas_sql::component!("agents", [(1, 1, "0001_conversations"), (2, 1, "0002_waiting_runs")]);

@@ -15,6 +15,7 @@ mod from_env;
 mod hash_pool;
 mod keys;
 mod migrations;
+mod plans;
 mod refresh;
 mod schedules;
 mod secrets;

@@ -1,0 +1,216 @@
+//! No statement of the product reads a whole table: every one that runs while it is used is explained by the engine itself.
+//!
+//! The statements are heard from sqlx's log. On PostgreSQL sequential scans are made so dear that only a missing index leads to one; on
+//! SQLite the plan says `SCAN` where no index narrows the rows, and `TEMP B-TREE` where none gives their order.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use saas_agents::{ConversationKey, StartRun};
+use saas_auth::SessionFilter;
+use saas_core::{Actor, PageSize, Reach, Storage};
+use saas_kit::testing::{TestEngine, TestSaas};
+use saas_sql::{SqlStorage, sqlx};
+use sqlx::{AssertSqlSafe, Executor, Row};
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt, registry::LookupSpan};
+
+/// What runs once at a start, or looks at all there is on purpose: bounded tables, and the lists of operators.
+const MAY_SCAN: [&str; 4] = ["saas_migrations", "saas_deployment", "pragma", "sqlite_"];
+
+/// Statements that were heard.
+#[derive(Debug, Clone, Default)]
+struct Heard(Arc<Mutex<BTreeSet<String>>>);
+
+impl Heard {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Default)]
+struct Said {
+    summary: String,
+    statement: String,
+}
+
+impl Visit for Said {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "summary" => value.clone_into(&mut self.summary),
+            "db.statement" => value.clone_into(&mut self.statement),
+            _ => {}
+        }
+    }
+
+    fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
+}
+
+impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for Heard {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if event.metadata().target() != "sqlx::query" {
+            return;
+        }
+        let mut said = Said::default();
+        event.record(&mut said);
+        // A short statement is its own summary.
+        let statement = if said.statement.trim().is_empty() { said.summary } else { said.statement };
+        self.lock().insert(statement.split_whitespace().collect::<Vec<_>>().join(" "));
+    }
+}
+
+/// Everything that users, operators and workers do.
+async fn use_everything(test: &TestSaas) {
+    let (auth, agents, operator) = (test.saas.auth(), test.saas.agents(), Actor::system("test"));
+    let ada = test.register("ada@example.com").await;
+    let bob = test.register("bob@example.com").await;
+    let tokens = test.sign_in("ada@example.com").await.unwrap();
+    let tokens = test.refresh(&tokens.refresh_token).await.unwrap();
+    let me = test.actor(&tokens).await;
+    auth.me(&me).await.unwrap();
+    let one = PageSize::new(1).unwrap();
+    for filter in
+        [SessionFilter::live(), SessionFilter::live().with_ended(true).in_tenant(Some(tokens.tenant))]
+    {
+        let page = auth.sessions(&me, &filter, None, 0, one).await.unwrap().page;
+        auth.sessions(&me, &filter, page.next.as_ref(), 0, one).await.unwrap();
+    }
+    let users = auth.users(&operator, None, one).await.unwrap();
+    auth.users(&operator, users.next.as_ref(), one).await.unwrap();
+    auth.user(&operator, bob.user.id).await.unwrap();
+    auth.signing_keys(&operator).await.unwrap();
+
+    for key in ["first", "second", "third"] {
+        let key = ConversationKey::parse(key).unwrap();
+        let idempotent = saas_agents::IdempotencyKey::parse(key.as_str()).unwrap();
+        let start = || {
+            StartRun::new("What is 6 * 7?")
+                .in_conversation(Some(key.clone()))
+                .with_idempotency_key(Some(idempotent.clone()))
+        };
+        let run = agents.start(&me, start()).await.unwrap();
+        agents.start(&me, start()).await.unwrap();
+        let mut events = agents.follow(&me, run.id, 0).await.unwrap();
+        while events.next().await.unwrap().is_some() {}
+        agents.cancel(&me, run.id).await.unwrap();
+        agents.transcript(&me, &key, 1, 10).await.unwrap();
+        agents.rename(&me, &key, None).await.unwrap();
+    }
+    let page = agents.conversations(&me, None, one).await.unwrap();
+    agents.conversations(&me, page.next.as_ref(), one).await.unwrap();
+    agents.remove(&me, &ConversationKey::parse("first").unwrap()).await.unwrap();
+    agents.recover().await.unwrap();
+    agents.stop_cancelled().await.unwrap();
+
+    auth.hear_changes().await.unwrap();
+    auth.forget_changes().await.unwrap();
+    test.clock.advance(Duration::from_secs(20));
+    auth.refresh(&Actor::system("test"), &ada.tokens.refresh_token).await.unwrap();
+    auth.revoke_session(&me, ada.tokens.session).await.unwrap();
+    assert!(auth.logout(&me, &tokens.refresh_token).await.unwrap());
+    auth.disable_user(&operator, bob.user.id).await.unwrap();
+    let me = test.actor(&test.sign_in("ada@example.com").await.unwrap()).await;
+    auth.logout_all(&me).await.unwrap();
+    assert!(test.saas.readiness().await.is_ready());
+}
+
+/// How the engine would run a statement, a line for each step.
+async fn plan(storage: &SqlStorage, statement: &str) -> Vec<String> {
+    let mut tx = storage.begin(Reach::Platform("explaining")).await.unwrap();
+    match saas_sql::engine(tx.conn()).unwrap() {
+        saas_sql::Engine::Sqlite(conn) => {
+            let explain = format!("EXPLAIN QUERY PLAN {statement}");
+            let rows = sqlx::query(AssertSqlSafe(explain)).fetch_all(conn).await.unwrap();
+            rows.iter().map(|row| row.get::<String, _>("detail")).collect()
+        }
+        saas_sql::Engine::Postgres(conn) => {
+            let count = (1..=40).rev().find(|number| statement.contains(&format!("${number}"))).unwrap_or(0);
+            let nulls = vec!["NULL"; count].join(", ");
+            let arguments = if count == 0 { String::new() } else { format!("({nulls})") };
+            let settings = "SET LOCAL enable_seqscan = off; SET LOCAL plan_cache_mode = force_generic_plan";
+            conn.execute(sqlx::raw_sql(AssertSqlSafe(format!("{settings}; PREPARE it AS {statement}"))))
+                .await
+                .unwrap();
+            let explain = format!("EXPLAIN (COSTS off) EXECUTE it{arguments}");
+            let rows = conn.fetch_all(sqlx::raw_sql(AssertSqlSafe(explain))).await.unwrap();
+            let steps = rows.iter().map(|row| row.get::<String, _>(0)).collect();
+            conn.execute("DEALLOCATE it").await.unwrap();
+            steps
+        }
+    }
+}
+
+/// SQLite's indexes of some rows alone: going through one of them is no scan of the table.
+async fn partial_indexes(storage: &SqlStorage) -> Vec<String> {
+    if storage.kind() == saas_sql::EngineKind::Postgres {
+        return Vec::new();
+    }
+    let mut conn = storage.read(Reach::Platform("explaining")).await.unwrap();
+    let query = "SELECT name FROM sqlite_master WHERE type = 'index' AND sql LIKE '% WHERE %'";
+    let rows = sqlx::query(query).fetch_all(saas_sql::sqlite(&mut conn).unwrap()).await.unwrap();
+    rows.iter().map(|row| row.get::<String, _>(0)).collect()
+}
+
+/// Whether a step goes through a whole table, or sorts what an index should have given in order.
+fn is_whole_scan(step: &str, partial: &[String]) -> bool {
+    let partial = partial.iter().any(|index| step.contains(index.as_str()));
+    let sqlite = step.starts_with("SCAN") && !partial && !step.contains("CONSTANT ROW");
+    let sorted = step.contains("TEMP B-TREE FOR ORDER BY") || step.trim_matches([' ', '-', '>']) == "Sort";
+    sqlite || sorted || step.contains("Seq Scan on saas_")
+}
+
+fn is_explained(statement: &str) -> bool {
+    let lower = statement.to_lowercase();
+    let explained =
+        ["select", "update", "delete", "insert", "with"].iter().any(|word| lower.starts_with(word));
+    explained && lower.contains("saas_") && !MAY_SCAN.iter().any(|word| lower.contains(word))
+}
+
+async fn no_statement_reads_a_whole_table(engine: TestEngine) {
+    let heard = Heard::default();
+    // SQLite's statements run on threads of sqlx's own: one sink for the process. Beside other tests in it, theirs are explained too.
+    let subscriber = tracing_subscriber::registry().with(heard.clone());
+    tracing::subscriber::set_global_default(subscriber).expect("a test of its own process");
+    let test = TestSaas::start(engine).await;
+    use_everything(&test).await;
+    let statements: Vec<String> = heard.lock().iter().filter(|it| is_explained(it)).cloned().collect();
+    assert!(statements.len() > 40, "too few were heard: {statements:#?}");
+    let partial = partial_indexes(test.saas.storage()).await;
+    let mut bad = Vec::new();
+    for statement in &statements {
+        let steps = plan(test.saas.storage(), statement).await;
+        if steps.iter().any(|step| is_whole_scan(step, &partial)) {
+            bad.push(format!("{statement}\n    {}", steps.join("\n    ")));
+        }
+    }
+    // What no index serves is noticed.
+    for statement in [
+        "SELECT id FROM saas_users WHERE display_name = $1",
+        "SELECT id FROM saas_sessions WHERE user_id = $1 ORDER BY salt",
+    ] {
+        let steps = plan(test.saas.storage(), statement).await;
+        assert!(steps.iter().any(|step| is_whole_scan(step, &partial)), "{steps:#?}");
+    }
+    assert!(bad.is_empty(), "{} of {}:\n{}", bad.len(), statements.len(), bad.join("\n"));
+}
+
+mod sqlite {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_statement_reads_a_whole_table() {
+        super::no_statement_reads_a_whole_table(saas_kit::testing::TestEngine::Sqlite).await;
+    }
+}
+
+mod postgres {
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_statement_reads_a_whole_table() {
+        super::no_statement_reads_a_whole_table(saas_kit::testing::TestEngine::Postgres).await;
+    }
+}
