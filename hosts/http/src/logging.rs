@@ -3,28 +3,46 @@
 use std::io::{self, IsTerminal};
 
 use saas_kit::settings::{LogFormat, Settings};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+
+mod json_lines;
+mod sink;
+
+use json_lines::JsonLines;
+use sink::{Flusher, Sink};
+
+/// The sink. Dropping it writes what waits: keep it to the end of the program.
+#[derive(Debug)]
+#[must_use = "what waits is lost when it is dropped at once"]
+pub struct Log(#[expect(dead_code, reason = "held for its Drop")] Option<Flusher>);
 
 /// Sends the log to stderr: for people on a terminal, one JSON object a line elsewhere, unless `LOG_FORMAT` says which.
 ///
-/// A sink that somebody else installed stays.
-pub fn install(settings: &Settings) {
+/// Objects are written when some have gathered, after 50 ms at the latest; warnings and errors at once. A sink that somebody else
+/// installed stays.
+pub fn install(settings: &Settings) -> Log {
     let filter = EnvFilter::new(settings.log_level.directives());
     let pretty = match settings.log_format {
         LogFormat::Pretty => true,
         LogFormat::Json => false,
         _ => io::stderr().is_terminal(),
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr)
-        // A log that cannot be written (a full disk, a closed pipe) must not be what ends the server.
-        .log_internal_errors(false);
-    let installed = if pretty {
-        builder.with_target(false).compact().try_init()
-    } else {
-        builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+    // The only failure of installing is a sink that is there already.
+    if pretty {
+        let builder = tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_writer(io::stderr)
+            // A log that cannot be written (a full disk, a closed pipe) must not be what ends the server.
+            .log_internal_errors(false);
+        drop(builder.with_target(false).compact().try_init());
+        return Log(None);
+    }
+    let sink = Sink::default();
+    let Ok(flusher) = sink.start() else {
+        // Without a thread to write them, lines are written as they come.
+        drop(tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).json().try_init());
+        return Log(None);
     };
-    // The only failure is a sink that is there already.
-    drop(installed);
+    drop(tracing_subscriber::registry().with(filter).with(JsonLines(sink)).try_init());
+    Log(Some(flusher))
 }

@@ -1,0 +1,230 @@
+//! One JSON object a line: the event's fields, its target, and the span that it happened in.
+//!
+//! `tracing-subscriber` has a format of this shape, which writes a span's fields, reads them again for every event, and writes them once
+//! more; here they are written once and copied. The shape is the same.
+
+use std::{cell::RefCell, fmt, fmt::Write as _, io};
+
+use serde::Serialize;
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+    span::{Attributes, Id, Record},
+};
+use tracing_subscriber::{
+    Layer,
+    fmt::{
+        format::Writer,
+        time::{FormatTime, SystemTime},
+    },
+    layer::Context,
+    registry::LookupSpan,
+};
+
+use super::sink::Sink;
+
+/// The format and where its lines go.
+#[derive(Debug)]
+pub(super) struct JsonLines(pub(super) Sink);
+
+/// A span's fields as members of an object: `"a":1,"b":"c"`.
+struct Members(String);
+
+impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for JsonLines {
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        let mut members = String::with_capacity(160);
+        attributes.record(&mut Fields(&mut members));
+        span.extensions_mut().replace(Members(members));
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let Some(span) = context.span(id) else { return };
+        if let Some(Members(members)) = span.extensions_mut().get_mut::<Members>() {
+            values.record(&mut Fields(members));
+        }
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        thread_local! {
+            static LINE: RefCell<String> = RefCell::new(String::with_capacity(1024));
+        }
+        // An event inside of an event's formatting gets a line of its own.
+        LINE.with(|line| match line.try_borrow_mut() {
+            Ok(mut line) => self.write(&mut line, event, &context),
+            Err(_) => self.write(&mut String::new(), event, &context),
+        });
+    }
+}
+
+impl JsonLines {
+    fn write<S: Subscriber + for<'s> LookupSpan<'s>>(
+        &self,
+        line: &mut String,
+        event: &Event<'_>,
+        context: &Context<'_, S>,
+    ) {
+        let metadata = event.metadata();
+        line.clear();
+        line.push_str("{\"timestamp\":\"");
+        // Writing to a `String` cannot fail.
+        let _ = SystemTime.format_time(&mut Writer::new(line));
+        let _ = write!(line, "\",\"level\":\"{}\"", metadata.level());
+        event.record(&mut Fields(line));
+        line.push_str(",\"target\":");
+        json(line, metadata.target());
+        if let Some(span) = context.event_span(event) {
+            line.push_str(",\"span\":{");
+            if let Some(Members(members)) = span.extensions().get::<Members>() {
+                line.push_str(members);
+            }
+            comma(line);
+            line.push_str("\"name\":");
+            json(line, span.name());
+            line.push('}');
+        }
+        line.push_str("}\n");
+        self.0.add(line.as_bytes(), *metadata.level() <= Level::WARN);
+    }
+}
+
+/// Writes fields as members of an object that has begun already.
+struct Fields<'a>(&'a mut String);
+
+impl Fields<'_> {
+    fn member<T: Serialize + ?Sized>(&mut self, field: &Field, value: &T) {
+        comma(self.0);
+        json(self.0, field.name());
+        self.0.push(':');
+        json(self.0, value);
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.member(field, &value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.member(field, &value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.member(field, &value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.member(field, &value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.member(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        comma(self.0);
+        json(self.0, field.name());
+        self.0.push_str(":\"");
+        // Writing to a `String` cannot fail.
+        let _ = write!(Escaped(self.0), "{value:?}");
+        self.0.push('"');
+    }
+}
+
+/// A comma, unless a list of members begins here.
+fn comma(text: &mut String) {
+    if !text.is_empty() && !text.ends_with('{') {
+        text.push(',');
+    }
+}
+
+fn json<T: Serialize + ?Sized>(text: &mut String, value: &T) {
+    // Strings and numbers always serialize.
+    let _ = serde_json::to_writer(Utf8(text), value);
+}
+
+/// serde_json writes whole characters, whatever it calls them.
+struct Utf8<'a>(&'a mut String);
+
+impl io::Write for Utf8<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.push_str(std::str::from_utf8(bytes).map_err(io::Error::other)?);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What is written into it becomes part of a JSON string.
+struct Escaped<'a>(&'a mut String);
+
+impl fmt::Write for Escaped<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+            self.0.push_str(text);
+            return Ok(());
+        }
+        let begin = self.0.len();
+        json(self.0, text);
+        // Without its quotation marks.
+        self.0.pop();
+        self.0.remove(begin);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+
+    /// What a program logs, as objects.
+    fn logged(program: impl FnOnce()) -> Vec<Value> {
+        let sink = Sink::default();
+        let subscriber = tracing_subscriber::registry().with(JsonLines(sink.clone()));
+        tracing::subscriber::with_default(subscriber, program);
+        let lines = String::from_utf8(sink.taken()).expect("lines are text");
+        lines
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("JSON: {line}")))
+            .collect()
+    }
+
+    #[test]
+    fn an_event_is_an_object_with_its_fields_its_target_and_its_span() {
+        let nasty = "a \"quoted\"\n\u{1}\\ line ✈";
+        let mut events = logged(|| {
+            let span = tracing::info_span!("request", request.id = %"r-1", http.route = nasty, user.id = tracing::field::Empty);
+            span.in_scope(
+                || tracing::info!(number = -7, ratio = 0.5, ok = true, shown = ?nasty, "served {nasty}"),
+            );
+            span.record("user.id", tracing::field::display("u-1"));
+            span.in_scope(|| tracing::info!("and again"));
+            tracing::info!(target: "elsewhere", "outside");
+        });
+        for event in &mut events {
+            let timestamp = event["timestamp"].take();
+            assert!(
+                timestamp.as_str().is_some_and(|text| text.ends_with('Z') && text.len() == 27),
+                "{timestamp}"
+            );
+        }
+        let target = module_path!();
+        let span = |user: Option<&str>| match user {
+            Some(user) => {
+                json!({ "request.id": "r-1", "http.route": nasty, "user.id": user, "name": "request" })
+            }
+            None => json!({ "request.id": "r-1", "http.route": nasty, "name": "request" }),
+        };
+        let served = json!({ "timestamp": null, "level": "INFO", "message": format!("served {nasty}"), "number": -7, "ratio": 0.5,
+            "ok": true, "shown": format!("{nasty:?}"), "target": target, "span": span(None) });
+        let again = json!({ "timestamp": null, "level": "INFO", "message": "and again", "target": target, "span": span(Some("u-1")) });
+        let outside =
+            json!({ "timestamp": null, "level": "INFO", "message": "outside", "target": "elsewhere" });
+        assert_eq!(events, [served, again, outside]);
+    }
+}
