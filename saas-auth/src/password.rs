@@ -8,7 +8,7 @@ use unicode_normalization::UnicodeNormalization;
 
 mod argon2id;
 
-pub use argon2id::{Argon2id, Argon2idParams, InvalidParams, OpenArgon2idError};
+pub use argon2id::{Argon2id, Argon2idMemory, Argon2idParams, InvalidParams, OpenArgon2idError};
 
 /// A password as it is hashed: composed once (NFC), otherwise exactly as typed, never trimmed or cut (ASVS 6.2.8, NIST SP 800-63B-4
 /// section 3.1.1.2).

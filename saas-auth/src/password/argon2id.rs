@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use argon2::{
-    Algorithm, Argon2, Params, ParamsBuilder, Version,
+    Algorithm, Argon2, Block, Params, ParamsBuilder, Version,
     password_hash::phc::{Ident, Output, ParamsString, PasswordHash as Phc, Salt},
 };
 use saas_core::{Entropy, InternalError, SecretStore, entropy::random};
@@ -58,6 +58,16 @@ pub struct Argon2id {
     entropy: Arc<dyn Entropy>,
 }
 
+/// The memory that a hash works in. The next hash may use it again: what is in it is overwritten before it is read.
+#[derive(Default)]
+pub struct Argon2idMemory(Vec<Block>);
+
+impl std::fmt::Debug for Argon2idMemory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Argon2idMemory").field("blocks", &self.0.len()).finish()
+    }
+}
+
 const HASH_BYTES: usize = 32;
 
 impl Argon2id {
@@ -86,6 +96,15 @@ impl Argon2id {
 
     /// Hashes at the current parameters, with a new salt and the current pepper.
     pub fn hash(&self, password: &Password) -> Result<PasswordHash, InternalError> {
+        self.hash_in(&mut Argon2idMemory::default(), password)
+    }
+
+    /// As [`Argon2id::hash`], in memory that was used before.
+    pub fn hash_in(
+        &self,
+        memory: &mut Argon2idMemory,
+        password: &Password,
+    ) -> Result<PasswordHash, InternalError> {
         let params = ParamsBuilder::new()
             .m_cost(self.params.memory_kib)
             .t_cost(self.params.iterations)
@@ -95,7 +114,7 @@ impl Argon2id {
             .build()
             .map_err(failed)?;
         let salt: [u8; 16] = random(&*self.entropy);
-        let hash = self.compute(password, &salt, &params)?;
+        let hash = self.compute(memory, password, &salt, &params)?;
         let phc = Phc {
             algorithm: Ident::new("argon2id").map_err(failed)?,
             version: Some(Version::V0x13.into()),
@@ -108,6 +127,16 @@ impl Argon2id {
 
     /// Whether `hash` is `password`'s; an error for a hash that we cannot have made.
     pub fn verify(&self, password: &Password, hash: &PasswordHash) -> Result<bool, InternalError> {
+        self.verify_in(&mut Argon2idMemory::default(), password, hash)
+    }
+
+    /// As [`Argon2id::verify`], in memory that was used before.
+    pub fn verify_in(
+        &self,
+        memory: &mut Argon2idMemory,
+        password: &Password,
+        hash: &PasswordHash,
+    ) -> Result<bool, InternalError> {
         let phc = Phc::new(hash.as_phc()).map_err(failed)?;
         let params = Params::try_from(&phc).map_err(failed)?;
         let (Some(salt), Some(expected)) = (phc.salt, phc.hash) else {
@@ -122,12 +151,13 @@ impl Argon2id {
         if !ours {
             return Err(InternalError::new("the stored hash has an algorithm or parameters out of bounds"));
         }
-        let computed = self.compute(password, salt.as_ref(), &params)?;
+        let computed = self.compute(memory, password, salt.as_ref(), &params)?;
         Ok(computed.ct_eq(expected.as_bytes()).into())
     }
 
     fn compute(
         &self,
+        memory: &mut Argon2idMemory,
         password: &Password,
         salt: &[u8],
         params: &Params,
@@ -141,7 +171,10 @@ impl Argon2id {
             Argon2::new_with_secret(pepper.expose(), Algorithm::Argon2id, Version::V0x13, params.clone())
                 .map_err(failed)?;
         let mut hash = [0; HASH_BYTES];
-        argon2.hash_password_into(password.bytes(), salt, &mut hash).map_err(failed)?;
+        memory.0.resize(params.block_count(), Block::default());
+        argon2
+            .hash_password_into_with_memory(password.bytes(), salt, &mut hash, memory.0.as_mut_slice())
+            .map_err(failed)?;
         Ok(hash)
     }
 }
@@ -164,6 +197,18 @@ mod tests {
 
     fn password(text: &str) -> Password {
         Password::new(&Secret::new(text.to_owned())).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    #[test]
+    fn memory_that_was_used_before_changes_no_hash() {
+        let (first, second) = (password("correct horse battery"), password("another password"));
+        let hasher = hasher(1);
+        let mut memory = Argon2idMemory::default();
+        let hash = hasher.hash_in(&mut memory, &first);
+        let other = hasher.hash_in(&mut memory, &second);
+        assert!(matches!(hash.as_ref().map(|hash| hasher.verify(&first, hash)), Ok(Ok(true))));
+        assert!(matches!(hash.map(|hash| hasher.verify_in(&mut memory, &second, &hash)), Ok(Ok(false))));
+        assert!(matches!(other.map(|hash| hasher.verify_in(&mut memory, &second, &hash)), Ok(Ok(true))));
     }
 
     #[test]
