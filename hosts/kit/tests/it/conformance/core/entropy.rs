@@ -50,7 +50,9 @@ impl Entropy for Broken {
             // Printable.
             "every_bit_is_set_half_of_the_time" => {
                 SystemEntropy.fill(bytes);
-                bytes.iter_mut().for_each(|byte| *byte &= 0x7F);
+                for byte in bytes {
+                    *byte &= 0x7F;
+                }
             }
             _ => SystemEntropy.fill(bytes),
         }

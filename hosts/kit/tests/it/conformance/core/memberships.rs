@@ -100,7 +100,9 @@ impl Memberships for Broken {
         let mut choices = SqlMemberships.of_user(conn, user, limit).await?;
         match self.0 {
             "of_user_lists_the_active_tenants_of_the_user_as_they_are" => {
-                choices.iter_mut().for_each(|choice| choice.role = Role::Viewer);
+                for choice in &mut choices {
+                    choice.role = Role::Viewer;
+                }
             }
             "of_user_lists_the_oldest_memberships_first_up_to_a_limit" => choices.reverse(),
             _ => {}

@@ -61,10 +61,10 @@ struct Broken {
 #[async_trait]
 impl SecretStore for Broken {
     async fn get(&self, name: &str) -> Result<Option<StoredSecret>, SecretStoreError> {
-        if self.line == "what_one_replica_stored_every_other_reads" {
-            if let Some(stored) = self.cache.lock().unwrap().get(name) {
-                return Ok(Some(stored.clone()));
-            }
+        if self.line == "what_one_replica_stored_every_other_reads"
+            && let Some(stored) = self.cache.lock().unwrap().get(name)
+        {
+            return Ok(Some(stored.clone()));
         }
         let stored = self.sealed.get(name).await?;
         if let Some(stored) = &stored {
