@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::{
     body::Bytes,
     extract::State,
-    response::{IntoResponse, Response},
-    routing,
+    response::Response,
+    routing::{self, MethodRouter},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use saas_core::text::hex;
@@ -40,17 +40,14 @@ impl Description {
 pub(crate) fn routes() -> OpenApiRouter<Description> {
     OpenApiRouter::new()
         .routes(routes!(description))
-        .route("/docs", routing::get(|| asset("text/html; charset=utf-8", include_str!("docs/page.html"))))
-        .route(
-            "/docs/page.css",
-            routing::get(|| asset("text/css; charset=utf-8", include_str!("docs/page.css"))),
-        )
-        .route("/docs/page.js", routing::get(|| script(include_str!("docs/page.js"))))
-        .route("/docs/element.js", routing::get(|| script(include_str!("docs/element.js"))))
-        .route("/docs/request.js", routing::get(|| script(include_str!("docs/request.js"))))
-        .route("/docs/schema.js", routing::get(|| script(include_str!("docs/schema.js"))))
-        .route("/docs/token.js", routing::get(|| script(include_str!("docs/token.js"))))
-        .route("/docs/words.js", routing::get(|| script(include_str!("docs/words.js"))))
+        .route("/docs", asset("text/html; charset=utf-8", include_str!("docs/page.html")))
+        .route("/docs/page.css", asset("text/css; charset=utf-8", include_str!("docs/page.css")))
+        .route("/docs/page.js", script(include_str!("docs/page.js")))
+        .route("/docs/element.js", script(include_str!("docs/element.js")))
+        .route("/docs/request.js", script(include_str!("docs/request.js")))
+        .route("/docs/schema.js", script(include_str!("docs/schema.js")))
+        .route("/docs/token.js", script(include_str!("docs/token.js")))
+        .route("/docs/words.js", script(include_str!("docs/words.js")))
 }
 
 /// Describes this API; answers 304 to who has the description already.
@@ -77,16 +74,16 @@ async fn description(State(description): State<Description>, asked: HeaderMap) -
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'none'";
 
-async fn asset(content_type: &'static str, body: &'static str) -> Response {
+fn asset(content_type: &'static str, body: &'static str) -> MethodRouter<Description> {
     let headers: [(HeaderName, &str); 4] = [
         (header::CONTENT_TYPE, content_type),
         (header::CACHE_CONTROL, "no-cache"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::REFERRER_POLICY, "no-referrer"),
     ];
-    (headers, body).into_response()
+    routing::get(move || std::future::ready((headers, body)))
 }
 
-async fn script(body: &'static str) -> Response {
-    asset("text/javascript; charset=utf-8", body).await
+fn script(body: &'static str) -> MethodRouter<Description> {
+    asset("text/javascript; charset=utf-8", body)
 }

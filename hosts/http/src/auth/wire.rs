@@ -50,7 +50,7 @@ pub(super) struct UserSessionResponse {
     #[schema(example = "3q3WtAkLP1yEPf1zFhYtgQ")]
     kid: String,
     /// Always null: refresh tokens are opaque.
-    #[schema(required, value_type = ())]
+    #[schema(required, example = json!(null))]
     refresh_kid: Option<String>,
     /// What the access token allows.
     #[schema(example = json!(["conversations:read", "conversations:write"]))]
