@@ -125,7 +125,8 @@ impl Fault for HashError {
     }
 }
 
-/// Hashes and verifies passwords, off the threads that serve requests. Hashes are compared in constant time.
+/// Hashes and verifies passwords, off the threads that serve requests. Hashes are compared in constant time, and to hash takes as long as
+/// to verify: sign-in hashes what is typed for accounts that are not there.
 ///
 /// # Contract
 /// - `verify` is `true` for the password of the hash and for no other.
