@@ -21,7 +21,7 @@ use tokio::sync::oneshot;
 
 use self::{
     live::{Live, Tail},
-    writer::{Queue, Queued, Writer},
+    writer::{Measures, Queue, Queued, Writer},
 };
 use crate::{SqlStorage, execute, fetch_all};
 
@@ -65,6 +65,7 @@ impl SqlEventLog {
             clock: Arc::clone(&clock),
             live: Arc::clone(&live),
             batches: Arc::clone(&batches),
+            measures: Measures::new(),
         };
         (Self { storage, clock, queue, live, batches }, Background::new("event log", writer.run(inbox)))
     }

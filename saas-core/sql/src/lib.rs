@@ -20,6 +20,7 @@
 mod conn;
 mod error;
 mod event_log;
+mod measures;
 pub mod migrate;
 mod once;
 mod options;
@@ -39,6 +40,7 @@ pub use conn::sqlite;
 pub use conn::{Engine, engine};
 pub use error::SqlError;
 pub use event_log::SqlEventLog;
+pub use measures::PoolStatus;
 pub use migrate::{Component, MigrateError, Migration, MigrationStatus};
 pub use once::RowsAffected;
 pub use options::{EngineKind, InvalidDatabaseUrl, SqlOptions, Synchronous};

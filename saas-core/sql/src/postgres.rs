@@ -46,7 +46,7 @@ impl SqlStorage {
             .max_connections(write.options().get_max_connections())
             .acquire_timeout(write.options().get_acquire_timeout())
             .connect_lazy_with(connect);
-        Self { pools: Pools::Postgres { read, write } }
+        Self::over(Pools::Postgres { read, write })
     }
 
     /// Makes a [`Tx`] of an embedder's transaction, so that our commands can join it.

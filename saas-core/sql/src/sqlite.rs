@@ -50,7 +50,7 @@ impl SqlStorage {
     /// and a connection of it that says `is_in_transaction` when it is acquired should be closed: SQLite rolls back by itself when the
     /// disk is full, and sqlx 0.9 does not notice.
     pub fn from_sqlite(read: SqlitePool, write: SqlitePool) -> Self {
-        Self { pools: Pools::Sqlite { read, write, writer: Writer::default() } }
+        Self::over(Pools::Sqlite { read, write, writer: Writer::default() })
     }
 
     /// Makes a [`Tx`] of an embedder's transaction, so that our commands can join it.

@@ -1,5 +1,7 @@
 //! The storage of either engine.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use saas_core::{
     Conn, Reach, Storage, StoreError, Tx,
@@ -14,7 +16,7 @@ use sqlx::SqlitePool;
 use crate::postgres::all_taken;
 #[cfg(feature = "sqlite")]
 use crate::sqlite::Writer;
-use crate::{EngineKind, SqlOptions, conn::SqlConn, error::sorted, execute};
+use crate::{EngineKind, SqlOptions, conn::SqlConn, error::sorted, execute, measures::Measures};
 
 /// A database that could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,7 @@ pub enum OpenError {
 #[derive(Debug, Clone)]
 pub struct SqlStorage {
     pub(crate) pools: Pools,
+    measures: Arc<Measures>,
 }
 
 #[derive(Debug, Clone)]
@@ -73,6 +76,10 @@ impl SqlStorage {
             #[cfg(not(all(feature = "postgres", feature = "sqlite")))]
             _ => unreachable!("SqlOptions::new refuses what is not built"),
         }
+    }
+
+    pub(crate) fn over(pools: Pools) -> Self {
+        Self { pools, measures: Arc::new(Measures::new()) }
     }
 
     /// Which engine it is.
@@ -115,16 +122,26 @@ impl SqlStorage {
 #[async_trait]
 impl Storage for SqlStorage {
     async fn read(&self, _reach: Reach) -> Result<Conn, StoreError> {
-        Ok(Conn::new(match &self.pools {
+        let conn = match &self.pools {
             #[cfg(feature = "postgres")]
-            Pools::Postgres { read, .. } => SqlConn::Pg(read.acquire().await.map_err(sorted)?),
+            Pools::Postgres { read, .. } => read.acquire().await.map(SqlConn::Pg),
             #[cfg(feature = "sqlite")]
-            Pools::Sqlite { read, .. } => SqlConn::Sqlite(read.acquire().await.map_err(sorted)?),
-        }))
+            Pools::Sqlite { read, .. } => read.acquire().await.map(SqlConn::Sqlite),
+        };
+        conn.map(Conn::new).inspect_err(|error| self.measures.not_read(error)).map_err(sorted)
     }
 
     async fn begin(&self, reach: Reach) -> Result<Tx, StoreError> {
-        let conn = match &self.pools {
+        let conn = self.measures.waiting(self.transaction(reach)).await?;
+        Ok(Tx::new(SqlTx(Conn::new(conn))))
+    }
+}
+
+impl SqlStorage {
+    async fn transaction(&self, reach: Reach) -> Result<SqlConn, StoreError> {
+        #[cfg(not(feature = "sqlite"))]
+        let _ = reach;
+        Ok(match &self.pools {
             #[cfg(feature = "postgres")]
             // A commit that says "done" and a crash right after must agree on what is there.
             Pools::Postgres { write, .. } => match write.begin().await {
@@ -146,10 +163,7 @@ impl Storage for SqlStorage {
                     });
                 }
             },
-        };
-        #[cfg(not(feature = "sqlite"))]
-        let _ = reach;
-        Ok(Tx::new(SqlTx(Conn::new(conn))))
+        })
     }
 }
 

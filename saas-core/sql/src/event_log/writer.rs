@@ -9,6 +9,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
+use metrics::{Counter, counter};
 use saas_core::{Clock, Conn, Event, Storage, StoreError, Topic, clock::stored_now};
 use sqlx::{Database, Encode, QueryBuilder, Type};
 use tokio::sync::{
@@ -92,6 +93,22 @@ pub(super) struct Writer {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) live: Arc<Live>,
     pub(super) batches: Arc<AtomicU64>,
+    pub(super) measures: Measures,
+}
+
+/// Where it is counted what was appended.
+pub(super) struct Measures {
+    batches: Counter,
+    events: Counter,
+}
+
+impl Measures {
+    pub(super) fn new() -> Self {
+        Self {
+            batches: counter!("saas_event_log_batches_total"),
+            events: counter!("saas_event_log_events_total"),
+        }
+    }
 }
 
 impl Writer {
@@ -149,6 +166,8 @@ impl Writer {
         }
         tx.commit().await?;
         self.batches.fetch_add(1, Ordering::Relaxed);
+        self.measures.batches.increment(1);
+        self.measures.events.increment(inserted);
         // Where a number was there already, the database has another text than the batch.
         let all_new = usize::try_from(inserted) == Ok(part.len());
         self.live.publish(part.iter().map(|queued| (&queued.topic, &queued.event)), all_new.then_some(mark));
