@@ -2,13 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use saas_core::{
-    Clock, Entropy, InternalError, Memberships, Secret, SecretStore, Storage, clock::stored_now, text::hex,
-};
+use saas_core::{Clock, Entropy, Memberships, SecretStore, Storage, clock::stored_now};
 
 use crate::{
-    ChangeFeed, HashError, Keyring, KeyringError, Password, PasswordHash, PasswordHasher, PasswordPolicy,
-    RefreshKeys, SessionStore, UserStore,
+    ChangeFeed, Keyring, KeyringError, PasswordHasher, PasswordPolicy, RefreshKeys, SessionStore, UserStore,
     keys::{KeySet, KeySetError},
     token::{AccessTokenRules, AccessTokens},
 };
@@ -17,6 +14,7 @@ mod authenticate;
 mod changes;
 mod decisions;
 mod keys;
+mod measures;
 mod open_session;
 mod refresh;
 mod registration;
@@ -106,8 +104,7 @@ pub struct Auth {
     unknown_keys: Arc<keys::Throttle>,
     decisions: Arc<decisions::Decisions>,
     heard: Arc<changes::Heard>,
-    /// What the passwords of unknown accounts are compared with, so that they cost what known ones do.
-    dummy: PasswordHash,
+    measures: Arc<measures::Measures>,
 }
 
 /// Why the service could not start.
@@ -120,9 +117,6 @@ pub enum OpenAuthError {
     /// The signing keys could not be loaded or made.
     #[error(transparent)]
     Keys(#[from] KeySetError),
-    /// The first hash failed.
-    #[error("no password could be hashed")]
-    Hash(#[from] HashError),
 }
 
 impl Auth {
@@ -133,7 +127,6 @@ impl Auth {
         let keys = KeySet::load_or_create(secrets, &**clock, &**entropy).await?;
         let tokens = AccessTokens::new(config.tokens.clone(), keys, Arc::clone(clock), Arc::clone(entropy));
         let decisions = decisions::Decisions::new(config.decision_max_age);
-        let dummy = dummy_hash(&ports).await?;
         Ok(Self {
             ports,
             config,
@@ -142,7 +135,7 @@ impl Auth {
             unknown_keys: Arc::default(),
             decisions: Arc::new(decisions),
             heard: Arc::default(),
-            dummy,
+            measures: Arc::new(measures::Measures::new()),
         })
     }
 
@@ -154,12 +147,4 @@ impl Auth {
     fn now(&self) -> chrono::DateTime<chrono::Utc> {
         stored_now(&*self.ports.clock)
     }
-}
-
-/// A hash at today's parameters that no password fits.
-async fn dummy_hash(ports: &AuthPorts) -> Result<PasswordHash, HashError> {
-    let random: [u8; 32] = saas_core::entropy::random(&*ports.entropy);
-    let text = Secret::new(hex(&random));
-    let password = Password::new(&text).map_err(InternalError::new)?;
-    ports.hasher.hash(password).await
 }

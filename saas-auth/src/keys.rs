@@ -149,6 +149,11 @@ impl KeySet {
         &self.active.key
     }
 
+    /// When that key began to sign.
+    pub const fn active_since(&self) -> DateTime<Utc> {
+        self.active.since
+    }
+
     /// The public key that is called `kid` and verifies at `now`: a name in a map, never a path or an address (RFC 8725 section 3.10).
     pub fn verifying(&self, kid: &str, now: DateTime<Utc>) -> Option<&VerifyingKey> {
         let published = self.verifying.get(kid)?;

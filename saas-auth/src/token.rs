@@ -9,6 +9,7 @@ mod claims;
 mod error;
 mod grant;
 mod header;
+mod measures;
 mod rules;
 mod strict_json;
 

@@ -78,12 +78,16 @@ impl Agents {
 
     async fn work(&self, id: RunId, owner: &RunOwner, entry: &mut Entry) -> Result<Option<Run>, StoreError> {
         let Some(run) = self.claim(id, owner).await? else { return Ok(None) };
+        let begun = self.ports.clock.monotonic();
         let mut answer = Answer::default();
         let end = match self.config.catalogue.get(&run.agent) {
             Some(spec) => self.ask(&run, spec, &mut answer, entry).await?,
             None => End::Failed("unknown_agent"),
         };
-        self.finish(&run, owner, answer, end).await?;
+        if let Some(status) = self.finish(&run, owner, answer, end).await? {
+            let took = self.ports.clock.monotonic().saturating_sub(begun);
+            metrics::histogram!("saas_run_duration_seconds", "status" => status.as_str()).record(took);
+        }
         Ok(Some(run))
     }
 
@@ -224,8 +228,14 @@ impl Agents {
         Ok(kept)
     }
 
-    /// Stores the outcome; what passes by itself is waited for.
-    async fn finish(&self, run: &Run, owner: &RunOwner, answer: Answer, end: End) -> Result<(), StoreError> {
+    /// Stores the outcome; what passes by itself is waited for. `None` when somebody else had ended the run.
+    async fn finish(
+        &self,
+        run: &Run,
+        owner: &RunOwner,
+        answer: Answer,
+        end: End,
+    ) -> Result<Option<RunStatus>, StoreError> {
         let (status, error) = match end {
             End::Completed => (RunStatus::Completed, None),
             End::Failed(code) => (RunStatus::Failed, Some(code)),
@@ -241,7 +251,7 @@ impl Agents {
                     tries += 1;
                     self.ports.clock.sleep(std::time::Duration::from_millis(100 << tries)).await;
                 }
-                done => break done,
+                done => break done.map(|stored| stored.then_some(status)),
             }
         }
     }
@@ -252,19 +262,21 @@ impl Agents {
         owner: &RunOwner,
         outcome: &Outcome,
         items: &[Item],
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let mut tx = self.ports.storage.begin(REACH).await?;
         if self.ports.conversations.hold(&mut tx, run.tenant, run.conversation).await?.is_none()
             || !self.ports.runs.finish(&mut tx, run.id, owner, outcome, self.now()).await?
         {
             drop(tx);
             tracing::info!(run.id = %run.id, "a run was ended by somebody else");
-            return self.forget_removed(run.id).await;
+            self.forget_removed(run.id).await?;
+            return Ok(false);
         }
         self.add_answer(&mut tx, run, outcome, items).await?;
         tx.commit().await?;
         tracing::info!(run.id = %run.id, run.status = outcome.status.as_str(), run.error = outcome.error, "run ended");
-        Ok(())
+        count_run(outcome.status);
+        Ok(true)
     }
 
     /// What a run said after it was removed is removed as well.
@@ -315,7 +327,14 @@ async fn unless_stopped<T>(entry: &mut Entry, work: impl Future<Output = T>) -> 
     }
 }
 
+/// Counts a run that ended, wherever it did.
+pub(super) fn count_run(status: RunStatus) {
+    metrics::counter!("saas_runs_total", "status" => status.as_str()).increment(1);
+}
+
 fn failed(run: &Run, error: &ModelError) -> End {
     tracing::warn!(run.id = %run.id, error = chain(error), "the model failed");
-    End::Failed(error.report().code)
+    let code = error.report().code;
+    metrics::counter!("saas_model_errors_total", "code" => code).increment(1);
+    End::Failed(code)
 }

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use futures_util::FutureExt;
 use saas_core::{Actor, Event, Permission, Reach, TenantId};
 
-use super::{Agents, AgentsError, allowed, live::Stop};
+use super::{Agents, AgentsError, allowed, execute::count_run, live::Stop};
 use crate::{Run, RunId, RunStatus, frame};
 
 /// How many events are read at once.
@@ -67,6 +67,7 @@ impl Agents {
         tx.commit().await?;
         self.live.stop(id, Stop::Cancel);
         if ended {
+            count_run(RunStatus::Cancelled);
             self.ports.events.wake(&id.topic());
         }
         self.run(actor, id).await

@@ -2,7 +2,7 @@
 
 use saas_core::{Reach, StoreError, fault::chain};
 
-use super::{Agents, live::Stop};
+use super::{Agents, execute::count_run, live::Stop};
 use crate::{Outcome, Run, RunOwner, RunStatus, Usage, frame};
 
 /// How many runs are looked at in one round.
@@ -80,6 +80,7 @@ impl Agents {
         self.add_answer(&mut tx, run, &outcome, &[]).await?;
         tx.commit().await?;
         tracing::warn!(run.id = %run.id, "a run was interrupted: its process is gone");
+        count_run(outcome.status);
         self.ports.events.wake(&run.id.topic());
         Ok(())
     }

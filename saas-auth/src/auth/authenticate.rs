@@ -83,30 +83,37 @@ impl Auth {
         request_id: Option<RequestId>,
         client: Client,
     ) -> Result<Authenticated, AuthenticateError> {
+        let decision = self.decision(freshness, token).await;
+        let decision = decision.inspect_err(|error| self.measures.not_authenticated(error))?;
+        Ok(Authenticated {
+            actor: Actor { principal: Principal::User(Arc::clone(&decision.principal)), request_id, client },
+            claims: Arc::clone(&decision.claims),
+            user: Arc::clone(&decision.user),
+        })
+    }
+
+    /// What is remembered of the token where that counts, else what the storage says.
+    async fn decision(&self, freshness: Freshness, token: &str) -> Result<Arc<Decision>, AuthenticateError> {
         let hash = Decisions::hash(token);
         let known = self.decisions.get(&hash).filter(|known| self.tokens.still_verifies(&known.kid));
-        let decision = match known {
+        match known {
             Some(known) => {
                 self.tokens.check_times(&known.claims)?;
                 let counts = freshness == Freshness::Recent
                     && self.decisions.counts(&known, self.ports.clock.monotonic())
                     && self.ports.clock.now() < known.expires_at;
                 if counts {
-                    known
+                    self.measures.remembered.increment(1);
+                    Ok(known)
                 } else {
-                    self.decide(hash, Arc::clone(&known.claims), known.kid.clone()).await?
+                    self.decide(hash, Arc::clone(&known.claims), known.kid.clone()).await
                 }
             }
             None => {
                 let (claims, kid) = self.verify(token).await?;
-                self.decide(hash, Arc::new(claims), kid).await?
+                self.decide(hash, Arc::new(claims), kid).await
             }
-        };
-        Ok(Authenticated {
-            actor: Actor { principal: Principal::User(Arc::clone(&decision.principal)), request_id, client },
-            claims: Arc::clone(&decision.claims),
-            user: Arc::clone(&decision.user),
-        })
+        }
     }
 
     /// Asks the storage, and remembers what it said.
@@ -154,6 +161,7 @@ impl Auth {
             read_at,
         });
         self.decisions.keep(token, Arc::clone(&decision));
+        self.measures.asked.increment(1);
         Ok(decision)
     }
 }

@@ -6,7 +6,7 @@ use saas_core::{
     entropy::random,
 };
 
-use super::Auth;
+use super::{Auth, measures};
 use crate::{
     Device, Family, Session, User, device,
     token::{AccessClaims, AccessGrant},
@@ -96,6 +96,7 @@ impl Auth {
             rotated_at: now,
         };
         self.ports.sessions.insert(tx, &family).await?;
+        measures::session_opened_by(tx);
         Ok(OpenedSession { family, role: new.role, email_verified: new.user.email_verified_at.is_some() })
     }
 

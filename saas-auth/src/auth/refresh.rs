@@ -9,7 +9,7 @@ use saas_core::{
     Actor, ErrorKind, Fault, InternalError, Reach, Report, Role, Secret, StoreError, TenantState, Tx,
 };
 
-use super::{Auth, OpenedSession, Tokens};
+use super::{Auth, OpenedSession, Tokens, measures};
 use crate::{Changed, Family, RefreshToken, Revocation, UserStatus, token::AccessClaims};
 
 /// Why a token was not exchanged.
@@ -55,6 +55,17 @@ const REACH: Reach = Reach::Platform("refresh");
 impl Auth {
     /// Exchanges a refresh token. A failure leaves it as it was.
     pub async fn refresh(&self, _actor: &Actor, presented: &Secret<String>) -> Result<Tokens, RefreshError> {
+        let mut outcome = measures::ROTATED;
+        let tokens = self.exchange(presented, &mut outcome).await;
+        measures::refresh(&tokens, outcome);
+        tokens
+    }
+
+    async fn exchange(
+        &self,
+        presented: &Secret<String>,
+        outcome: &mut &'static str,
+    ) -> Result<Tokens, RefreshError> {
         let token = RefreshToken::parse(presented.expose()).map_err(|_| RefreshError::Invalid)?;
         let family = {
             let mut conn = self.ports.storage.read(REACH).await?;
@@ -75,8 +86,15 @@ impl Auth {
         let family = match rotated {
             Some(family) => family,
             None => match self.not_current(&mut tx, &token, now).await? {
-                (Worth::InGrace, family) => family,
-                (Worth::Reused, family) => return self.end_reused(tx, &family, now).await,
+                (Worth::InGrace, family) => {
+                    *outcome = measures::GRACE;
+                    family
+                }
+                (Worth::Reused, family) => {
+                    let refused = self.end_reused(tx, &family, now).await;
+                    *outcome = measures::REUSE;
+                    return refused;
+                }
                 _ => return Err(RefreshError::Invalid),
             },
         };
@@ -123,9 +141,11 @@ impl Auth {
         now: DateTime<Utc>,
     ) -> Result<Tokens, RefreshError> {
         let session = &family.session;
-        self.ports.sessions.revoke(&mut tx, session.user, session.id, Revocation::RefreshReuse, now).await?;
+        let why = Revocation::RefreshReuse;
+        let ended = self.ports.sessions.revoke(&mut tx, session.user, session.id, why, now).await?;
         self.note_change(&mut tx, Changed::User(session.user)).await?;
         tx.commit().await?;
+        measures::sessions_revoked(why, u64::from(ended));
         tracing::warn!(user.id = %session.user, session.id = %session.id, "a refresh token was used again: its session is revoked");
         Err(RefreshError::Invalid)
     }

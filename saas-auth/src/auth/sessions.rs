@@ -5,7 +5,7 @@ use saas_core::{
     SessionId, StoreError, UserId, actor::UserPrincipal, page::date_in_key,
 };
 
-use super::Auth;
+use super::{Auth, measures};
 use crate::{Changed, PageStart, RefreshToken, Revocation, Session, SessionFilter, SessionPage};
 
 /// Why a session was not ended.
@@ -116,6 +116,7 @@ impl Auth {
         let ended = self.ports.sessions.revoke_all(&mut tx, user, Revocation::LogoutAll, self.now()).await?;
         self.note_change(&mut tx, Changed::User(user)).await?;
         tx.commit().await?;
+        measures::sessions_revoked(Revocation::LogoutAll, ended);
         tracing::info!(user.id = %user, sessions = ended, "signed out everywhere");
         Ok(ended)
     }
@@ -133,6 +134,7 @@ impl Auth {
             self.note_change(&mut tx, Changed::User(user)).await?;
         }
         tx.commit().await?;
+        measures::sessions_revoked(why, u64::from(ended));
         tracing::info!(user.id = %user, session.id = %session, session.ended = ended, reason = why.as_str(), "session end asked for");
         Ok(ended)
     }

@@ -5,7 +5,7 @@ use saas_core::{
     TenantId, TenantState,
 };
 
-use super::{Auth, NewSession, Tokens};
+use super::{Auth, NewSession, Tokens, measures};
 use crate::{Credentials, HashError, Password, User, UserStatus};
 
 /// Who wants in, and where.
@@ -78,6 +78,12 @@ const REACH: Reach = Reach::Platform("sign-in");
 impl Auth {
     /// Checks a password and opens a session.
     pub async fn sign_in(&self, actor: &Actor, command: SignIn) -> Result<Tokens, SignInError> {
+        let tokens = self.signed_in(actor, command).await;
+        measures::sign_in(&tokens);
+        tokens
+    }
+
+    async fn signed_in(&self, actor: &Actor, command: SignIn) -> Result<Tokens, SignInError> {
         let user = self.first_factor(&command).await?;
         let (tenant, role) = self.tenant_for(&user, command.tenant).await?;
         let mut tx = self.ports.storage.begin(REACH).await?;
@@ -103,13 +109,14 @@ impl Auth {
             let mut conn = self.ports.storage.read(REACH).await?;
             self.ports.users.credentials(&mut conn, &command.email).await?
         };
-        let (user, hash) = match found {
-            Some(Credentials { user, password: Some(hash) }) => (Some(user), hash),
-            Some(Credentials { password: None, .. }) | None => (None, self.dummy.clone()),
-        };
+        let found = found.and_then(|Credentials { user, password }| Some((user, password?)));
         // No stored hash is of a password that long; what is refused for its length alone tells nothing about an account.
         let password = Password::new(&command.password).map_err(|_| SignInError::InvalidCredentials)?;
-        let right = self.ports.hasher.verify(password, hash).await?;
+        let (user, right) = match found {
+            Some((user, hash)) => (Some(user), self.ports.hasher.verify(password, hash).await?),
+            // Nothing to compare with, and it has to cost the same.
+            None => (None, self.ports.hasher.hash(password).await.map(|_| false)?),
+        };
         match user {
             Some(user) if right && user.status == UserStatus::Active => Ok(user),
             Some(user) => {

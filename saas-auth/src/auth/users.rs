@@ -4,7 +4,7 @@ use saas_core::{
     Actor, Cursor, Email, ErrorKind, Fault, InvalidCursor, Page, PageSize, Reach, Report, StoreError, UserId,
 };
 
-use super::{Auth, keys::is_operator};
+use super::{Auth, keys::is_operator, measures};
 use crate::{Changed, Revocation, User, UserStatus};
 
 /// The signed-in user, as they may see themselves.
@@ -132,11 +132,14 @@ impl Auth {
         if !self.ports.users.set_status(&mut tx, user, status, now).await? {
             return Err(CommandError::NotFound);
         }
-        if status == UserStatus::Disabled {
-            self.ports.sessions.revoke_all(&mut tx, user, Revocation::UserDisabled, now).await?;
-        }
+        let ended = if status == UserStatus::Disabled {
+            self.ports.sessions.revoke_all(&mut tx, user, Revocation::UserDisabled, now).await?
+        } else {
+            0
+        };
         self.note_change(&mut tx, Changed::User(user)).await?;
         tx.commit().await?;
+        measures::sessions_revoked(Revocation::UserDisabled, ended);
         tracing::info!(user.id = %user, user.status = status.as_str(), "user status set");
         Ok(())
     }

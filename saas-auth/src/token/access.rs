@@ -12,7 +12,10 @@ use jsonwebtoken::{
 };
 use saas_core::{Clock, Entropy, InternalError, Secret, id::uuid_v7};
 
-use super::{AccessClaims, AccessGrant, AccessTokenRules, Subject, TokenError, header, rules::whole_seconds};
+use super::{
+    AccessClaims, AccessGrant, AccessTokenRules, Subject, TokenError, header, measures::Measures,
+    rules::whole_seconds,
+};
 use crate::keys::KeySet;
 
 /// A token, made.
@@ -33,6 +36,7 @@ pub struct AccessTokens {
     keys: RwLock<Arc<KeySet>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    measures: Measures,
 }
 
 impl AccessTokens {
@@ -50,7 +54,7 @@ impl AccessTokens {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { rules, keys: RwLock::new(Arc::new(keys)), clock, entropy }
+        Self { rules, keys: RwLock::new(Arc::new(keys)), clock, entropy, measures: Measures::new() }
     }
 
     /// The rules.
@@ -75,6 +79,14 @@ impl AccessTokens {
 
     /// Makes a token. It fails when the grant makes it longer than [`AccessTokens::MAX_BYTES`], and for nothing a caller can act on.
     pub fn issue(&self, grant: AccessGrant) -> Result<IssuedToken, InternalError> {
+        let begun = self.clock.monotonic();
+        let issued = self.sign(grant);
+        let done = if issued.is_ok() { &self.measures.signed } else { &self.measures.not_signed };
+        done.after(self.clock.monotonic().saturating_sub(begun));
+        issued
+    }
+
+    fn sign(&self, grant: AccessGrant) -> Result<IssuedToken, InternalError> {
         let keys = self.keys();
         let signer = keys.active();
         let claims = self.claims(grant);
@@ -121,6 +133,14 @@ impl AccessTokens {
 
     /// As [`AccessTokens::verify`], and which key signed it.
     pub(crate) fn verify_naming_key(&self, token: &str) -> Result<(AccessClaims, String), TokenError> {
+        let begun = self.clock.monotonic();
+        let verified = self.read(token);
+        let done = if verified.is_ok() { &self.measures.verified } else { &self.measures.not_verified };
+        done.after(self.clock.monotonic().saturating_sub(begun));
+        verified
+    }
+
+    fn read(&self, token: &str) -> Result<(AccessClaims, String), TokenError> {
         if token.len() > Self::MAX_BYTES {
             return Err(TokenError::Malformed);
         }
