@@ -5,10 +5,11 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use saas_auth::{Argon2id, HashError, Password, PasswordHash, PasswordHasher};
 use saas_core::InternalError;
 use tokio::sync::Semaphore;
@@ -20,6 +21,32 @@ pub struct HashPool {
     slots: Arc<Semaphore>,
     admitted: Arc<AtomicUsize>,
     most_admitted: usize,
+    measures: Measures,
+}
+
+/// What an operator may know of the pool.
+#[derive(Debug, Clone)]
+struct Measures {
+    running: Gauge,
+    waiting: Gauge,
+    shed: Counter,
+    duration: Histogram,
+}
+
+/// One more in a gauge, as long as it lives.
+struct Counted(Gauge);
+
+impl Counted {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.increment(1);
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
 }
 
 /// One request that is hashing or waiting; leaving makes room.
@@ -36,11 +63,18 @@ impl HashPool {
     pub fn new(argon2id: Argon2id, concurrency: usize, queue: usize) -> Self {
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let concurrency = if concurrency == 0 { cores() } else { concurrency };
+        gauge!("saas_password_hash_slots").set(u32::try_from(concurrency).unwrap_or(u32::MAX));
         Self {
             argon2id: Arc::new(argon2id),
             slots: Arc::new(Semaphore::new(concurrency)),
             admitted: Arc::new(AtomicUsize::new(0)),
             most_admitted: concurrency + queue,
+            measures: Measures {
+                running: gauge!("saas_password_hashes_running"),
+                waiting: gauge!("saas_password_hashes_waiting"),
+                shed: counter!("saas_password_hashes_shed_total"),
+                duration: histogram!("saas_password_hash_duration_seconds"),
+            },
         }
     }
 
@@ -51,14 +85,20 @@ impl HashPool {
         let before = self.admitted.fetch_add(1, Ordering::AcqRel);
         let admitted = Admitted(Arc::clone(&self.admitted));
         if before >= self.most_admitted {
+            self.measures.shed.increment(1);
             return Err(HashError::Overloaded { retry_after: Duration::from_secs(1) });
         }
+        let waiting = Counted::new(&self.measures.waiting);
         let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(InternalError::new)?;
-        let argon2id = Arc::clone(&self.argon2id);
+        drop(waiting);
+        let running = Counted::new(&self.measures.running);
+        let (argon2id, duration) = (Arc::clone(&self.argon2id), self.measures.duration.clone());
         // A caller that leaves does not free the slot before the hash is done: memory stays bounded.
         let work = tokio::task::spawn_blocking(move || {
+            let begun = Instant::now();
             let done = work(&argon2id);
-            drop((slot, admitted));
+            duration.record(begun.elapsed());
+            drop((slot, admitted, running));
             done
         });
         Ok(work.await.map_err(InternalError::new)??)
