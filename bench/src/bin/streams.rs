@@ -10,7 +10,6 @@
 
 use std::{
     convert::Infallible,
-    error::Error,
     io::Write,
     process::Stdio,
     sync::{
@@ -20,6 +19,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bench::{Cpu, Failure, resident};
 use futures_util::{Stream, future::join_all, stream};
 use http::{Request, Response, header};
 use http_body_util::{BodyExt, Full, StreamBody};
@@ -36,8 +36,6 @@ use tokio::{
     process::{Child, Command},
     sync::Barrier,
 };
-
-type Failure = Box<dyn Error + Send + Sync>;
 
 /// The scripted model's pace, and the echo's.
 const PACE: Duration = Duration::from_millis(60);
@@ -70,6 +68,8 @@ struct Figures {
     first_word: Vec<Duration>,
     /// How much longer than the pace the next word took, shortest first.
     late: Vec<Duration>,
+    /// The server's processor time for each word.
+    cpu: Duration,
     all: Duration,
 }
 
@@ -97,8 +97,7 @@ async fn measure(program: &str, count: usize) -> Result<(), Failure> {
     let address = listening(log, |line| line.strip_prefix("listening on ").map(str::to_owned)).await?;
     let echo = drive("bare hyper", Target { address, token: None }, &bare, count).await?;
     bare.kill().await?;
-    show(&[product, echo])?;
-    Ok(())
+    Ok(show(&[product, echo])?)
 }
 
 /// Waits until a server says where it listens, and goes on reading its log so that it can go on writing.
@@ -189,7 +188,7 @@ async fn drive(name: &'static str, target: Target, server: &Child, count: usize)
     let process = server.id().ok_or("the server runs")?;
     // What the first requests allocate for all is not the streams'.
     join_all((0..8).map(|_| target.clone().listen())).await.into_iter().collect::<Result<Vec<_>, _>>()?;
-    let (before, begun) = (resident(process)?, Instant::now());
+    let (before, cpu, begun) = (resident(process)?, Cpu::of(process)?, Instant::now());
     let peak = Arc::new(AtomicU64::new(before));
     let watch = tokio::spawn(watch(process, Arc::clone(&peak)));
     let start = Arc::new(Barrier::new(count));
@@ -207,10 +206,12 @@ async fn drive(name: &'static str, target: Target, server: &Child, count: usize)
         late.extend(words.windows(2).map(|two| (two[1] - two[0]).saturating_sub(PACE)));
     }
     watch.abort();
+    let words = first_word.len() + late.len();
+    let cpu = Cpu::of(process)?.since(&cpu) / u32::try_from(words)?;
     first_word.sort();
     late.sort();
     let memory = (peak.load(Ordering::Relaxed) - before) / count as u64;
-    Ok(Figures { name, streams: count, before, memory, first_word, late, all: begun.elapsed() })
+    Ok(Figures { name, streams: count, before, memory, first_word, late, cpu, all: begun.elapsed() })
 }
 
 /// Looks at a process's memory again and again, until it is aborted or the process has ended.
@@ -221,37 +222,47 @@ async fn watch(process: u32, peak: Arc<AtomicU64>) {
     }
 }
 
-/// The memory that a process holds, in bytes (Linux).
-fn resident(process: u32) -> Result<u64, Failure> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("there is no VmRSS")?;
-    Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
-}
-
-fn show(all: &[Figures]) -> std::io::Result<()> {
+fn show([product, bare]: &[Figures; 2]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
-        "| server | streams | at rest | memory per stream | first word p50, p99 | later than the pace p50, p95, p99, most | all in |"
+        "| server | streams | at rest | memory per stream | first word p50, p99 | later than the pace p50, p95, p99, most | CPU per word | all in |"
     )?;
-    writeln!(out, "| --- | --- | --- | --- | --- | --- | --- |")?;
-    for Figures { name, streams, before, memory, first_word, late, all } in all {
-        let at = |sorted: &[Duration], percent: usize| millis(sorted[(sorted.len() - 1) * percent / 100]);
+    writeln!(out, "| --- | --- | --- | --- | --- | --- | --- | --- |")?;
+    for figures in [product, bare] {
+        let Figures { name, streams, before, memory, first_word, late, cpu, all } = figures;
         writeln!(
             out,
-            "| {name} | {streams} | {} MiB | {} KiB | {}, {} | {}, {}, {}, {} | {} |",
+            "| {name} | {streams} | {} MiB | {} KiB | {}, {} | {}, {}, {}, {} | {:.0} µs | {} |",
             before / 1024 / 1024,
             memory / 1024,
-            at(first_word, 50),
-            at(first_word, 99),
-            at(late, 50),
-            at(late, 95),
-            at(late, 99),
-            at(late, 100),
+            millis(at(first_word, 50)),
+            millis(at(first_word, 99)),
+            millis(at(late, 50)),
+            millis(at(late, 95)),
+            millis(at(late, 99)),
+            millis(at(late, 100)),
+            cpu.as_secs_f64() * 1e6,
             millis(*all),
         )?;
     }
-    Ok(())
+    let times = |part: fn(&Figures) -> Duration| part(product).as_secs_f64() / part(bare).as_secs_f64();
+    writeln!(
+        out,
+        "| the former, of the latter | | | | {:.2}×, {:.2}× | {:.2}×, {:.2}×, {:.2}×, {:.2}× | {:.2}× | {:.2}× |",
+        times(|figures| at(&figures.first_word, 50)),
+        times(|figures| at(&figures.first_word, 99)),
+        times(|figures| at(&figures.late, 50)),
+        times(|figures| at(&figures.late, 95)),
+        times(|figures| at(&figures.late, 99)),
+        times(|figures| at(&figures.late, 100)),
+        times(|figures| figures.cpu),
+        times(|figures| figures.all),
+    )
+}
+
+fn at(sorted: &[Duration], percent: usize) -> Duration {
+    sorted[(sorted.len() - 1) * percent / 100]
 }
 
 fn millis(duration: Duration) -> String {
