@@ -42,7 +42,7 @@ pub struct AuthPorts {
     pub sessions: Arc<dyn SessionStore>,
     /// Who belongs to which tenant.
     pub memberships: Arc<dyn Memberships>,
-    /// How other processes hear of changes.
+    /// How other processes hear of changes; call [`Auth::hear_changes`] every second.
     pub changes: Arc<dyn ChangeFeed>,
     /// What hashes passwords.
     pub hasher: Arc<dyn PasswordHasher>,
@@ -65,8 +65,8 @@ pub struct AuthConfig {
     pub absolute_lifetime: Duration,
     /// How long a refresh token that was just replaced still gets its successor again; at most a minute.
     pub refresh_grace: Duration,
-    /// How old what a request is decided by may be; zero asks the storage each time. A change in this process counts at once whatever
-    /// this says, one in another process as soon as [`Auth::hear_changes`] reads it.
+    /// How old what a request is decided by may be, 5 s at most; zero asks the storage each time. A change in this process counts at once
+    /// whatever this says, one in another process as soon as [`Auth::hear_changes`] reads it.
     pub decision_max_age: Duration,
     /// What new passwords must be.
     pub password_policy: PasswordPolicy,
@@ -91,6 +91,9 @@ impl AuthConfig {
         }
     }
 }
+
+/// The longest that anybody is let in by what is no longer true.
+const MAX_DECISION_AGE: Duration = Duration::from_secs(5);
 
 /// Users, sign-in, sessions and tokens.
 ///
@@ -126,7 +129,7 @@ impl Auth {
         let masters = Keyring::load_or_create(secrets, crate::refresh_token::MASTERS, &**entropy).await?;
         let keys = KeySet::load_or_create(secrets, &**clock, &**entropy).await?;
         let tokens = AccessTokens::new(config.tokens.clone(), keys, Arc::clone(clock), Arc::clone(entropy));
-        let decisions = decisions::Decisions::new(config.decision_max_age);
+        let decisions = decisions::Decisions::new(config.decision_max_age.min(MAX_DECISION_AGE));
         Ok(Self {
             ports,
             config,

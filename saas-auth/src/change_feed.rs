@@ -18,6 +18,8 @@ pub enum Changed {
     User(UserId),
     /// A tenant: its state.
     Tenant(TenantId),
+    /// Something else, of a newer release, or too much to say: everything is asked for again.
+    Everything,
 }
 
 /// A change, as the feed keeps it.

@@ -63,6 +63,11 @@ pub struct Family {
     pub rotated_at: DateTime<Utc>,
 }
 
+impl Family {
+    /// The generation of the tokens that a session begins with.
+    pub(crate) const FIRST: i64 = 1;
+}
+
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -92,7 +92,8 @@ pub trait UserStore: Debug + Send + Sync + 'static {
     /// At most `limit` users by id, from the one after `after` on.
     async fn list(&self, conn: &mut Conn, after: Option<UserId>, limit: u32)
     -> Result<Vec<User>, StoreError>;
-    /// Sets the status; `false` when there is no such user.
+    /// Sets the status; `false` when there is no such user. Who calls it beside [`Auth`](crate::Auth)'s commands also calls
+    /// [`Auth::note_change`](crate::Auth::note_change).
     async fn set_status(
         &self,
         tx: &mut Tx,

@@ -33,7 +33,8 @@ pub trait TenantStore: Debug + Send + Sync + 'static {
     async fn insert(&self, tx: &mut Tx, tenant: &Tenant) -> Result<bool, StoreError>;
     /// The tenant with that id.
     async fn by_id(&self, conn: &mut Conn, id: TenantId) -> Result<Option<Tenant>, StoreError>;
-    /// Sets the state; `false` when there is no such tenant.
+    /// Sets the state; `false` when there is no such tenant. Who calls it also calls
+    /// [`Auth::note_change`](saas_auth::Auth::note_change).
     async fn set_state(
         &self,
         tx: &mut Tx,

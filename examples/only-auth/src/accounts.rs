@@ -111,6 +111,16 @@ impl Accounts {
         Ok((own, self.auth.tokens_for(&opened)?))
     }
 
+    /// Hears what other processes on the database change, and clears away what is old; for as long as the program serves.
+    pub(crate) async fn hear(&self) {
+        loop {
+            if let Err(error) = self.auth.hear_changes().await {
+                eprintln!("changes could not be heard: {error}");
+            }
+            tokio::time::sleep(Auth::HEAR_INTERVAL).await;
+        }
+    }
+
     /// Ends the connections.
     pub(crate) async fn close(&self) {
         self.storage.close().await;

@@ -21,10 +21,16 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let folder = folder.unwrap_or_else(|| std::env::temp_dir().join("only-auth"));
     let accounts = Accounts::open(&folder, Argon2idParams::default()).await?;
     let listener = tokio::net::TcpListener::bind("127.0.0.1:8000").await?;
+    // What another process on the same database changes is heard of by looking; whoever embeds the kit has its workers do this.
+    let hearing = tokio::spawn({
+        let accounts = accounts.clone();
+        async move { accounts.hear().await }
+    });
     eprintln!("listening on http://{}, data in {}", listener.local_addr()?, folder.display());
     axum::serve(listener, http::router(&accounts))
         .with_graceful_shutdown(async { drop(tokio::signal::ctrl_c().await) })
         .await?;
+    hearing.abort();
     accounts.close().await;
     Ok(())
 }

@@ -35,9 +35,10 @@ impl Memories {
         self.lock().pop().unwrap_or_default()
     }
 
-    fn give_back(&self, memory: Argon2idMemory, idle: bool) {
+    /// Keeps the memory unless whoever leaves now was the last one.
+    fn give_back(&self, memory: Argon2idMemory, leaving: Admitted) {
         let mut kept = self.lock();
-        if idle {
+        if leaving.is_the_last_one() {
             kept.clear();
         } else {
             kept.push(memory);
@@ -78,8 +79,11 @@ impl Drop for Counted {
 struct Admitted(Arc<AtomicUsize>);
 
 impl Admitted {
-    fn is_the_only_one(&self) -> bool {
-        self.0.load(Ordering::Acquire) == 1
+    /// Leaves, and tells whether nobody is left.
+    fn is_the_last_one(self) -> bool {
+        let admitted = Arc::clone(&self.0);
+        drop(self);
+        admitted.load(Ordering::Acquire) == 0
     }
 }
 
@@ -131,9 +135,10 @@ impl HashPool {
             let begun = Instant::now();
             let mut memory = memories.take();
             let done = work(&argon2id, &mut memory);
-            memories.give_back(memory, admitted.is_the_only_one());
             duration.record(begun.elapsed());
-            drop((slot, admitted, running));
+            // Before the slot is free, or the next hash would map memory that is here already.
+            memories.give_back(memory, admitted);
+            drop((slot, running));
             done
         });
         Ok(work.await.map_err(InternalError::new)??)

@@ -18,8 +18,8 @@ use crate::Saas;
 
 /// How often cancelled runs are looked for.
 const TICK: Duration = Duration::from_secs(1);
-/// Old changes are removed once in so many rounds of hearing new ones.
-const FORGET_ROUNDS: u32 = 60;
+/// How long one look for changes may take.
+const HEARING: Duration = Duration::from_secs(5);
 /// How long runs that were told to stop get to store what they have.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -135,14 +135,14 @@ async fn reload_keys(auth: Auth, clock: Arc<dyn Clock>) {
 
 /// Hears what other processes changed; failures pass, and nothing is decided by what is older than `AUTH_DECISION_MAX_AGE_SECONDS`.
 async fn hear_changes(auth: Auth, clock: Arc<dyn Clock>) {
-    for round in 0_u32.. {
-        if let Err(error) = auth.hear_changes().await {
-            tracing::warn!(error = saas_core::fault::chain(&error), "changes could not be heard");
-        }
-        if round % FORGET_ROUNDS == 0
-            && let Err(error) = auth.forget_changes().await
-        {
-            tracing::warn!(error = saas_core::fault::chain(&error), "old changes could not be removed");
+    loop {
+        // A connection that is dead and does not know it must not be what ends the hearing.
+        match tokio::time::timeout(HEARING, auth.hear_changes()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(error = saas_core::fault::chain(&error), "changes could not be heard");
+            }
+            Err(_) => tracing::warn!("changes could not be heard in time"),
         }
         clock.sleep(Auth::HEAR_INTERVAL).await;
     }

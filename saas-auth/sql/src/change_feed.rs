@@ -13,13 +13,14 @@ pub struct SqlChanges;
 
 const USER: &str = "user";
 const TENANT: &str = "tenant";
+const EVERYTHING: &str = "everything";
 
-/// A kind of a newer release is none of ours to act on.
-fn changed(kind: &str, subject: Uuid) -> Option<Changed> {
+/// A kind of a newer release may be about anything.
+fn changed(kind: &str, subject: Uuid) -> Changed {
     match kind {
-        USER => Some(Changed::User(UserId::from_uuid(subject))),
-        TENANT => Some(Changed::Tenant(TenantId::from_uuid(subject))),
-        _ => None,
+        USER => Changed::User(UserId::from_uuid(subject)),
+        TENANT => Changed::Tenant(TenantId::from_uuid(subject)),
+        _ => Changed::Everything,
     }
 }
 
@@ -29,6 +30,7 @@ impl ChangeFeed for SqlChanges {
         let (kind, subject) = match change.what {
             Changed::User(user) => (USER, user.as_uuid()),
             Changed::Tenant(tenant) => (TENANT, tenant.as_uuid()),
+            Changed::Everything => (EVERYTHING, Uuid::nil()),
         };
         execute!(
             tx.conn(),
@@ -54,10 +56,12 @@ impl ChangeFeed for SqlChanges {
             since,
             i64::from(limit),
         )?;
-        let change = |(id, kind, subject, at): (Uuid, String, Uuid, DateTime<Utc>)| {
-            changed(&kind, subject).map(|what| Change { id: ChangeId::from_uuid(id), what, at })
+        let change = |(id, kind, subject, at): (Uuid, String, Uuid, DateTime<Utc>)| Change {
+            id: ChangeId::from_uuid(id),
+            what: changed(&kind, subject),
+            at,
         };
-        Ok(rows.into_iter().filter_map(change).collect())
+        Ok(rows.into_iter().map(change).collect())
     }
 
     async fn forget(&self, tx: &mut Tx, before: DateTime<Utc>) -> Result<u64, StoreError> {

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     User, UserStatus,
-    token::{AccessClaims, TokenError},
+    token::{AccessClaims, AccessTokens, TokenError},
 };
 
 /// A request's actor, and what its token said.
@@ -94,26 +94,29 @@ impl Auth {
 
     /// What is remembered of the token where that counts, else what the storage says.
     async fn decision(&self, freshness: Freshness, token: &str) -> Result<Arc<Decision>, AuthenticateError> {
+        if token.len() > AccessTokens::MAX_BYTES {
+            return Err(TokenError::Malformed.into());
+        }
         let hash = Decisions::hash(token);
         let known = self.decisions.get(&hash).filter(|known| self.tokens.still_verifies(&known.kid));
-        match known {
-            Some(known) => {
-                self.tokens.check_times(&known.claims)?;
-                let counts = freshness == Freshness::Recent
-                    && self.decisions.counts(&known, self.ports.clock.monotonic())
-                    && self.ports.clock.now() < known.expires_at;
-                if counts {
-                    self.measures.remembered.increment(1);
-                    Ok(known)
-                } else {
-                    self.decide(hash, Arc::clone(&known.claims), known.kid.clone()).await
-                }
-            }
-            None => {
-                let (claims, kid) = self.verify(token).await?;
-                self.decide(hash, Arc::new(claims), kid).await
-            }
+        let Some(known) = known else {
+            let (claims, kid) = self.verify(token).await?;
+            return self.decide(hash, Arc::new(claims), kid).await;
+        };
+        self.tokens.check_times(&known.claims)?;
+        let counts = freshness == Freshness::Recent
+            && self.decisions.counts(&known, &*self.ports.clock)
+            && self.ports.clock.now() < known.expires_at;
+        if counts {
+            self.measures.remembered.increment(1);
+            return Ok(known);
         }
+        let decided = self.decide(hash, Arc::clone(&known.claims), known.kid.clone()).await;
+        decided.inspect_err(|error| {
+            if matches!(error, AuthenticateError::SessionEnded) {
+                self.decisions.remove(&hash);
+            }
+        })
     }
 
     /// Asks the storage, and remembers what it said.
@@ -123,7 +126,8 @@ impl Auth {
         claims: Arc<AccessClaims>,
         kid: String,
     ) -> Result<Arc<Decision>, AuthenticateError> {
-        let (stamp, read_at) = (self.decisions.stamp(claims.user()), self.ports.clock.monotonic());
+        let clock = &*self.ports.clock;
+        let (stamp, read_at, read_on) = (self.decisions.stamp(claims.user()), clock.monotonic(), clock.now());
         let mut conn = self.ports.storage.read(Reach::Tenant(claims.tenant_id)).await?;
         let snapshot = self
             .ports
@@ -159,6 +163,7 @@ impl Auth {
             expires_at: snapshot.expires_at,
             stamp,
             read_at,
+            read_on,
         });
         self.decisions.keep(token, Arc::clone(&decision));
         self.measures.asked.increment(1);

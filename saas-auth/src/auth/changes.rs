@@ -6,25 +6,36 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, TimeDelta, Utc};
 use saas_core::{Reach, StoreError, Tx};
 
 use super::Auth;
 use crate::{Change, ChangeId, Changed};
 
 /// How far back each look goes: longer than transactions take and clocks differ.
-const OVERLAP: Duration = Duration::from_secs(30);
+const OVERLAP: TimeDelta = TimeDelta::seconds(30);
 
-/// How long changes are kept. Nobody acts on what is older than [`AuthConfig::decision_max_age`](crate::AuthConfig::decision_max_age).
-const KEPT: Duration = Duration::from_mins(5);
+/// How long changes are kept: for longer than anybody looks back.
+const KEPT: TimeDelta = TimeDelta::minutes(5);
 
-/// How many changes a look takes in. More at once void everything instead.
-const LOOK: u32 = 1_000;
+/// How many changes a look takes in. More in [`OVERLAP`] void everything instead.
+const LOOK: u32 = 10_000;
+
+/// Old changes are removed once in so many looks.
+const LOOKS_PER_CLEANING: u64 = 60;
 
 const REACH: Reach = Reach::Platform("changes to sessions, users and tenants");
 
-/// The changes of the last looks, which need no second one.
+/// What the last look heard, which needs no second hearing.
 #[derive(Debug, Default)]
-pub(super) struct Heard(Mutex<HashSet<ChangeId>>);
+pub(super) struct Heard(Mutex<LastLook>);
+
+#[derive(Debug, Default)]
+struct LastLook {
+    looks: u64,
+    on: Option<DateTime<Utc>>,
+    changes: HashSet<ChangeId>,
+}
 
 impl Auth {
     /// How often a host calls [`Auth::hear_changes`].
@@ -40,31 +51,41 @@ impl Auth {
         Ok(())
     }
 
-    /// Acts on what other processes changed. For hosts, every [`Auth::HEAR_INTERVAL`]; a process that does not call it decides by what
-    /// was true [`AuthConfig::decision_max_age`](crate::AuthConfig::decision_max_age) ago.
+    /// Acts on what other processes changed, and now and then removes changes that nobody needs any more. For hosts, every
+    /// [`Auth::HEAR_INTERVAL`]; a process that does not call it decides by what was true
+    /// [`AuthConfig::decision_max_age`](crate::AuthConfig::decision_max_age) ago.
     pub async fn hear_changes(&self) -> Result<(), StoreError> {
-        let since = self.now() - OVERLAP;
+        let now = self.now();
         let changes = {
             let mut conn = self.ports.storage.read(REACH).await?;
-            self.ports.changes.since(&mut conn, since, LOOK).await?
+            self.ports.changes.since(&mut conn, now - OVERLAP, LOOK).await?
         };
-        let mut heard = self.heard.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if changes.len() >= LOOK as usize {
-            self.decisions.void_all();
+        if self.take_in(now, &changes) {
+            self.forget_changes(now).await?;
         }
-        for change in changes.iter().filter(|change| !heard.contains(&change.id)) {
-            self.decisions.void(change.what);
-        }
-        *heard = changes.into_iter().map(|change| change.id).collect();
         Ok(())
     }
 
-    /// Removes changes that nobody needs any more. For hosts, now and then.
-    pub async fn forget_changes(&self) -> Result<u64, StoreError> {
-        let before = self.now() - KEPT;
+    /// Voids what the changes are about; whether it is time to clean.
+    fn take_in(&self, now: DateTime<Utc>, changes: &[Change]) -> bool {
+        let mut last = self.heard.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // After a pause, changes may have come and gone between two looks.
+        let missed = last.on.is_some_and(|on| !(TimeDelta::zero()..OVERLAP).contains(&(now - on)));
+        if missed || changes.len() >= LOOK as usize {
+            self.decisions.void(Changed::Everything);
+        }
+        for change in changes.iter().filter(|change| !last.changes.contains(&change.id)) {
+            self.decisions.void(change.what);
+        }
+        last.changes = changes.iter().map(|change| change.id).collect();
+        last.on = Some(now);
+        last.looks += 1;
+        last.looks % LOOKS_PER_CLEANING == 1
+    }
+
+    async fn forget_changes(&self, now: DateTime<Utc>) -> Result<(), StoreError> {
         let mut tx = self.ports.storage.begin(REACH).await?;
-        let forgotten = self.ports.changes.forget(&mut tx, before).await?;
-        tx.commit().await?;
-        Ok(forgotten)
+        self.ports.changes.forget(&mut tx, now - KEPT).await?;
+        tx.commit().await
     }
 }

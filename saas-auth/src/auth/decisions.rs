@@ -14,8 +14,9 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use quick_cache::sync::Cache;
-use saas_core::{UserId, actor::UserPrincipal};
+use saas_core::{Clock, UserId, actor::UserPrincipal};
 use sha2::{Digest, Sha256};
 
 use crate::{Changed, User, token::AccessClaims};
@@ -41,10 +42,11 @@ pub(super) struct Decision {
     /// Their profile, as the storage had it.
     pub(super) user: Arc<User>,
     /// When the session ends by itself.
-    pub(super) expires_at: chrono::DateTime<chrono::Utc>,
+    pub(super) expires_at: DateTime<Utc>,
     pub(super) stamp: Stamp,
-    /// When the storage was asked, by the monotonic clock.
+    /// When the storage was asked, by the monotonic clock and by the other one.
     pub(super) read_at: Duration,
+    pub(super) read_on: DateTime<Utc>,
 }
 
 /// What the marks were when the storage was asked.
@@ -91,9 +93,12 @@ impl Decisions {
         self.tokens.get(token)
     }
 
-    /// Whether what the storage said then may still be acted on.
-    pub(super) fn counts(&self, decision: &Decision, now: Duration) -> bool {
-        now.saturating_sub(decision.read_at) < self.max_age
+    /// Whether what the storage said then may still be acted on. Both clocks have to agree: the monotonic one stands still while the
+    /// machine sleeps, the other one may be set back.
+    pub(super) fn counts(&self, decision: &Decision, clock: &dyn Clock) -> bool {
+        let passed = (clock.now() - decision.read_on).to_std().unwrap_or(Duration::MAX);
+        clock.monotonic().saturating_sub(decision.read_at) < self.max_age
+            && passed < self.max_age
             && decision.stamp == self.stamp(decision.principal.user)
     }
 
@@ -105,6 +110,11 @@ impl Decisions {
         }
     }
 
+    /// Forgets a token that turned out to be good for nothing.
+    pub(super) fn remove(&self, token: &TokenHash) {
+        self.tokens.remove(token);
+    }
+
     pub(super) fn keep(&self, token: TokenHash, decision: Arc<Decision>) {
         self.tokens.insert(token, decision);
     }
@@ -114,13 +124,8 @@ impl Decisions {
         match what {
             Changed::User(user) => self.mark(user).fetch_add(1, Ordering::SeqCst),
             // Tenants change state rarely: all are asked for again.
-            Changed::Tenant(_) => self.everybody.fetch_add(1, Ordering::SeqCst),
+            Changed::Tenant(_) | Changed::Everything => self.everybody.fetch_add(1, Ordering::SeqCst),
         };
-    }
-
-    /// Voids everything.
-    pub(super) fn void_all(&self) {
-        self.everybody.fetch_add(1, Ordering::SeqCst);
     }
 
     fn mark(&self, user: UserId) -> &AtomicU64 {

@@ -3,7 +3,6 @@
 //! What every request passes is resolved once; the rest is rare beside what it counts, and looked up by name.
 
 use metrics::{Counter, counter};
-use saas_core::Tx;
 
 use super::{AuthenticateError, RefreshError, SignInError, Tokens};
 use crate::{HashError, Revocation};
@@ -61,9 +60,9 @@ pub(super) const ROTATED: &str = "rotated";
 pub(super) const GRACE: &str = "grace";
 pub(super) const REUSE: &str = "reuse";
 
-/// Counts a session when its transaction commits.
-pub(super) fn session_opened_by(tx: &mut Tx) {
-    tx.after_commit(|| counter!("saas_sessions_opened_total").increment(1));
+/// Counts a session when its first tokens are signed: it is committed then, in whosever transaction.
+pub(super) fn session_opened() {
+    counter!("saas_sessions_opened_total").increment(1);
 }
 
 pub(super) fn sessions_revoked(why: Revocation, sessions: u64) {

@@ -92,11 +92,10 @@ impl Auth {
             client_id: AccessClaims::FIRST_PARTY.to_owned(),
             key_id: self.refresh_keys.current().to_owned(),
             salt: random::<32>(&*self.ports.entropy).to_vec(),
-            generation: 1,
+            generation: Family::FIRST,
             rotated_at: now,
         };
         self.ports.sessions.insert(tx, &family).await?;
-        measures::session_opened_by(tx);
         Ok(OpenedSession { family, role: new.role, email_verified: new.user.email_verified_at.is_some() })
     }
 
@@ -115,6 +114,9 @@ impl Auth {
         .with_email_verified(*email_verified);
         let scopes = grant.scope.clone();
         let access = self.tokens.issue(grant)?;
+        if family.generation == Family::FIRST {
+            measures::session_opened();
+        }
         Ok(Tokens {
             expires_at: DateTime::from_timestamp(access.claims.exp, 0).unwrap_or_default(),
             access_token: access.token,

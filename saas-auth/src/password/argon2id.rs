@@ -171,7 +171,12 @@ impl Argon2id {
             Argon2::new_with_secret(pepper.expose(), Algorithm::Argon2id, Version::V0x13, params.clone())
                 .map_err(failed)?;
         let mut hash = [0; HASH_BYTES];
-        memory.0.resize(params.block_count(), Block::default());
+        let blocks = params.block_count();
+        // What one hash of unusual parameters took is not held for all others.
+        if memory.0.capacity() > 2 * blocks {
+            memory.0 = Vec::new();
+        }
+        memory.0.resize(blocks, Block::default());
         argon2
             .hash_password_into_with_memory(password.bytes(), salt, &mut hash, memory.0.as_mut_slice())
             .map_err(failed)?;

@@ -52,10 +52,12 @@ pub(crate) enum Pools {
 }
 
 /// sqlx's transaction, handed back, and the effects that wait for its commit: run them after it.
+#[must_use = "the transaction rolls back when it is dropped"]
 pub struct Released<T> {
     /// The transaction; whoever owns it commits it.
     pub transaction: T,
-    /// What [`Tx::after_commit`] kept. Dropping these delays work until the next poll; it loses nothing.
+    /// What [`Tx::after_commit`] kept: run each after the commit. Dropping these delays work until the next poll, and this process lets
+    /// a session that ended in the transaction in until it hears of the end as other processes do.
     pub after_commit: Vec<AfterCommit>,
 }
 

@@ -110,7 +110,6 @@ async fn use_everything(test: &TestSaas) {
     agents.stop_cancelled().await.unwrap();
 
     auth.hear_changes().await.unwrap();
-    auth.forget_changes().await.unwrap();
     test.clock.advance(Duration::from_secs(20));
     auth.refresh(&Actor::system("test"), &ada.tokens.refresh_token).await.unwrap();
     auth.revoke_session(&me, ada.tokens.session).await.unwrap();
