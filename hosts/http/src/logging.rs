@@ -18,8 +18,8 @@ pub struct Log(#[expect(dead_code, reason = "held for its Drop")] Option<Flusher
 
 /// Sends the log to stderr: for people on a terminal, one JSON object a line elsewhere, unless `LOG_FORMAT` says which.
 ///
-/// Objects are written when some have gathered, after 50 ms at the latest; warnings and errors at once. A sink that somebody else
-/// installed stays.
+/// Objects are written by a thread of their own when some have gathered, after 50 ms at the latest; warnings and errors at once. A log
+/// that cannot be written holds nobody up: lines are lost then, and counted. A sink that somebody else installed stays.
 pub fn install(settings: &Settings) -> Log {
     let filter = EnvFilter::new(settings.log_level.directives());
     let pretty = match settings.log_format {
@@ -38,9 +38,11 @@ pub fn install(settings: &Settings) -> Log {
         return Log(None);
     }
     let sink = Sink::default();
-    let Ok(flusher) = sink.start() else {
+    let Ok(flusher) = sink.start(io::stderr()) else {
         // Without a thread to write them, lines are written as they come.
-        drop(tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).json().try_init());
+        let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+        let builder = builder.log_internal_errors(false).json().flatten_event(true);
+        drop(builder.with_current_span(true).with_span_list(false).try_init());
         return Log(None);
     };
     drop(tracing_subscriber::registry().with(filter).with(JsonLines(sink)).try_init());

@@ -9,7 +9,7 @@ use crate::{
 
 pub(crate) fn run(context: &Context) -> Result<(), Failure> {
     let settings = context.load()??;
-    logging::install(&settings);
+    let _log = logging::install(&settings);
     for warning in settings.warnings() {
         tracing::warn!("{warning}");
     }

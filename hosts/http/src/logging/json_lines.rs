@@ -40,8 +40,12 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for JsonLines {
 
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
+        // Written before the span is locked: what shows a value may log as well.
+        let mut more = String::new();
+        values.record(&mut Fields(&mut more));
         if let Some(Members(members)) = span.extensions_mut().get_mut::<Members>() {
-            values.record(&mut Fields(members));
+            comma(members);
+            members.push_str(&more);
         }
     }
 
@@ -50,10 +54,14 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for JsonLines {
             static LINE: RefCell<String> = RefCell::new(String::with_capacity(1024));
         }
         // An event inside of an event's formatting gets a line of its own.
-        LINE.with(|line| match line.try_borrow_mut() {
+        let written = LINE.try_with(|line| match line.try_borrow_mut() {
             Ok(mut line) => self.write(&mut line, event, &context),
             Err(_) => self.write(&mut String::new(), event, &context),
         });
+        // A thread at its end has no line of its own any more.
+        if written.is_err() {
+            self.write(&mut String::new(), event, &context);
+        }
     }
 }
 
