@@ -21,6 +21,7 @@ use crate::{
     HashPool, RootKeyFileError, Saas,
     ports::{Ports, or},
     root_key_file,
+    saas::Parts,
     settings::Settings,
     workers::Workers,
 };
@@ -169,7 +170,7 @@ impl Blueprint {
         };
         let tenancy = Tenancy::new(ports, self.tenancy.clone(), auth.clone());
         let (agents, workers) = self.agents(&storage, shared, self.model()?);
-        Ok(Saas {
+        let parts = Parts {
             settings: Arc::clone(&self.settings),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
@@ -179,7 +180,8 @@ impl Blueprint {
             agents,
             workers: workers.parked(),
             opened: self.clock.monotonic(),
-        })
+        };
+        Ok(Saas { parts: Arc::new(parts) })
     }
 
     fn agents(

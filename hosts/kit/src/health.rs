@@ -28,8 +28,8 @@ impl Readiness {
 impl Saas {
     /// Looks at everything that serving needs, each within `DATABASE_HEALTH_TIMEOUT`. What failed is logged.
     pub async fn readiness(&self) -> Readiness {
-        let limit = self.settings.database_health_timeout.duration();
-        let storage = match tokio::time::timeout(limit, self.storage.ping()).await {
+        let limit = self.parts.settings.database_health_timeout.duration();
+        let storage = match tokio::time::timeout(limit, self.parts.storage.ping()).await {
             Ok(Ok(())) => true,
             Ok(Err(error)) => {
                 tracing::warn!(error = saas_core::fault::chain(&error), "the storage does not answer");
@@ -40,11 +40,13 @@ impl Saas {
                 false
             }
         };
-        let migrations = match tokio::time::timeout(limit, self.storage.migration_status(&COMPONENTS)).await {
-            Ok(Ok(status)) => status.is_current(),
-            _ => false,
-        };
-        let signing_key = tokio::time::timeout(limit, self.auth.signing_key_is_kept()).await.unwrap_or(false);
+        let migrations =
+            match tokio::time::timeout(limit, self.parts.storage.migration_status(&COMPONENTS)).await {
+                Ok(Ok(status)) => status.is_current(),
+                _ => false,
+            };
+        let signing_key =
+            tokio::time::timeout(limit, self.parts.auth.signing_key_is_kept()).await.unwrap_or(false);
         let check = |name, ok| Check { name, ok };
         Readiness {
             checks: vec![

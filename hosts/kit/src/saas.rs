@@ -17,6 +17,13 @@ use crate::{
 /// The whole product, open: its services and what they stand on. Cloning shares everything.
 #[derive(Debug, Clone)]
 pub struct Saas {
+    /// One pointer: a handle is cloned several times in every request.
+    pub(crate) parts: Arc<Parts>,
+}
+
+/// What the handle holds.
+#[derive(Debug)]
+pub(crate) struct Parts {
     pub(crate) settings: Arc<Settings>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
@@ -42,46 +49,46 @@ impl Saas {
 
     /// What it was opened with.
     pub fn settings(&self) -> &Settings {
-        &self.settings
+        &self.parts.settings
     }
 
     /// Users, sign-in, sessions and tokens.
     pub fn auth(&self) -> &Auth {
-        &self.auth
+        &self.parts.auth
     }
 
     /// Tenants, members and registration.
     pub fn tenancy(&self) -> &Tenancy {
-        &self.tenancy
+        &self.parts.tenancy
     }
 
     /// Agents, runs and conversations. Runs are worked on by [`Saas::run_workers`].
     pub fn agents(&self) -> &Agents {
-        &self.agents
+        &self.parts.agents
     }
 
     /// The database, for transactions that span your tables and ours.
     pub fn storage(&self) -> &SqlStorage {
-        &self.storage
+        &self.parts.storage
     }
 
     /// The time as the product sees it.
     pub fn clock(&self) -> &Arc<dyn Clock> {
-        &self.clock
+        &self.parts.clock
     }
 
     /// The randomness that ids and secrets come from.
     pub fn entropy(&self) -> &Arc<dyn Entropy> {
-        &self.entropy
+        &self.parts.entropy
     }
 
     /// How long ago it was opened.
     pub fn uptime(&self) -> Duration {
-        self.clock.monotonic().saturating_sub(self.opened)
+        self.parts.clock.monotonic().saturating_sub(self.parts.opened)
     }
 
     /// Ends the connections; call it when nothing is served any more.
     pub async fn close(&self) {
-        self.storage.close().await;
+        self.parts.storage.close().await;
     }
 }

@@ -72,7 +72,7 @@ impl Saas {
     ///
     /// Call it once per process and drive it as long as anything is served: chats are answered by it. A second call returns at once.
     pub async fn run_workers(&self, shutdown: impl Future<Output = ()>) {
-        let taken = self.workers.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let taken = self.parts.workers.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(Workers { owner, mut launches, backgrounds }) = taken else {
             tracing::warn!("the workers run already");
             return;
@@ -82,30 +82,30 @@ impl Saas {
             loops.spawn(supervised(background));
         }
         let mut runs = JoinSet::new();
-        let heartbeat = heartbeat(self.agents.clone(), Arc::clone(&self.clock), owner.clone());
+        let heartbeat = heartbeat(self.parts.agents.clone(), Arc::clone(&self.parts.clock), owner.clone());
         loops.spawn(heartbeat);
-        loops.spawn(reload_keys(self.auth.clone(), Arc::clone(&self.clock)));
-        loops.spawn(hear_changes(self.auth.clone(), Arc::clone(&self.clock)));
+        loops.spawn(reload_keys(self.parts.auth.clone(), Arc::clone(&self.parts.clock)));
+        loops.spawn(hear_changes(self.parts.auth.clone(), Arc::clone(&self.parts.clock)));
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
                 // One that is not taken now is found again when its turn has come.
-                Some(run) = launches.recv(), if runs.len() < self.settings.agent_runs_per_process => {
-                    let (agents, owner) = (self.agents.clone(), owner.clone());
+                Some(run) = launches.recv(), if runs.len() < self.parts.settings.agent_runs_per_process => {
+                    let (agents, owner) = (self.parts.agents.clone(), owner.clone());
                     runs.spawn(async move { agents.execute(run, &owner).await });
                 }
                 Some(_) = runs.join_next() => {}
             }
         }
         drop(launches);
-        let patience = self.settings.shutdown_deadline.duration() / 2;
+        let patience = self.parts.settings.shutdown_deadline.duration() / 2;
         if tokio::time::timeout(patience, drained(&mut runs)).await.is_err() {
             tracing::warn!(
                 runs = runs.len(),
                 "stopping with runs unfinished: they are stored as interrupted"
             );
-            self.agents.stop_all();
+            self.parts.agents.stop_all();
             // Whoever recovers runs ends those that do not make it.
             drop(tokio::time::timeout(LAST_WORDS, drained(&mut runs)).await);
         }
