@@ -153,9 +153,10 @@ impl Tenancy {
     /// Registers in a transaction of its own.
     pub async fn register(&self, actor: &Actor, command: Register) -> Result<Registered, RegisterError> {
         let registered = self.try_register(actor, command).await;
-        if registered.is_err() {
-            count_attempt("register_error", self.config.signup);
-        }
+        // The name and its labels are the earlier system's.
+        let result = if registered.is_ok() { "register_success" } else { "register_error" };
+        let policy = self.config.signup.as_str();
+        metrics::counter!("signup_attempts_total", "result" => result, "policy" => policy).increment(1);
         registered
     }
 
@@ -200,8 +201,6 @@ impl Tenancy {
         self.ports.memberships.insert(tx, user.id, tenant.id, Role::Owner, tenant.created_at).await?;
         let new = NewSession { user: &user, tenant: tenant.id, role: Role::Owner };
         let session = self.auth.open_session_in(tx, actor, new).await?;
-        let policy = self.config.signup;
-        tx.after_commit(move || count_attempt("register_success", policy));
         Ok(RegisteredIn { user, tenant, session })
     }
 
@@ -223,9 +222,4 @@ impl Tenancy {
         }
         Err(InternalError::new("no free slug was found for the tenant's name").into())
     }
-}
-
-/// The name and its labels are the earlier system's.
-fn count_attempt(result: &'static str, policy: SignupPolicy) {
-    metrics::counter!("signup_attempts_total", "result" => result, "policy" => policy.as_str()).increment(1);
 }

@@ -61,12 +61,12 @@ impl Measures {
         begin: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let asked = now();
-        let begun = begin.await;
+        let transaction = begin.await;
         self.begin_wait.record(asked.elapsed());
-        if matches!(begun, Err(StoreError::Busy { .. })) {
+        if matches!(transaction, Err(StoreError::Busy { .. })) {
             self.write_timeouts.increment(1);
         }
-        begun
+        transaction
     }
 }
 
