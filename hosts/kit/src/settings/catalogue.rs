@@ -1,6 +1,6 @@
 //! The list of settings.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use saas_core::Secret;
@@ -50,17 +50,78 @@ settings! {
             range: 0..=65_535,
             fix: "set a port number, for example 8000",
         }
+        /// The largest head of a request accepted, in bytes: its first line and its header fields.
+        request_head_limit_bytes: usize = "REQUEST_HEAD_LIMIT_BYTES" {
+            default: Text("32768"),
+            range: 8_192..=1_048_576,
+            fix: "set a number of bytes, for example 32768",
+        }
+        /// How many header fields a request may have.
+        request_header_limit: usize = "REQUEST_HEADER_LIMIT" {
+            default: Text("100"),
+            range: 16..=1_000,
+            fix: "set a number of header fields, for example 100",
+        }
+        /// The longest path and query of a request accepted, in bytes.
+        request_uri_limit_bytes: usize = "REQUEST_URI_LIMIT_BYTES" {
+            default: Text("8192"),
+            range: 256..=65_534,
+            fix: "set a number of bytes, for example 8192",
+        }
+        /// How long a request's head may take, from the opening of the connection or its first byte on.
+        request_head_timeout: Seconds = "REQUEST_HEAD_TIMEOUT_SECONDS" {
+            default: Text("10"),
+            range: 1..=600,
+            fix: "set a number of seconds, for example 10",
+        }
         /// The largest request body accepted, in bytes.
         request_body_limit_bytes: usize = "REQUEST_BODY_LIMIT_BYTES" {
             default: Text("1048576"),
             range: 1_024..=104_857_600,
             fix: "set a number of bytes, for example 1048576",
         }
+        /// How long a request's body may take. A stopping server waits that long for one that stalls.
+        request_body_timeout: Seconds = "REQUEST_BODY_TIMEOUT_SECONDS" {
+            default: Text("10"),
+            range: 1..=3_600,
+            fix: "set a number of seconds, for example 10",
+        }
         /// How long a request may take until it is answered with a time-out.
         request_timeout: Seconds = "REQUEST_TIMEOUT_SECONDS" {
             default: Text("30"),
             range: 1..=3_600,
             fix: "set a number of seconds, for example 30",
+        }
+        /// How long a client may read nothing of its answer until the connection ends. A run whose stream ends so goes on.
+        write_timeout: Seconds = "WRITE_TIMEOUT_SECONDS" {
+            default: Text("30"),
+            range: 1..=3_600,
+            fix: "set a number of seconds, for example 30",
+        }
+        /// How long a connection stays open without a request. Behind a load balancer it should be longer than that one keeps it.
+        keep_alive_timeout: Seconds = "KEEP_ALIVE_TIMEOUT_SECONDS" {
+            default: Text("75"),
+            range: 1..=3_600,
+            fix: "set a number of seconds, for example 75",
+        }
+        /// How many connections may be open. When they are, those without a request are closed for new ones.
+        max_connections: Option<usize> = "MAX_CONNECTIONS" {
+            default: Derived("the limit on open files (`ulimit -n`) less what database and files need, 8192 at most"),
+            range: 1..=1_000_000,
+            fix: "set a number of connections, for example 4096, or unset it",
+        }
+        /// How many connections one address may have open, a /64 where it is IPv6; 0 for as many as there are. Behind a proxy all of them
+        /// come from its address.
+        max_connections_per_address: Option<usize> = "MAX_CONNECTIONS_PER_ADDRESS" {
+            default: Derived("a quarter of `MAX_CONNECTIONS`, at least 64"),
+            range: 0..=1_000_000,
+            fix: "set a number of connections, for example 64 where clients connect directly, or 0 behind a proxy",
+        }
+        /// How many requests one connection of HTTP/2 may have open.
+        http2_stream_limit: u32 = "HTTP2_STREAM_LIMIT" {
+            default: Text("100"),
+            range: 1..=10_000,
+            fix: "set a number of requests, for example 100",
         }
         /// How long a stopping server waits for the requests that it has begun.
         shutdown_deadline: Seconds = "SHUTDOWN_DEADLINE_SECONDS" {
@@ -289,6 +350,20 @@ settings! {
         log_format: LogFormat = "LOG_FORMAT" {
             default: Text("auto"),
             fix: "use auto, pretty or json",
+        }
+    }
+    Metrics {
+        /// An address that serves the operations alone, `/metrics` among them; the main one then has no `/metrics`. Without it
+        /// `/metrics` is on the main address: open in development and test, and elsewhere there only under a `METRICS_TOKEN`.
+        metrics_address: Option<SocketAddr> = "METRICS_ADDRESS" {
+            default: Unset,
+            fix: "set an IP address and a port that only your Prometheus reaches, for example 127.0.0.1:9100, or unset it",
+        }
+        /// What `/metrics` asks for as `Authorization: Bearer <token>`, wherever it is served.
+        metrics_token: Option<Secret<String>> = "METRICS_TOKEN" {
+            default: Unset,
+            rule: "must have at least 32 characters and not be a placeholder",
+            fix: "set the output of `openssl rand -hex 32`, and the same in your Prometheus, or unset it",
         }
     }
 }

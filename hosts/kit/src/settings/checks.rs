@@ -18,6 +18,7 @@ pub(super) fn check(draft: &Draft, loader: &mut Loader<'_>) {
         database_passwords(draft, loader);
         root_key(draft, loader);
         model_key(draft, loader);
+        metrics_token(draft, loader);
         password_length(draft, loader);
         password_hashing(draft, loader);
     }
@@ -105,6 +106,19 @@ fn model_key(draft: &Draft, loader: &mut Loader<'_>) {
             "set the key of your OpenAI project, or unset it",
         );
     }
+}
+
+fn metrics_token(draft: &Draft, loader: &mut Loader<'_>) {
+    let Some(Some(token)) = &draft.metrics_token else { return };
+    let token = token.expose();
+    let what = if token.len() < 32 {
+        "is shorter than 32 characters"
+    } else if is_placeholder(token.as_bytes()) {
+        "is a placeholder"
+    } else {
+        return;
+    };
+    loader.problem("METRICS_TOKEN", what, Setting::named("METRICS_TOKEN").map_or("", |setting| setting.fix));
 }
 
 fn password_length(draft: &Draft, loader: &mut Loader<'_>) {

@@ -125,6 +125,8 @@ pub enum Section {
     Agents,
     /// What the program tells its operator.
     Logging,
+    /// What it counts and measures, and who may read that.
+    Metrics,
 }
 
 impl Section {
@@ -141,6 +143,7 @@ impl Section {
             Self::Signup => "Signup",
             Self::Agents => "Agents",
             Self::Logging => "Logging",
+            Self::Metrics => "Metrics",
         }
     }
 
@@ -148,7 +151,7 @@ impl Section {
     pub const fn owner(self) -> &'static str {
         match self {
             Self::Application | Self::Secrets => "saas-kit",
-            Self::Server | Self::Logging => "saas-http",
+            Self::Server | Self::Logging | Self::Metrics => "saas-http",
             Self::Database => "saas-sql",
             Self::Tokens | Self::Sessions | Self::Passwords => "saas-auth",
             Self::Signup => "saas-tenancy",

@@ -95,6 +95,7 @@ fn a_hardened_environment_refuses_every_weak_setting_at_once() {
         ("SAAS_DATABASE_URL", "postgres://saas:change-me@db/saas"),
         ("SAAS_MIGRATION_DATABASE_URL", "sqlite:x.db"),
         ("SAAS_ROOT_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+        ("SAAS_METRICS_TOKEN", "change-me-to-something-that-is-long-enough"),
         ("SAAS_AUTH_PASSWORD_MIN_LENGTH", "8"),
         ("SAAS_PASSWORD_HASH_ITERATIONS", "1"),
         ("SAAS_AUTH_SESSION_ABSOLUTE_TTL_MINUTES", "60"),
@@ -111,10 +112,27 @@ fn a_hardened_environment_refuses_every_weak_setting_at_once() {
             "SAAS_ISSUER",
             "SAAS_DATABASE_URL",
             "SAAS_ROOT_KEY",
+            "SAAS_METRICS_TOKEN",
             "SAAS_AUTH_PASSWORD_MIN_LENGTH",
             "SAAS_PASSWORD_HASH_MEMORY_KIB",
         ]
     );
+}
+
+#[test]
+fn a_token_for_metrics_is_long_where_it_counts() {
+    let hardened = [
+        ("SAAS_ENVIRONMENT", "staging"),
+        ("SAAS_APP_PUBLIC_URL", "https://app.example.com"),
+        ("SAAS_DATABASE_URL", "sqlite:/srv/saas.db"),
+    ];
+    for (length, fits) in [(31, false), (32, true)] {
+        let token = &"0123456789abcdef".repeat(2)[..length];
+        let mut all = hardened.to_vec();
+        all.push(("SAAS_METRICS_TOKEN", token));
+        assert_eq!(Settings::load(&environment(&all)).is_ok(), fits, "{length}");
+        assert!(Settings::load(&environment(&[("SAAS_METRICS_TOKEN", token)])).is_ok(), "{length}");
+    }
 }
 
 #[test]

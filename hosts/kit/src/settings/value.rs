@@ -1,6 +1,6 @@
 //! How a setting's text becomes a value.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -162,6 +162,24 @@ impl SettingValue for IpAddr {
     }
 }
 
+impl SettingValue for SocketAddr {
+    const KIND: &'static str = "IP address and port";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || "is not an IP address and a port".to_owned();
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        // An IPv6 address without its brackets would lose its last group to the port.
+        if host.contains(':') && !host.starts_with('[') {
+            return Err(wrong());
+        }
+        Ok(Self::new(IpAddr::parse(host).map_err(|_| wrong())?, port.parse().map_err(|_| wrong())?))
+    }
+
+    fn shown(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+}
+
 /// A list of texts with at least one entry, none of them twice, in the order given.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct TextList {
@@ -209,7 +227,7 @@ impl SettingValue for TextList {
 
 #[cfg(test)]
 mod tests {
-    use super::{IpAddr, Secret, SettingValue, TextList};
+    use super::{IpAddr, Secret, SettingValue, SocketAddr, TextList};
 
     #[test]
     fn a_switch_reads_the_usual_words() {
@@ -247,6 +265,16 @@ mod tests {
             assert_eq!(IpAddr::parse(text).map(|host| host.to_string()), Ok(shown.to_owned()));
         }
         assert!(IpAddr::parse("example.com").is_err());
+    }
+
+    #[test]
+    fn an_address_with_a_port_needs_both() {
+        for (text, shown) in [("localhost:9100", "127.0.0.1:9100"), ("[::1]:0", "[::1]:0")] {
+            assert_eq!(SocketAddr::parse(text).map(|address| address.to_string()), Ok(shown.to_owned()));
+        }
+        for text in ["9100", "127.0.0.1", "::1:9100", "[::1]", "127.0.0.1:", "127.0.0.1:65536", "db:9100"] {
+            assert!(SocketAddr::parse(text).is_err(), "{text}");
+        }
     }
 
     #[test]
