@@ -1,7 +1,8 @@
 //! The public keys that verify our access tokens (RFC 7517).
 
 use axum::{extract::State, response::Response};
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use metrics::counter;
 use saas_kit::Saas;
 use serde_json::Value;
 
@@ -23,6 +24,7 @@ use crate::conditional::{self, Kept};
     )
 )]
 pub(crate) async fn jwks(State(saas): State<Saas>, asked: HeaderMap) -> Response {
+    counter!("jwks_requests_total").increment(1);
     let keys = saas.auth().access_tokens().keys();
     let jwks = keys.jwks();
     let max_age = saas.settings().auth_jwks_max_age.duration().as_secs();
@@ -30,6 +32,9 @@ pub(crate) async fn jwks(State(saas): State<Saas>, asked: HeaderMap) -> Response
     let json = HeaderValue::from_static("application/json");
     let mut response =
         conditional::answer(&asked, |list| jwks.matches(list), &kept, json, jwks.body().to_vec());
+    if response.status() == StatusCode::NOT_MODIFIED {
+        counter!("jwks_not_modified_total").increment(1);
+    }
     if let Ok(date) = HeaderValue::from_str(jwks.last_modified()) {
         response.headers_mut().insert(header::LAST_MODIFIED, date);
     }

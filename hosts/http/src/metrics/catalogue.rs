@@ -1,0 +1,197 @@
+//! Every metric there is: its name, its labels, what it means. The page `docs/operations/metrics.md` is made of it, and a test holds it
+//! against what is served.
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
+
+/// One metric.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// What kind it is.
+    pub kind: Kind,
+    /// What tells its series apart.
+    pub labels: &'static [Label],
+    /// What it means.
+    pub help: &'static str,
+}
+
+/// What kind a metric is.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It rises and falls.
+    Gauge,
+    /// How often a value was at most each of these.
+    Histogram(&'static [f64]),
+}
+
+impl Kind {
+    /// The word for it in Prometheus' text format.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+            Self::Histogram(_) => "histogram",
+        }
+    }
+}
+
+/// What tells a metric's series apart.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Label {
+    /// Its name.
+    pub name: &'static str,
+    /// What it can be.
+    pub values: Values,
+}
+
+/// What a label can be. Whichever: never what a caller makes up.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub enum Values {
+    /// One of these.
+    Listed(&'static [&'static str]),
+    /// As many as the program has, as these words say.
+    OfTheProgram(&'static str),
+}
+
+const fn listed(name: &'static str, values: &'static [&'static str]) -> Label {
+    Label { name, values: Values::Listed(values) }
+}
+
+const fn of_the_program(name: &'static str, words: &'static str) -> Label {
+    Label { name, values: Values::OfTheProgram(words) }
+}
+
+/// From what a request of ours takes to what a proxy waits for: those of the earlier system, and two more.
+const REQUEST: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Signing and verifying take microseconds.
+const SIGNATURE: &[f64] = &[0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.005, 0.025];
+/// Models think for seconds, and some for minutes.
+const RUN: &[f64] = &[0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
+
+const METHOD: Label = listed(
+    "method",
+    &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "_OTHER"],
+);
+const ROUTE: Label =
+    of_the_program("route", "a route's template, as `/api/v1/runs/{run_id}`, or `unmatched`");
+const POOL: Label = listed("pool", &["read", "write"]);
+const RUN_STATUS: Label = listed("status", &["completed", "failed", "cancelled", "interrupted"]);
+const RESULT: Label = listed("result", &["success", "failure"]);
+const TOKEN_USE: Label = listed("token_use", &["access", "unknown"]);
+
+macro_rules! metrics {
+    ($($name:literal $kind:expr, [$($label:expr),*], $help:literal;)+) => {
+        /// Every metric, in the order of the documentation.
+        pub const CATALOGUE: &[Metric] = &[$(Metric { name: $name, kind: $kind, labels: &[$($label),*], help: $help }),+];
+    };
+}
+
+metrics! {
+    "http_requests_total" Kind::Counter,
+        [METHOD, ROUTE, of_the_program("status", "the answer's status, as `200`")],
+        "Requests that were answered.";
+    "http_request_duration_seconds" Kind::Histogram(REQUEST), [METHOD, ROUTE],
+        "From a request's head to the head of its answer; a stream's body is not in it.";
+    "http_requests_in_flight" Kind::Gauge, [], "Requests that are being answered.";
+    "saas_http_connections_open" Kind::Gauge, [], "Connections that are open.";
+    "saas_http_streams_open" Kind::Gauge, [], "Streams of events that somebody follows.";
+
+    "saas_sign_in_attempts_total" Kind::Counter,
+        [listed("outcome", &["success", "invalid_credentials", "tenant_required", "overloaded", "error"])],
+        "Sign-ins with a password, by what came of them.";
+    "saas_refresh_attempts_total" Kind::Counter,
+        [listed("outcome", &["rotated", "grace", "reuse", "invalid", "error"])],
+        "Uses of refresh tokens, by what came of them; `reuse` ended a session, because somebody else may hold a copy.";
+    "saas_sessions_opened_total" Kind::Counter, [], "Sessions whose first tokens were given out.";
+    "saas_sessions_revoked_total" Kind::Counter,
+        [listed("reason", &["logout", "logout_all", "revoked_from_list", "refresh_reuse", "user_disabled"])],
+        "Sessions that were ended; those that expire are not in it.";
+    "saas_authentications_total" Kind::Counter,
+        [listed("decision", &["remembered", "asked", "refused", "error"])],
+        "Access tokens that were decided on: by what was remembered of them, by asking the storage, refused, or not for a fault of ours.";
+    "signup_attempts_total" Kind::Counter,
+        [listed("result", &["register_success", "register_error"]), listed("policy", &["public", "invite_only", "approval"])],
+        "Registrations; one that joins a transaction of an embedder's is not in it.";
+
+    "saas_password_hash_slots" Kind::Gauge, [], "Passwords that can be hashed at once.";
+    "saas_password_hashes_running" Kind::Gauge, [], "Passwords that are being hashed.";
+    "saas_password_hashes_waiting" Kind::Gauge, [], "Passwords that wait to be hashed.";
+    "saas_password_hashes_shed_total" Kind::Counter, [], "Passwords that were turned away because too many waited.";
+    "saas_password_hash_duration_seconds" Kind::Histogram(REQUEST), [], "How long hashing a password took, without the wait.";
+
+    "jwt_signings_total" Kind::Counter, [RESULT, TOKEN_USE], "Access tokens that were to be signed.";
+    "jwt_signing_duration_seconds" Kind::Histogram(SIGNATURE), [RESULT, TOKEN_USE], "How long signing a token took.";
+    "jwt_verifications_total" Kind::Counter, [RESULT, TOKEN_USE],
+        "Access tokens that were verified; one that is remembered is not verified again.";
+    "jwt_verification_duration_seconds" Kind::Histogram(SIGNATURE), [RESULT, TOKEN_USE], "How long verifying a token took.";
+    "jwks_requests_total" Kind::Counter, [], "Requests for the public keys.";
+    "jwks_not_modified_total" Kind::Counter, [], "Those of them whose sender had the keys already.";
+    "saas_signing_key_age_seconds" Kind::Gauge, [], "How long the active key has been signing.";
+
+    "saas_runs_total" Kind::Counter, [RUN_STATUS], "Runs that ended.";
+    "saas_run_duration_seconds" Kind::Histogram(RUN), [RUN_STATUS],
+        "From a run's turn to its stored outcome; one that was lost or cancelled before its turn is not in it.";
+    "saas_model_errors_total" Kind::Counter,
+        [listed("code", &[
+            "model_rate_limited", "model_unavailable", "model_access", "conversation_too_long", "model_refused", "model_truncated",
+            "model_malformed",
+        ])],
+        "Answers that a model did not give or finish.";
+    "saas_event_log_batches_total" Kind::Counter, [], "Transactions that appended events of runs.";
+    "saas_event_log_events_total" Kind::Counter, [], "Events of runs that were appended.";
+
+    "saas_storage_pool_connections" Kind::Gauge, [POOL, listed("state", &["idle", "in_use"])], "Connections to the database.";
+    "saas_storage_pool_connections_limit" Kind::Gauge, [POOL], "Connections to the database that there may be.";
+    "saas_storage_pool_timeouts_total" Kind::Counter, [POOL],
+        "Waits in vain for a connection, or for SQLite's one writer.";
+    "saas_storage_begin_wait_seconds" Kind::Histogram(REQUEST), [], "How long transactions waited to begin.";
+
+    "saas_build_info" Kind::Gauge, [of_the_program("version", "the release, as `0.1.0`")], "1, with what runs as labels.";
+    "saas_uptime_seconds" Kind::Gauge, [], "Seconds since the product was opened.";
+    "process_cpu_seconds_total" Kind::Counter, [], "Seconds that the process has spent on processors.";
+    "process_threads" Kind::Gauge, [], "Threads of the process.";
+    "process_start_time_seconds" Kind::Gauge, [], "When the process was started, in seconds since 1970.";
+    "process_virtual_memory_bytes" Kind::Gauge, [], "Address space of the process.";
+    "process_resident_memory_bytes" Kind::Gauge, [], "Memory of the process that is in RAM.";
+    "process_open_fds" Kind::Gauge, [], "File descriptors that are open.";
+    "process_max_fds" Kind::Gauge, [], "File descriptors that may be open.";
+}
+
+/// The metric of that name.
+pub(super) fn named(name: &str) -> Option<&'static Metric> {
+    CATALOGUE.iter().find(|metric| metric.name == name)
+}
+
+/// Tells the installed recorder of all but the process's, which do not pass through it. A series that can be named before it happens is
+/// there from the beginning: a counter that appears with 1 has no rate.
+pub(super) fn describe() {
+    for metric in CATALOGUE.iter().filter(|metric| !metric.name.starts_with("process_")) {
+        match metric.kind {
+            Kind::Counter => describe_counter!(metric.name, metric.help),
+            Kind::Gauge => describe_gauge!(metric.name, metric.help),
+            Kind::Histogram(_) => describe_histogram!(metric.name, metric.help),
+        }
+        match metric.labels {
+            [] => begin(metric, &[]),
+            [Label { name, values: Values::Listed(values) }] => {
+                values.iter().for_each(|value| begin(metric, &[(name, value)]));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn begin(metric: &Metric, labels: &[(&'static str, &'static str)]) {
+    match metric.kind {
+        Kind::Counter => drop(counter!(metric.name, labels)),
+        Kind::Gauge => drop(gauge!(metric.name, labels)),
+        Kind::Histogram(_) => drop(histogram!(metric.name, labels)),
+    }
+}
