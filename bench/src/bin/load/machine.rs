@@ -14,7 +14,8 @@ const QUIET: f64 = 0.3;
 pub(crate) async fn show(arguments: &Arguments, words: &[String]) -> Result<(), Failure> {
     let load = fs::read_to_string("/proc/loadavg")?;
     let load = load.split(' ').next().unwrap_or_default();
-    if load.parse::<f64>()? > QUIET {
+    let quiet = load.parse::<f64>()? <= QUIET;
+    if !quiet {
         progress(&format!("this machine is not quiet (load {load}): the figures will not be worth much"));
     }
     let cpu = field("/proc/cpuinfo", "model name")?;
@@ -36,6 +37,12 @@ pub(crate) async fn show(arguments: &Arguments, words: &[String]) -> Result<(), 
         kernel.trim(),
         engines.join("; "),
     )?;
+    if !quiet {
+        writeln!(
+            out,
+            "\n**The machine was not quiet: these figures show that the programs work, and not much more.**"
+        )?;
+    }
     Ok(())
 }
 
