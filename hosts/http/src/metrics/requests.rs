@@ -37,7 +37,8 @@ impl Requests {
         Open::in_gauge(self.in_flight.clone())
     }
 
-    /// A request was answered. Nothing is allocated for one that had its like before.
+    /// A request was answered. For one that had its like before, nothing is asked of the recorder, and nothing allocated but the
+    /// histogram's block for every 64 samples.
     pub(crate) fn served(&self, method: &'static str, route: &str, status: StatusCode, took: Duration) {
         if self.counted(method, route, status, took).is_none() {
             self.resolve(method, route, status);

@@ -27,11 +27,11 @@ impl Text {
                 let (name, help) = rest.split_once(' ').expect("a help has a text");
                 name.clone_into(&mut current);
                 assert!(!text.metrics.contains_key(name), "{name} is there twice");
-                text.metrics.entry(current.clone()).or_default().help = help.to_owned();
+                help.clone_into(&mut text.metrics.entry(current.clone()).or_default().help);
             } else if let Some(rest) = line.strip_prefix("# TYPE ") {
                 let (name, kind) = rest.split_once(' ').expect("a type has a word");
                 assert_eq!(name, current, "a metric without a help");
-                text.metrics.entry(current.clone()).or_default().kind = kind.to_owned();
+                kind.clone_into(&mut text.metrics.entry(current.clone()).or_default().kind);
             } else {
                 text.sample(line, &current);
             }
