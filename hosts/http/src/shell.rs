@@ -1,76 +1,212 @@
 //! What stands around every route: the request's id, the access log, time-outs, panics, and the rendering of problems.
+//!
+//! One service written by hand: as layers of closures it would cost a small request more than its handler does.
 
-use std::{any::Any, time::Duration};
+use std::{
+    any::Any,
+    convert::Infallible,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use axum::{
     Router,
-    extract::{MatchedPath, Request, State},
-    middleware::{self, Next},
+    extract::{MatchedPath, Request},
     response::{IntoResponse, Response},
 };
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use saas_core::RequestId;
-use saas_kit::Saas;
+use saas_kit::{Saas, settings::Settings};
 use tokio_util::task::TaskTracker;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower::{Layer, Service, ServiceExt};
 use tracing::Instrument;
+use uuid::fmt::Hyphenated;
 
-use crate::Problem;
+use crate::{Problem, metrics::Requests};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What the layers need.
-#[derive(Debug, Clone)]
+/// What stands around the routes, and what that needs.
+#[derive(Debug)]
 struct Shell {
     saas: Saas,
     commands: TaskTracker,
+    requests: Requests,
 }
 
-/// Puts the layers around a router. `commands` counts the commands in work, for who drains.
+/// Puts the shell around a router. `commands` counts the commands in work, for who drains.
 pub(crate) fn around(saas: &Saas, router: Router, commands: TaskTracker) -> Router {
-    let shell = Shell { saas: saas.clone(), commands };
-    router
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(middleware::from_fn_with_state(shell.clone(), detached))
-        .layer(middleware::from_fn_with_state(shell, edge))
-        .layer(CatchPanicLayer::custom(panicked_at_the_edge))
+    router.layer(Around(Arc::new(Shell { saas: saas.clone(), commands, requests: Requests::new() })))
 }
 
-/// The outermost layer.
-async fn edge(State(shell): State<Shell>, mut request: Request, next: Next) -> Response {
-    let clock = shell.saas.clock();
-    let id = request_id(&request).unwrap_or_else(|| RequestId::generate(&**clock, &**shell.saas.entropy()));
-    request.extensions_mut().insert(id);
-    let route = request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str).to_owned();
-    let method = method(request.method());
-    let span = tracing::info_span!("request", request.id = %id, http.request.method = method, http.route = route, user.id = tracing::field::Empty);
-    let begun = clock.monotonic();
-    let limit = limit(&route, shell.saas.settings().request_timeout.duration());
-    let answer = tokio::time::timeout(limit, next.run(request)).instrument(span.clone()).await;
-    let mut response = answer.unwrap_or_else(|_| timed_out().into_response());
-    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        // A 405 has to keep its Allow header (RFC 9110 section 15.5.6).
-        let allow = response.headers_mut().remove(header::ALLOW);
-        response = problem.render(Some(id));
-        if let Some(allow) = allow {
-            response.headers_mut().insert(header::ALLOW, allow);
+#[derive(Debug, Clone)]
+struct Around(Arc<Shell>);
+
+impl<S> Layer<S> for Around {
+    type Service = Shelled<S>;
+
+    fn layer(&self, inner: S) -> Shelled<S> {
+        Shelled { inner, shell: Arc::clone(&self.0) }
+    }
+}
+
+/// A route with the shell around it.
+#[derive(Debug, Clone)]
+struct Shelled<S> {
+    inner: S,
+    shell: Arc<Shell>,
+}
+
+impl<S> Service<Request> for Shelled<S>
+where
+    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        // `oneshot` asks the inner service itself.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let (inner, shell) = (self.inner.clone(), Arc::clone(&self.shell));
+        Box::pin(async move {
+            let answer = AssertUnwindSafe(shell.serve(inner, request)).catch_unwind().await;
+            // Outside of everything: nothing is left that could render a problem.
+            Ok(answer.unwrap_or_else(|_| Problem::internal().render(None)))
+        })
+    }
+}
+
+impl Shell {
+    async fn serve<S>(&self, inner: S, mut request: Request) -> Response
+    where
+        S: Service<Request, Response = Response, Error = Infallible> + Send + 'static,
+        S::Future: Send,
+    {
+        let (clock, settings) = (self.saas.clock(), self.saas.settings());
+        let id =
+            request_id(&request).unwrap_or_else(|| RequestId::generate(&**clock, &**self.saas.entropy()));
+        let mut text = [0; Hyphenated::LENGTH];
+        let id_text = &*id.as_uuid().as_hyphenated().encode_lower(&mut text);
+        request.extensions_mut().insert(id);
+        let matched = request.extensions().get::<MatchedPath>().cloned();
+        let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
+        let method = method(request.method());
+        let span = tracing::info_span!(
+            "request",
+            request.id = id_text,
+            http.request.method = method,
+            http.route = route,
+            user.id = tracing::field::Empty
+        );
+        let begun = clock.monotonic();
+        let _in_flight = self.requests.begin();
+        let mut response = if let Some(problem) = refused(&request, settings) {
+            problem.into_response()
+        } else {
+            let limit = limit(route, settings.request_timeout.duration());
+            let answer =
+                tokio::time::timeout(limit, self.answer(inner, request)).instrument(span.clone()).await;
+            answer.unwrap_or_else(|_| timed_out().into_response())
+        };
+        if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+            // A 405 has to keep its Allow header (RFC 9110 section 15.5.6).
+            let allow = response.headers_mut().remove(header::ALLOW);
+            response = problem.render(Some(id));
+            if let Some(allow) = allow {
+                response.headers_mut().insert(header::ALLOW, allow);
+            }
         }
+        let headers = response.headers_mut();
+        protect(headers);
+        if let Ok(value) = HeaderValue::from_str(id_text) {
+            headers.insert(REQUEST_ID, value);
+        }
+        let took = clock.monotonic().saturating_sub(begun);
+        self.requests.served(method, route, response.status(), took);
+        let duration_ms = millis(took);
+        span.in_scope(|| {
+            tracing::info!(
+                http.response.status_code = response.status().as_u16(),
+                duration_ms,
+                "request served"
+            );
+        });
+        response
     }
-    let headers = response.headers_mut();
-    if let Ok(value) = HeaderValue::from_str(&id.to_string()) {
-        headers.insert(REQUEST_ID, value);
+
+    /// The handler's answer. A command goes on when its caller leaves: a connection that ends between commit and answer changes nothing.
+    async fn answer<S>(&self, inner: S, request: Request) -> Response
+    where
+        S: Service<Request, Response = Response, Error = Infallible> + Send + 'static,
+        S::Future: Send,
+    {
+        let safe = request.method().is_safe();
+        let handled = AssertUnwindSafe(inner.oneshot(request)).catch_unwind();
+        let answer = async move {
+            match handled.await {
+                Ok(Ok(response)) => response,
+                Err(payload) => panicked(payload),
+            }
+        };
+        if safe {
+            return answer.await;
+        }
+        let command = self.commands.spawn(answer.instrument(tracing::Span::current()));
+        command.await.unwrap_or_else(|_| Problem::internal().into_response())
     }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    let duration_ms = millis(clock.monotonic().saturating_sub(begun));
-    span.in_scope(|| {
-        tracing::info!(http.response.status_code = response.status().as_u16(), duration_ms, "request served");
-    });
-    response
 }
 
 /// The one route that answers only when an agent has said all gets ten times as long; its run goes on in any case.
 fn limit(route: &str, usual: Duration) -> Duration {
     if route.ends_with("/api/v1/chat") { usual * 10 } else { usual }
+}
+
+/// What a request's head is refused for. What is larger than `REQUEST_HEAD_LIMIT_BYTES` the server refuses by itself.
+fn refused(request: &Request, settings: &Settings) -> Option<Problem> {
+    let uri = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
+    if uri > settings.request_uri_limit_bytes {
+        let detail = format!("the URI is longer than {} bytes", settings.request_uri_limit_bytes);
+        return Some(Problem::new(StatusCode::URI_TOO_LONG, "uri_too_long", detail));
+    }
+    let most = settings.request_header_limit;
+    (request.headers().len() > most).then(|| {
+        let detail = format!("the request has more than {most} header fields");
+        Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "too_many_headers", detail)
+    })
+}
+
+/// What no answer of ours is to be taken for, whoever shows it.
+const PROTECTION: [(HeaderName, HeaderValue); 4] = [
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+    (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+];
+
+/// What holds unless a handler says otherwise: an answer shows nothing, and is nobody's to keep.
+const DEFAULTS: [(HeaderName, HeaderValue); 2] = [
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+];
+
+/// The headers of every answer.
+fn protect(headers: &mut HeaderMap) {
+    headers.reserve(PROTECTION.len() + DEFAULTS.len() + 1);
+    for (name, value) in PROTECTION {
+        headers.insert(name, value);
+    }
+    for (name, value) in DEFAULTS {
+        headers.entry(name).or_insert(value);
+    }
 }
 
 /// A caller's own id, when it has the form of ours.
@@ -93,24 +229,10 @@ fn timed_out() -> Problem {
         .with_retry_after(Duration::from_secs(1))
 }
 
-/// A command goes on when its caller leaves: a connection that ends between commit and answer changes nothing.
-async fn detached(State(shell): State<Shell>, request: Request, next: Next) -> Response {
-    if request.method().is_safe() {
-        return next.run(request).await;
-    }
-    let command = shell.commands.spawn(next.run(request).instrument(tracing::Span::current()));
-    command.await.unwrap_or_else(|_| Problem::internal().into_response())
-}
-
 /// The panic hook has printed where; the payload stays out of the answer and the log.
 fn panicked(_: Box<dyn Any + Send>) -> Response {
     tracing::error!("a handler panicked");
     Problem::internal().into_response()
-}
-
-/// Outside of everything: nothing is left that could render a problem.
-fn panicked_at_the_edge(_: Box<dyn Any + Send>) -> Response {
-    Problem::internal().render(None)
 }
 
 #[cfg(test)]

@@ -175,18 +175,31 @@ mod tests {
     use super::*;
 
     /// Takes so many bytes of each write, and now and then none.
-    #[derive(Debug, Clone, Default)]
-    struct Slow(Arc<Mutex<(Vec<u8>, u32)>>);
+    #[derive(Debug, Clone)]
+    struct Slow {
+        taken: Arc<Mutex<Vec<u8>>>,
+        at_once: usize,
+        writes: usize,
+    }
+
+    impl Slow {
+        fn taking(at_once: usize) -> Self {
+            Self { taken: Arc::default(), at_once, writes: 0 }
+        }
+
+        fn text(&self) -> String {
+            String::from_utf8_lossy(&self.taken.lock().unwrap_or_else(PoisonError::into_inner)).into_owned()
+        }
+    }
 
     impl Write for Slow {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            held.1 += 1;
-            if held.1 % 3 == 0 {
+            self.writes += 1;
+            if self.writes % 50 == 0 {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
-            let taken = bytes.len().min(7);
-            held.0.extend_from_slice(&bytes[..taken]);
+            let taken = bytes.len().min(self.at_once);
+            self.taken.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(&bytes[..taken]);
             Ok(taken)
         }
 
@@ -209,22 +222,28 @@ mod tests {
         }
     }
 
+    /// Ends the thread, and waits for it however long it takes.
+    fn end(sink: &Sink, flusher: Flusher) {
+        drop(flusher);
+        let ended = sink.0.changed.wait_while(sink.lock(), |waiting| !waiting.ended);
+        drop(ended.unwrap_or_else(PoisonError::into_inner));
+    }
+
     #[test]
     fn every_line_is_written_whole_in_its_order_however_little_is_taken_at_once() {
-        let (sink, out) = (Sink::default(), Slow::default());
+        let (sink, out) = (Sink::default(), Slow::taking(7));
         let flusher = sink.start(out.clone()).expect("a thread can be started");
         let lines: Vec<String> = (0..200).map(|number| format!("line {number}\n")).collect();
         for (number, line) in lines.iter().enumerate() {
             sink.add(line.as_bytes(), number % 50 == 0);
         }
-        drop(flusher);
-        let written = out.0.lock().unwrap_or_else(PoisonError::into_inner).0.clone();
-        assert_eq!(String::from_utf8_lossy(&written), lines.concat());
+        end(&sink, flusher);
+        assert_eq!(out.text(), lines.concat());
     }
 
     #[test]
     fn a_log_that_nobody_reads_keeps_nobody_waiting_and_its_loss_is_told() {
-        let (sink, out) = (Sink::default(), Slow::default());
+        let (sink, out) = (Sink::default(), Slow::taking(BATCH));
         let (let_go, stuck) = std::sync::mpsc::channel();
         let flusher = sink.start(Stuck(stuck, out.clone())).expect("a thread can be started");
         let line = format!("{}\n", "x".repeat(1023));
@@ -234,11 +253,8 @@ mod tests {
         }
         assert!(sink.lock().lines.len() <= ROOM);
         drop(let_go);
-        drop(flusher);
-        let ended = sink.0.changed.wait_while(sink.lock(), |waiting| !waiting.ended);
-        drop(ended.unwrap_or_else(PoisonError::into_inner));
-        let written = out.0.lock().unwrap_or_else(PoisonError::into_inner).0.clone();
-        let written = String::from_utf8_lossy(&written);
+        end(&sink, flusher);
+        let written = out.text();
         let told: u64 = written
             .lines()
             .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
