@@ -76,7 +76,13 @@ struct Figures {
 async fn measure(program: &str, count: usize) -> Result<(), Failure> {
     let folder = tempfile::tempdir()?;
     let mut server = Command::new(std::path::absolute(program)?);
-    server.current_dir(folder.path()).env_clear().env("PORT", "0").stderr(Stdio::piped()).kill_on_drop(true);
+    server
+        .current_dir(folder.path())
+        .env_clear()
+        .env("PORT", "0")
+        .env("MAX_CONNECTIONS_PER_ADDRESS", "0")
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     if let Some(url) = std::env::var_os("DATABASE_URL") {
         server.env("DATABASE_URL", url);
     }

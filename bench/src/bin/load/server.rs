@@ -76,6 +76,8 @@ impl Server {
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .env("DATABASE_URL", database.url())
+            // All clients come from one address.
+            .env("MAX_CONNECTIONS_PER_ADDRESS", "0")
             .envs(settings.iter().copied());
         Self::start(command, database.folder().join("server.log")).await
     }
