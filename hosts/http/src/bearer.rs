@@ -57,7 +57,7 @@ impl FromRequestParts<Saas> for Bearer {
 }
 
 /// The one `Authorization: Bearer` (RFC 6750 section 2.1); two of them are none.
-fn token(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn token(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (value, None) = (values.next()?, values.next()) else { return None };
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;

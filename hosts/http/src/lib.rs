@@ -25,6 +25,7 @@ mod fields;
 mod health;
 mod jwks;
 pub mod logging;
+pub mod metrics;
 mod path;
 mod problem;
 pub mod program;
@@ -34,5 +35,7 @@ mod server;
 mod shell;
 
 pub use problem::Problem;
-pub use router::{api_router, app, docs_router, openapi, ops_router};
+pub use router::{
+    api_router, app, app_with_metrics, docs_router, openapi, ops_router, ops_router_with_metrics,
+};
 pub use server::{ServeError, Server};

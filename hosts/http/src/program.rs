@@ -6,13 +6,13 @@ use std::{
 };
 
 use saas_kit::{
-    BuildError, MigrateError, OpenError, Saas,
+    BuildError, MigrateError, OpenError, Saas, SaasBuilder,
     settings::{Settings, Sources},
 };
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::{ServeError, Server};
+use crate::{ServeError, Server, metrics};
 
 /// Why the product did not open, or was not served.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +30,9 @@ pub enum ProgramError {
     /// The server could not listen.
     #[error(transparent)]
     Serve(#[from] ServeError),
+    /// Nothing can be counted.
+    #[error(transparent)]
+    Metrics(#[from] metrics::AlreadyInstalled),
     /// The signals that stop it could not be listened to.
     #[error("the signals that stop the program cannot be listened to")]
     Signals(#[source] io::Error),
@@ -46,8 +49,15 @@ pub fn sources() -> Sources {
 
 /// Opens the product, its schema brought up to date where `AUTO_RUN_MIGRATIONS` says so.
 pub async fn open(settings: Settings) -> Result<Saas, ProgramError> {
+    open_with(settings, |builder| builder).await
+}
+
+async fn open_with(
+    settings: Settings,
+    with: impl FnOnce(SaasBuilder) -> SaasBuilder,
+) -> Result<Saas, ProgramError> {
     let migrate = settings.auto_run_migrations();
-    let blueprint = Saas::builder(settings).build()?;
+    let blueprint = with(Saas::builder(settings)).build()?;
     if migrate {
         blueprint.migrate().await?;
     }
@@ -56,8 +66,10 @@ pub async fn open(settings: Settings) -> Result<Saas, ProgramError> {
 
 /// Opens the product and serves it, its workers beside it, until SIGTERM or Ctrl-C.
 pub async fn serve(settings: Settings) -> Result<(), ProgramError> {
-    let saas = open(settings).await?;
-    let server = Server::bind(&saas).await?;
+    let metrics = metrics::install()?;
+    let saas = open_with(settings, |builder| builder.background(metrics.upkeep())).await?;
+    let server = Server::bind(&saas).await?.with_metrics(metrics.clone());
+    let operations = Server::bind_operations(&saas, metrics).await?;
     let mut terminate = signal(SignalKind::terminate()).map_err(ProgramError::Signals)?;
     let stop = CancellationToken::new();
     let signals = stop.clone();
@@ -69,8 +81,17 @@ pub async fn serve(settings: Settings) -> Result<(), ProgramError> {
         signals.cancel();
         tracing::info!("stopping");
     });
-    announce(&saas, &server);
-    tokio::join!(server.run(&saas, stop.cancelled()), saas.run_workers(stop.cancelled()));
+    announce(&saas, &server, operations.as_ref());
+    let serve_operations = async {
+        if let Some(operations) = operations {
+            operations.run(&saas, stop.cancelled()).await;
+        }
+    };
+    tokio::join!(
+        server.run(&saas, stop.cancelled()),
+        serve_operations,
+        saas.run_workers(stop.cancelled())
+    );
     saas.close().await;
     tracing::info!("stopped");
     Ok(())
@@ -92,10 +113,15 @@ pub fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
 }
 
 /// Where it listens, where its data is, what to try next.
-fn announce(saas: &Saas, server: &Server) {
+fn announce(saas: &Saas, server: &Server, operations: Option<&Server>) {
     let settings = saas.settings();
     let address = server.address();
     tracing::info!(address = %address, environment = settings.environment.as_str(), "listening");
+    if let Some(operations) = operations {
+        tracing::info!(address = %operations.address(), "listening for operations: /metrics is here");
+    } else if !metrics::is_on_the_main_address(settings) {
+        tracing::info!("metrics are served nowhere: set METRICS_ADDRESS or METRICS_TOKEN");
+    }
     if settings.environment.is_hardened() {
         return;
     }

@@ -7,7 +7,14 @@ use tokio_util::task::TaskTracker;
 use utoipa::{Modify, OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{Problem, agents, auth, description::Completed, docs, health, jwks, problem::ProblemBody, shell};
+use crate::{
+    Problem, agents, auth,
+    description::Completed,
+    docs, health, jwks,
+    metrics::{self, Exposition, MetricsHandle},
+    problem::ProblemBody,
+    shell,
+};
 
 #[derive(Debug, OpenApi)]
 #[openapi(
@@ -15,7 +22,7 @@ use crate::{Problem, agents, auth, description::Completed, docs, health, jwks, p
     components(schemas(ProblemBody, agents::stream::StreamFrame)),
     tags((name = "auth", description = "Registration, sign-in, sessions."),
         (name = "agents", description = "Chat, runs, conversations."),
-        (name = "operations", description = "Health, keys, this description."))
+        (name = "operations", description = "Health, keys, metrics, this description."))
 )]
 struct Api;
 
@@ -36,6 +43,7 @@ fn ops() -> OpenApiRouter<Saas> {
 /// The API's description (OpenAPI 3.1), generated from the handlers.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     let mut openapi = api().merge(ops()).into_openapi();
+    openapi.merge(metrics::routes().into_openapi());
     openapi.merge(docs::routes().into_openapi());
     Completed.modify(&mut openapi);
     openapi
@@ -51,14 +59,38 @@ pub fn api_router(saas: &Saas) -> Router {
     )
 }
 
-/// What the platform calls: `/health`, `/health/ready`, `/.well-known/jwks.json`, `/`.
+/// What the platform calls: `/health`, `/health/ready`, `/.well-known/jwks.json`, `/`; and `/metrics`, which has nothing to tell without
+/// a handle: see [`ops_router_with_metrics`].
 pub fn ops_router(saas: &Saas) -> Router {
+    operations(saas, None)
+}
+
+/// [`ops_router`] with what was counted and measured at `/metrics`.
+///
+/// Who sees that follows from the settings: everybody in development and test; in staging and production who has `METRICS_TOKEN`, and
+/// nobody without one. Where `METRICS_ADDRESS` is set it is to be served there, by a router whose handle is
+/// [on a private address](MetricsHandle::on_private_address).
+pub fn ops_router_with_metrics(saas: &Saas, metrics: MetricsHandle) -> Router {
+    operations(saas, Some(metrics))
+}
+
+fn operations(saas: &Saas, metrics: Option<MetricsHandle>) -> Router {
+    let router = ops_routes(saas, metrics).method_not_allowed_fallback(wrong_method);
+    shell::around(saas, router, TaskTracker::new())
+}
+
+/// The operations' routes and nothing around them.
+fn ops_routes(saas: &Saas, metrics: Option<MetricsHandle>) -> Router {
     let (router, _) = ops().split_for_parts();
-    shell::around(
-        saas,
-        router.method_not_allowed_fallback(wrong_method).with_state(saas.clone()),
-        TaskTracker::new(),
-    )
+    let (exposition, _) = metrics::routes().split_for_parts();
+    router.with_state(saas.clone()).merge(exposition.with_state(Exposition::new(saas, metrics)))
+}
+
+/// The operations alone, with a problem for everything else: for an address that only the operator reaches.
+pub(crate) fn private_operations(saas: &Saas, metrics: MetricsHandle) -> Router {
+    let router = ops_routes(saas, Some(metrics.on_private_address()));
+    let router = router.method_not_allowed_fallback(wrong_method).fallback(unknown_route);
+    shell::around(saas, router, TaskTracker::new())
 }
 
 /// The API's description at `/openapi.json`, and a page at `/docs` that shows it and sends requests.
@@ -75,22 +107,28 @@ pub fn docs_router(saas: &Saas) -> Router {
 
 /// The whole, with a problem for every other path and method.
 pub fn app(saas: &Saas) -> Router {
-    tracked(saas, TaskTracker::new())
+    tracked(saas, TaskTracker::new(), None)
+}
+
+/// [`app`] with `/metrics`, as [`ops_router_with_metrics`] has it.
+pub fn app_with_metrics(saas: &Saas, metrics: MetricsHandle) -> Router {
+    tracked(saas, TaskTracker::new(), Some(metrics))
 }
 
 /// [`app`], with the commands in work counted.
-pub(crate) fn tracked(saas: &Saas, commands: TaskTracker) -> Router {
-    let (router, _) = api().merge(ops()).split_for_parts();
+pub(crate) fn tracked(saas: &Saas, commands: TaskTracker, metrics: Option<MetricsHandle>) -> Router {
+    let (router, _) = api().split_for_parts();
     let (docs, _) = docs::routes().split_for_parts();
     let router = router
         .with_state(saas.clone())
+        .merge(ops_routes(saas, metrics))
         .merge(docs.with_state(docs::Description::new(&openapi())))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_route);
     shell::around(saas, router, commands)
 }
 
-async fn unknown_route() -> Problem {
+pub(crate) async fn unknown_route() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "unknown_route", "there is nothing at this path")
 }
 

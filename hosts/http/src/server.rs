@@ -13,7 +13,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
-use crate::router::tracked;
+use crate::{
+    metrics::{self, MetricsHandle},
+    router::{private_operations, tracked},
+};
 
 /// How long a client may take to send a request's head, and to begin at all.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
@@ -26,13 +29,16 @@ const HTTP2_STREAMS: u32 = 100;
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
+    metrics: Option<MetricsHandle>,
+    operations_alone: bool,
 }
 
 /// Why the server could not listen.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: set HOST and PORT to an address that is free")]
+#[error("cannot listen on {address}: set {settings} to an address that is free")]
 pub struct ServeError {
     address: SocketAddr,
+    settings: &'static str,
     #[source]
     source: io::Error,
 }
@@ -41,10 +47,27 @@ impl Server {
     /// Listens where the settings say; port 0 takes a free one.
     pub async fn bind(saas: &Saas) -> Result<Self, ServeError> {
         let address = SocketAddr::new(saas.settings().host, saas.settings().port);
-        let failed = |source| ServeError { address, source };
+        Self::bind_to(address, "HOST and PORT").await
+    }
+
+    /// Listens on `METRICS_ADDRESS`, where one is set, to serve the operations alone: the routes of [`crate::ops_router_with_metrics`].
+    pub async fn bind_operations(saas: &Saas, metrics: MetricsHandle) -> Result<Option<Self>, ServeError> {
+        let Some(address) = saas.settings().metrics_address else { return Ok(None) };
+        let server = Self::bind_to(address, "METRICS_ADDRESS").await?;
+        Ok(Some(Self { operations_alone: true, ..server.with_metrics(metrics) }))
+    }
+
+    async fn bind_to(address: SocketAddr, settings: &'static str) -> Result<Self, ServeError> {
+        let failed = |source| ServeError { address, settings, source };
         let listener = TcpListener::bind(address).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
-        Ok(Self { listener, address })
+        Ok(Self { listener, address, metrics: None, operations_alone: false })
+    }
+
+    /// With what was counted and measured at `/metrics`, as [`crate::app_with_metrics`] has it.
+    #[must_use]
+    pub fn with_metrics(self, metrics: MetricsHandle) -> Self {
+        Self { metrics: Some(metrics), ..self }
     }
 
     /// Where it listens.
@@ -55,7 +78,10 @@ impl Server {
     /// Serves until `shutdown` ends, then lets requests finish within `SHUTDOWN_DEADLINE_SECONDS`.
     pub async fn run(self, saas: &Saas, shutdown: impl Future<Output = ()>) {
         let commands = TaskTracker::new();
-        let app = tracked(saas, commands.clone());
+        let app = match self.metrics {
+            Some(metrics) if self.operations_alone => private_operations(saas, metrics),
+            metrics => tracked(saas, commands.clone(), metrics),
+        };
         let connections = TaskTracker::new();
         let graceful = GracefulShutdown::new();
         tokio::pin!(shutdown);
@@ -112,6 +138,7 @@ async fn connection(
     app: Router,
     watcher: hyper_util::server::graceful::Watcher,
 ) {
+    let _open = metrics::connection_opened();
     if tokio::time::timeout(HEAD_DEADLINE, spoken(&stream)).await.is_err() {
         return;
     }

@@ -13,7 +13,10 @@ use saas_core::Clock;
 use uuid::Uuid;
 
 use super::run::RunStatusName;
-use crate::Problem;
+use crate::{
+    Problem,
+    metrics::{self, Open},
+};
 
 /// How long a stream is silent before it says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(15);
@@ -79,15 +82,16 @@ const FORM: &str = "send the id of an event of this run, as 1.42";
 
 /// What is left to send.
 enum Sending {
-    Events(Box<RunEvents>, Arc<dyn Clock>),
+    Events(Box<RunEvents>, Arc<dyn Clock>, Open),
     Nothing,
 }
 
 /// The events as they come, and a comment whenever nothing came for a while. The run does not notice when the caller leaves.
 pub(super) fn answer(events: RunEvents, clock: Arc<dyn Clock>) -> Response {
     let location = format!("/api/v1/runs/{}/stream", events.run().id);
-    let frames = stream::unfold(Sending::Events(Box::new(events), clock), |sending| async move {
-        let Sending::Events(mut events, clock) = sending else { return None };
+    let sending = Sending::Events(Box::new(events), clock, metrics::stream_opened());
+    let frames = stream::unfold(sending, |sending| async move {
+        let Sending::Events(mut events, clock, open) = sending else { return None };
         let (bytes, over) = tokio::select! {
             biased;
             next = events.next() => match next {
@@ -101,7 +105,7 @@ pub(super) fn answer(events: RunEvents, clock: Arc<dyn Clock>) -> Response {
             },
             () = clock.sleep(HEARTBEAT) => (Bytes::from_static(b": heartbeat\n\n"), false),
         };
-        let left = if over { Sending::Nothing } else { Sending::Events(events, clock) };
+        let left = if over { Sending::Nothing } else { Sending::Events(events, clock, open) };
         Some((Ok::<_, Infallible>(bytes), left))
     });
     let mut response = (StatusCode::OK, Body::from_stream(frames)).into_response();

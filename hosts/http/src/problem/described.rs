@@ -100,6 +100,13 @@ problems! {
     InvalidRefreshToken UNAUTHORIZED "The refresh token is not good any more: sign in again." {
         "invalid_refresh_token" "the refresh token is not valid: sign in again";
     }
+    MetricsTokenRequired UNAUTHORIZED "The token of `METRICS_TOKEN` is missing or wrong." {
+        "unauthenticated" "send the token of METRICS_TOKEN as Authorization: Bearer <token>";
+    }
+    MetricsNotFound NOT_FOUND "Metrics are not served here." {
+        "unknown_route" "there is nothing at this path";
+        "metrics_not_installed" "this program counts nothing: call saas_http::metrics::install, and give the router its handle";
+    }
     Forbidden FORBIDDEN "The role does not allow it." {
         "forbidden" "your role does not allow this";
     }

@@ -31,6 +31,7 @@ fn every_route_is_described() {
             "GET /api/v1/runs/{run_id}/stream",
             "GET /health",
             "GET /health/ready",
+            "GET /metrics",
             "GET /openapi.json",
             "PATCH /api/v1/conversations/{conversation_id}",
             "POST /api/v1/auth/logout",
