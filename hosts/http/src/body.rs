@@ -1,15 +1,14 @@
 //! JSON bodies: bounded, and with errors that name the field and never repeat its value.
 
-use std::time::Duration;
-
 use axum::{
     body::Body,
     extract::{FromRequest, Request},
 };
 use http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Body as _;
 use saas_core::FieldError;
-use saas_kit::Saas;
+use saas_kit::{Saas, settings::Settings};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
@@ -27,7 +26,7 @@ impl<T: DeserializeOwned> FromRequest<Saas> for Json<T> {
             let detail = "send the body as application/json, with that Content-Type";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail));
         }
-        let bytes = collect(request.into_body(), saas.settings().request_body_limit_bytes).await?;
+        let bytes = collect(request.into_body(), saas.settings()).await?;
         parse(&bytes).map(Self)
     }
 }
@@ -40,17 +39,20 @@ fn is_json(headers: &HeaderMap) -> bool {
     essence.eq_ignore_ascii_case("application/json")
 }
 
-/// How long a body may take. A stop waits for requests that have begun: this is also how long a stalled one can hold it.
-const DEADLINE: Duration = Duration::from_secs(10);
-
-async fn collect(body: Body, limit: usize) -> Result<Vec<u8>, Problem> {
-    match tokio::time::timeout(DEADLINE, Limited::new(body, limit).collect()).await {
+async fn collect(body: Body, settings: &Settings) -> Result<Vec<u8>, Problem> {
+    let limit = settings.request_body_limit_bytes;
+    let too_large = || {
+        let detail = format!("the body is larger than {limit} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    };
+    // One that says so is not read at all.
+    if usize::try_from(body.size_hint().lower()).is_ok_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    let deadline = settings.request_body_timeout.duration();
+    match tokio::time::timeout(deadline, Limited::new(body, limit).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes().to_vec()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body_too_large",
-            format!("the body is larger than {limit} bytes"),
-        )),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
         Ok(Err(_)) => Err(Problem::new(
             StatusCode::BAD_REQUEST,
             "incomplete_body",

@@ -16,7 +16,7 @@ use utoipa::{
 
 use crate::{
     example,
-    problem::described::{self, Busy, InternalError},
+    problem::described::{self, Busy, InternalError, TooManyHeaders, UriTooLong},
 };
 
 const INTRODUCTION: &str = "\
@@ -37,7 +37,8 @@ members that are not described are ignored. A page of a list names the next one 
 
 Every error is `application/problem+json` (RFC 9457). Go by its `code`, which never changes once released. Beside the problems that are \
 described with each operation there are `unknown_route` (404), where no route has the path, and `method_not_allowed` (405), where the \
-route does not take the method; `Allow` lists those it takes.
+route does not take the method; `Allow` lists those it takes. A head that is not HTTP (400), or larger than the server takes (431), is \
+answered without a body.
 
 ";
 
@@ -122,7 +123,9 @@ fn contents(operation: &mut Operation) -> impl Iterator<Item = &mut Content> {
 fn around(operation: &mut Operation) {
     // Said aloud: nothing is asked for.
     operation.security.get_or_insert_default();
-    for (status, problem) in [InternalError::responses(), Busy::responses()].into_iter().flatten() {
+    let problems =
+        [UriTooLong::responses(), TooManyHeaders::responses(), InternalError::responses(), Busy::responses()];
+    for (status, problem) in problems.into_iter().flatten() {
         operation.responses.responses.entry(status).or_insert(problem);
     }
     for response in operation.responses.responses.values_mut() {

@@ -11,7 +11,7 @@ use saas_kit::Saas;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::{Problem, problem::described::NotReady};
+use crate::{Problem, problem::described::NotReady, stopping::Stopping};
 
 /// A sign of life.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -69,7 +69,7 @@ pub(crate) async fn live(State(saas): State<Saas>) -> Json<Health> {
     Json(health(&saas, "healthy"))
 }
 
-/// Answers 200 when storage, migrations and signing key are there.
+/// Answers 200 when storage, migrations and signing key are there, and the server was not told to stop.
 #[utoipa::path(
     get,
     path = "/health/ready",
@@ -77,7 +77,16 @@ pub(crate) async fn live(State(saas): State<Saas>) -> Json<Health> {
     tag = "operations",
     responses((status = 200, description = "It can serve.", body = Health), NotReady)
 )]
-pub(crate) async fn ready(State(saas): State<Saas>) -> Response {
+pub(crate) async fn ready(State(saas): State<Saas>, stopping: Stopping) -> Response {
+    if stopping.has_begun() {
+        return Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "stopping",
+            "the server is stopping: ask another one",
+        )
+        .with_retry_after(std::time::Duration::from_secs(1))
+        .into_response();
+    }
     let readiness = saas.readiness().await;
     if readiness.is_ready() {
         return Json(health(&saas, "ready")).into_response();
@@ -89,4 +98,30 @@ pub(crate) async fn ready(State(saas): State<Saas>) -> Response {
         .with_member("checks", Value::Object(checks))
         .with_retry_after(std::time::Duration::from_secs(1))
         .into_response()
+}
+
+#[cfg(test)]
+#[cfg(feature = "sqlite")]
+mod tests {
+    use axum::{body::Body, extract::Request};
+    use saas_kit::testing::{TestEngine, TestSaas};
+    use tower::ServiceExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_server_that_stops_is_not_ready() {
+        let (test, stopping) = (TestSaas::start(TestEngine::Sqlite).await, Stopping::default());
+        let router = crate::ops_router(&test.saas);
+        let ask = || {
+            let mut request = Request::new(Body::empty());
+            *request.uri_mut() = http::Uri::from_static("/health/ready");
+            request.extensions_mut().insert(stopping.clone());
+            let router = router.clone();
+            async move { router.oneshot(request).await.expect("the router always answers").status() }
+        };
+        assert_eq!(ask().await, StatusCode::OK);
+        stopping.begin();
+        assert_eq!(ask().await, StatusCode::SERVICE_UNAVAILABLE);
+    }
 }

@@ -33,6 +33,7 @@ mod query;
 mod router;
 mod server;
 mod shell;
+mod stopping;
 
 pub use problem::Problem;
 pub use router::{

@@ -5,11 +5,12 @@ use std::{
     io::{self, Write},
 };
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use saas_kit::{
     BuildError, MigrateError, OpenError, Saas, SaasBuilder,
     settings::{Settings, Sources},
 };
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::{ServeError, Server, metrics};
@@ -36,6 +37,9 @@ pub enum ProgramError {
     /// The signals that stop it could not be listened to.
     #[error("the signals that stop the program cannot be listened to")]
     Signals(#[source] io::Error),
+    /// It was told to stop a second time.
+    #[error("told to stop a second time: requests and runs were left unfinished")]
+    StoppedAtOnce,
 }
 
 /// Where a program whose environment is the product's own reads its settings: the environment, the bare names too, and the files
@@ -64,22 +68,24 @@ async fn open_with(
     Ok(blueprint.open().await?)
 }
 
-/// Opens the product and serves it, its workers beside it, until SIGTERM or Ctrl-C.
+/// Opens the product and serves it, its workers beside it, until SIGTERM or Ctrl-C; a second one stops it at once.
+///
+/// The process's soft limit on open files is raised to the hard one.
 pub async fn serve(settings: Settings) -> Result<(), ProgramError> {
+    raise_descriptor_limit();
     let metrics = metrics::install()?;
     let saas = open_with(settings, |builder| builder.background(metrics.upkeep())).await?;
     let server = Server::bind(&saas).await?.with_metrics(metrics.clone());
     let operations = Server::bind_operations(&saas, metrics).await?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(ProgramError::Signals)?;
-    let stop = CancellationToken::new();
-    let signals = stop.clone();
+    let mut signals = Signals::listen().map_err(ProgramError::Signals)?;
+    let (stop, stop_now) = (CancellationToken::new(), CancellationToken::new());
+    let (told, told_again) = (stop.clone(), stop_now.clone());
     tokio::spawn(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = tokio::signal::ctrl_c() => {}
-        }
-        signals.cancel();
+        signals.next().await;
+        told.cancel();
         tracing::info!("stopping");
+        signals.next().await;
+        told_again.cancel();
     });
     announce(&saas, &server, operations.as_ref());
     let serve_operations = async {
@@ -87,14 +93,48 @@ pub async fn serve(settings: Settings) -> Result<(), ProgramError> {
             operations.run(&saas, stop.cancelled()).await;
         }
     };
-    tokio::join!(
-        server.run(&saas, stop.cancelled()),
-        serve_operations,
-        saas.run_workers(stop.cancelled())
-    );
-    saas.close().await;
-    tracing::info!("stopped");
-    Ok(())
+    let work = async {
+        tokio::join!(
+            server.run(&saas, stop.cancelled()),
+            serve_operations,
+            saas.run_workers(stop.cancelled())
+        );
+        saas.close().await;
+    };
+    tokio::select! {
+        () = work => {
+            tracing::info!("stopped");
+            Ok(())
+        }
+        () = stop_now.cancelled() => Err(ProgramError::StoppedAtOnce),
+    }
+}
+
+/// SIGTERM and Ctrl-C.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// As many files and connections as the process may have: the soft limit is often 1024, for programs that still use `select`.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::debug!(error = %error, "the limit on open files stays as it is");
+    }
 }
 
 /// What an error and its causes say, the error first and nothing twice in a row.

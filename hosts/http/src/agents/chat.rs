@@ -19,6 +19,7 @@ use crate::{
     body::Json,
     fields::Fields,
     problem::described::{BodyProblems, ChatProblems, Forbidden, RunFailed, Unauthenticated},
+    stopping::Stopping,
 };
 
 /// A message for an agent.
@@ -179,10 +180,11 @@ pub(crate) async fn chat(
 pub(crate) async fn chat_stream(
     State(saas): State<Saas>,
     Bearer(authenticated): Bearer,
+    stopping: Stopping,
     headers: HeaderMap,
     Json(request): Json<ChatRequest>,
 ) -> Result<Response, Problem> {
     let run = saas.agents().start(&authenticated.actor, request.command(&headers)?).await?;
     let events = saas.agents().follow(&authenticated.actor, run.id, 0).await?;
-    Ok(stream::answer(events, saas.clock().clone()))
+    Ok(stream::answer(events, saas.clock().clone(), stopping))
 }

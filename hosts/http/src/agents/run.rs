@@ -20,6 +20,7 @@ use crate::{
     path::Path,
     problem::described::{Forbidden, InvalidParameters, QueryProblems, RunNotFound, Unauthenticated},
     query::Query,
+    stopping::Stopping,
 };
 
 /// Tokens, as the vendor counted them.
@@ -186,6 +187,7 @@ pub(crate) async fn follow(
     State(saas): State<Saas>,
     Bearer(authenticated): Bearer,
     Path(run_id): Path<String>,
+    stopping: Stopping,
     headers: HeaderMap,
     Query(query): Query<FollowQuery>,
 ) -> Result<Response, Problem> {
@@ -195,7 +197,7 @@ pub(crate) async fn follow(
         fields.required("after", Some(&headers), |headers| stream::after(headers, query.after.as_deref()));
     fields.problem()?;
     let events = saas.agents().follow(&authenticated.actor, run, after.unwrap_or(0)).await?;
-    Ok(stream::answer(events, saas.clock().clone()))
+    Ok(stream::answer(events, saas.clock().clone(), stopping))
 }
 
 /// Stops one of one's own runs; what it said is kept. One that is over stays as it is.

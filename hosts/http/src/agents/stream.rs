@@ -16,6 +16,7 @@ use super::run::RunStatusName;
 use crate::{
     Problem,
     metrics::{self, Open},
+    stopping::Stopping,
 };
 
 /// How long a stream is silent before it says that it lives.
@@ -80,6 +81,9 @@ pub(super) fn after(headers: &HeaderMap, query: Option<&str>) -> Result<i64, &'s
 
 const FORM: &str = "send the id of an event of this run, as 1.42";
 
+/// The last words of a stream whose server stops: no event, so that the client comes back for the rest, after a second.
+const RESUME: &[u8] = b": server is stopping, resume\nretry: 1000\n\n";
+
 /// What is left to send.
 enum Sending {
     Events(Box<RunEvents>, Arc<dyn Clock>, Open),
@@ -87,10 +91,10 @@ enum Sending {
 }
 
 /// The events as they come, and a comment whenever nothing came for a while. The run does not notice when the caller leaves.
-pub(super) fn answer(events: RunEvents, clock: Arc<dyn Clock>) -> Response {
+pub(super) fn answer(events: RunEvents, clock: Arc<dyn Clock>, stopping: Stopping) -> Response {
     let location = format!("/api/v1/runs/{}/stream", events.run().id);
     let sending = Sending::Events(Box::new(events), clock, metrics::stream_opened());
-    let frames = stream::unfold(sending, |sending| async move {
+    let frames = stream::unfold((sending, stopping), |(sending, stopping)| async move {
         let Sending::Events(mut events, clock, open) = sending else { return None };
         let (bytes, over) = tokio::select! {
             biased;
@@ -103,10 +107,11 @@ pub(super) fn answer(events: RunEvents, clock: Arc<dyn Clock>) -> Response {
                     (Bytes::from_static(b": try again\n\n"), true)
                 }
             },
+            () = stopping.streams_over() => (Bytes::from_static(RESUME), true),
             () = clock.sleep(HEARTBEAT) => (Bytes::from_static(b": heartbeat\n\n"), false),
         };
         let left = if over { Sending::Nothing } else { Sending::Events(events, clock, open) };
-        Some((Ok::<_, Infallible>(bytes), left))
+        Some((Ok::<_, Infallible>(bytes), (left, stopping)))
     });
     let mut response = (StatusCode::OK, Body::from_stream(frames)).into_response();
     let headers = response.headers_mut();

@@ -40,7 +40,7 @@ fn start() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    logging::install(&settings);
+    let _log = logging::install(&settings);
     for warning in settings.warnings() {
         tracing::warn!("{warning}");
     }

@@ -147,6 +147,9 @@ problems! {
     BodyTooLarge PAYLOAD_TOO_LARGE "The body is too large." {
         "body_too_large" "the body is larger than 1048576 bytes";
     }
+    UriTooLong URI_TOO_LONG "The path and query are too long." {
+        "uri_too_long" "the URI is longer than 8192 bytes";
+    }
     NotDeclaredAsJson UNSUPPORTED_MEDIA_TYPE "The body is not declared as JSON." {
         "unsupported_media_type" "send the body as application/json, with that Content-Type";
     }
@@ -173,6 +176,9 @@ problems! {
     QueueFull TOO_MANY_REQUESTS "Too many messages wait in this conversation." {
         "queue_full" "too many messages wait in this conversation: let it answer first";
     }
+    TooManyHeaders REQUEST_HEADER_FIELDS_TOO_LARGE "The request has too many header fields." {
+        "too_many_headers" "the request has more than 100 header fields";
+    }
     InternalError INTERNAL_SERVER_ERROR "A fault of ours; the logs have it under `request_id`." {
         "internal" "an internal error occurred";
     }
@@ -186,6 +192,7 @@ problems! {
     }
     NotReady SERVICE_UNAVAILABLE "A part that serving needs is away; `checks` says which." {
         "not_ready" "a part that serving needs is away".with_member("checks", checks());
+        "stopping" "the server is stopping: ask another one";
         "timed_out" "the request took too long: try again";
     }
 }

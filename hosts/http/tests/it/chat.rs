@@ -36,6 +36,7 @@ on_both_engines! {
     a_run_goes_on_when_its_client_leaves,
     a_stream_ends_before_the_server_stops,
     a_run_that_does_not_end_is_interrupted_when_the_server_stops,
+    a_stream_of_a_run_that_goes_on_elsewhere_is_told_to_resume_when_the_server_stops,
 }
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
@@ -529,4 +530,25 @@ async fn a_run_that_does_not_end_is_interrupted_when_the_server_stops(engine: Te
     server.stop(|| {}).await;
     client.read_to_string(&mut answer).await.expect("the stream ends in order");
     assert!(answer.contains(r#""status":"interrupted""#) && answer.ends_with("\r\n0\r\n\r\n"), "{answer}");
+}
+
+async fn a_stream_of_a_run_that_goes_on_elsewhere_is_told_to_resume_when_the_server_stops(
+    engine: TestEngine,
+) {
+    let model = Prompted::new();
+    let server = Stopping::start(engine, &model, "2").await;
+    let (mut client, mut answer) = server.ask().await;
+    // The workers are not told to stop: they are another process's.
+    server.stop.cancel();
+    client.read_to_string(&mut answer).await.expect("the stream ends in order");
+    server.server.await.expect("the server stops");
+    let last_words = crate::streaming_guide::blocks()["stopping"];
+    assert!(answer.ends_with(&format!("{last_words}\r\n0\r\n\r\n")), "{answer}");
+    assert!(!answer.contains(r#""is_complete":true"#), "{answer}");
+    let location = answer.lines().find_map(|line| line.strip_prefix("location: ")).expect("a location");
+    model.go_on(3);
+    let ada = server.api.sign_in("ada@example.com").await;
+    let resume = get(location).bearer(ada.access()).header(LAST_EVENT_ID, "1.1");
+    let rest = frames(&server.api.send(resume).await.text());
+    assert_eq!(rest.iter().map(Frame::chunk).collect::<String>(), "one two three");
 }

@@ -64,6 +64,7 @@ impl Api {
         let body = body.collect().await.expect("the body is whole").to_bytes().to_vec();
         let answer = Answer { status: parts.status, headers: parts.headers, body };
         answer.check(method == Method::HEAD);
+        assert!(!path.starts_with("/api/") || answer.header("cache-control") == "no-store", "{answer:?}");
         described::check(&method, &path, &answer);
         answer
     }
@@ -204,6 +205,14 @@ impl Call {
     }
 }
 
+/// The headers of every answer.
+const PROTECTION: [(&str, &str); 4] = [
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-resource-policy", "same-origin"),
+];
+
 /// An answer, whole.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -244,7 +253,12 @@ impl Answer {
     fn check(&self, head: bool) {
         let id = self.header("x-request-id");
         assert!(id.parse::<saas_core::RequestId>().is_ok(), "the answer names its request: {self:?}");
-        assert_eq!(self.header("x-content-type-options"), "nosniff");
+        for (name, value) in PROTECTION {
+            assert_eq!(self.header(name), value, "{self:?}");
+        }
+        let policy = self.header("content-security-policy");
+        assert!(policy.starts_with("default-src 'none'; ") && policy.ends_with("frame-ancestors 'none'"));
+        assert!(!self.header("cache-control").is_empty() && !self.headers.contains_key("server"), "{self:?}");
         if self.status.is_client_error() || self.status.is_server_error() {
             assert_eq!(self.header("content-type"), "application/problem+json", "{self:?}");
             if !head {
@@ -263,12 +277,15 @@ impl Answer {
         assert_eq!(self.status == StatusCode::UNAUTHORIZED, !self.header("www-authenticate").is_empty());
     }
 
-    /// The answer as it goes over the wire, with what differs from run to run masked.
+    /// The answer as it goes over the wire, with what differs from run to run masked; without most of what [`Answer::check`] holds
+    /// every answer to.
     pub(crate) fn shown(&self) -> String {
         let mut headers: Vec<String> = self
             .headers
             .iter()
             .filter(|(name, _)| *name != header::CONTENT_LENGTH)
+            .filter(|(name, _)| !PROTECTION[1..].iter().any(|(always, _)| *name == always))
+            .filter(|(_, value)| *value != "default-src 'none'; frame-ancestors 'none'")
             .map(|(name, value)| format!("{name}: {}", value.to_str().expect("our headers are ASCII")))
             .collect();
         headers.sort();

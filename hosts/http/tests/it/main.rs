@@ -20,6 +20,7 @@ mod guides;
 mod harness;
 mod jwks;
 mod leaving;
+mod limits;
 mod metrics;
 mod openapi;
 mod problems;

@@ -81,10 +81,15 @@ impl Program {
         self.child.wait().expect("the program ends");
     }
 
-    /// Sends SIGTERM; the exit code and everything that it said on stderr.
-    pub(crate) fn terminate(mut self) -> (Option<i32>, String) {
+    /// Sends SIGTERM.
+    fn signal(&self) {
         let kill = format!("kill -TERM {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().is_ok_and(|status| status.success()));
+    }
+
+    /// Sends SIGTERM; the exit code and everything that it said on stderr.
+    pub(crate) fn terminate(mut self) -> (Option<i32>, String) {
+        self.signal();
         while self.line().is_some() {}
         (self.child.wait().expect("the program ends").code(), std::mem::take(&mut self.heard))
     }
@@ -148,6 +153,32 @@ fn with_nothing_set_it_says_where_it_listens_where_its_data_is_and_what_to_try()
         assert!(said.contains(&part), "{part} is missing in\n{said}");
     }
     assert!(data.exists());
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
+fn a_second_signal_stops_it_at_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    // Without it, the request would hold the program for an hour.
+    let patient = [
+        ("PORT", "0"),
+        ("SHUTDOWN_DEADLINE_SECONDS", "3600"),
+        ("REQUEST_BODY_TIMEOUT_SECONDS", "3600"),
+        ("REQUEST_TIMEOUT_SECONDS", "3600"),
+    ];
+    let mut program = Program::start(program(folder.path(), patient));
+    let mut stalled = TcpStream::connect(&program.address).expect("the program listens");
+    let head = "POST /api/v1/auth/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\
+                Expect: 100-continue\r\n\r\n";
+    stalled.write_all(head.as_bytes()).expect("the connection takes bytes");
+    stalled.read_exact(&mut [0; 25]).expect("it asks for the body");
+    program.signal();
+    while !program.heard.contains("\"message\":\"stopping\"") {
+        program.line().unwrap_or_else(|| panic!("it waits for the request:\n{}", program.heard));
+    }
+    let (code, said) = program.terminate();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("told to stop a second time"), "{said}");
 }
 
 /// Log lines go to a pipe that nobody reads any more.

@@ -31,20 +31,26 @@ on_both_engines! {
 }
 
 /// A server in a task of its own.
-struct Running {
-    test: TestSaas,
-    address: SocketAddr,
+pub(crate) struct Running {
+    pub(crate) test: TestSaas,
+    pub(crate) address: SocketAddr,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
 impl Running {
-    async fn start(engine: TestEngine) -> Self {
+    pub(crate) async fn start(engine: TestEngine) -> Self {
         Self::with_settings(engine, [("PORT", "0")]).await
     }
 
-    async fn with_settings<const N: usize>(engine: TestEngine, settings: [(&str, &str); N]) -> Self {
-        let test = TestSaas::with_settings(engine, settings).await;
+    pub(crate) async fn with_settings<const N: usize>(
+        engine: TestEngine,
+        settings: [(&str, &str); N],
+    ) -> Self {
+        Self::of(TestSaas::with_settings(engine, settings).await).await
+    }
+
+    pub(crate) async fn of(test: TestSaas) -> Self {
         let server = Server::bind(&test.saas).await.expect("a free port is there");
         let (address, saas) = (server.address(), test.saas.clone());
         let (stop, stopped) = oneshot::channel();
@@ -52,12 +58,12 @@ impl Running {
         Self { test, address, stop, task }
     }
 
-    async fn connect(&self) -> Client {
+    pub(crate) async fn connect(&self) -> Client {
         Client::connect(self.address).await.expect("the server listens")
     }
 
     /// Tells it to stop, and comes back when it does not listen any more.
-    async fn begin_to_stop(self) -> (TestSaas, JoinHandle<()>) {
+    pub(crate) async fn begin_to_stop(self) -> (TestSaas, JoinHandle<()>) {
         self.stop.send(()).expect("the server runs");
         while TcpStream::connect(self.address).await.is_ok() {
             tokio::task::yield_now().await;
@@ -65,30 +71,30 @@ impl Running {
         (self.test, self.task)
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         let (_test, task) = self.begin_to_stop().await;
         task.await.expect("the server stops");
     }
 }
 
 /// A connection that speaks HTTP/1.1 by hand.
-struct Client(BufReader<TcpStream>);
+pub(crate) struct Client(pub(crate) BufReader<TcpStream>);
 
 impl Client {
-    async fn connect(address: SocketAddr) -> std::io::Result<Self> {
+    pub(crate) async fn connect(address: SocketAddr) -> std::io::Result<Self> {
         Ok(Self(BufReader::new(TcpStream::connect(address).await?)))
     }
 
-    async fn write(&mut self, text: &str) {
+    pub(crate) async fn write(&mut self, text: &str) {
         self.0.write_all(text.as_bytes()).await.expect("the connection takes bytes");
     }
 
-    async fn ask(&mut self, text: &str) -> (String, Value) {
+    pub(crate) async fn ask(&mut self, text: &str) -> (String, Value) {
         self.write(text).await;
         self.answer().await
     }
 
-    async fn head(&mut self) -> String {
+    pub(crate) async fn head(&mut self) -> String {
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             let read = self.0.read_line(&mut head).await.expect("the connection gives bytes");
@@ -98,7 +104,7 @@ impl Client {
     }
 
     /// The next answer's head and body.
-    async fn answer(&mut self) -> (String, Value) {
+    pub(crate) async fn answer(&mut self) -> (String, Value) {
         let head = self.head().await.to_ascii_lowercase();
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
         let mut body = vec![0; length.expect("our answers have a length")];
@@ -107,17 +113,17 @@ impl Client {
     }
 
     /// Comes back when the server has closed the connection.
-    async fn ended(mut self) {
+    pub(crate) async fn ended(mut self) {
         let mut rest = Vec::new();
         self.0.read_to_end(&mut rest).await.expect("the connection ends in order");
         assert_eq!(rest, b"");
     }
 }
 
-const HEALTH: &str = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
+pub(crate) const HEALTH: &str = "GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 /// A post, head and body apart.
-fn post(path: &str, body: &Value, more: &str) -> (String, String) {
+pub(crate) fn post(path: &str, body: &Value, more: &str) -> (String, String) {
     let body = body.to_string();
     let length = body.len();
     let head = format!(
@@ -149,7 +155,7 @@ async fn http_1_keeps_its_connection(engine: TestEngine) {
     server.stop().await;
 }
 
-async fn h2(address: SocketAddr) -> http2::SendRequest<Body> {
+pub(crate) async fn h2(address: SocketAddr) -> http2::SendRequest<Body> {
     let stream = TcpStream::connect(address).await.expect("the server listens");
     let (client, connection) =
         http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("the server speaks HTTP/2");

@@ -19,7 +19,7 @@ on_both_engines! {
 const GUIDE: &str = include_str!("../../../../docs/streaming.md");
 
 /// The fenced blocks with a name, by it.
-fn blocks() -> BTreeMap<&'static str, &'static str> {
+pub(crate) fn blocks() -> BTreeMap<&'static str, &'static str> {
     let fenced = GUIDE.split("```").skip(1).step_by(2);
     let named = fenced.filter_map(|block| {
         let (head, text) = block.split_once('\n')?;

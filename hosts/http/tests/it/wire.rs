@@ -356,6 +356,7 @@ async fn health_answers_while_the_process_lives(engine: TestEngine) {
     api.test.clock.advance(std::time::Duration::from_millis(12_345));
     assert_answer!(api.send(get("/health")).await, @r#"
     200 OK
+    cache-control: no-store
     content-type: application/json
     x-content-type-options: nosniff
     x-request-id: [uuid]
@@ -375,6 +376,7 @@ async fn ready_answers_when_everything_is_there(engine: TestEngine) {
     let api = Api::start(engine).await;
     assert_answer!(api.send(get("/health/ready")).await, @r#"
     200 OK
+    cache-control: no-store
     content-type: application/json
     x-content-type-options: nosniff
     x-request-id: [uuid]
@@ -392,6 +394,7 @@ async fn the_root_says_what_runs_here(engine: TestEngine) {
     let api = Api::start(engine).await;
     assert_answer!(api.send(get("/")).await, @r#"
     200 OK
+    cache-control: no-store
     content-type: application/json
     x-content-type-options: nosniff
     x-request-id: [uuid]
