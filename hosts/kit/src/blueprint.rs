@@ -170,7 +170,7 @@ impl Blueprint {
         };
         let tenancy = Tenancy::new(ports, self.tenancy.clone(), auth.clone());
         let (agents, workers) = self.agents(&storage, shared, self.model()?);
-        let parts = Parts {
+        let handle = Parts {
             settings: Arc::clone(&self.settings),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
@@ -181,7 +181,7 @@ impl Blueprint {
             workers: workers.parked(),
             opened: self.clock.monotonic(),
         };
-        Ok(Saas { parts: Arc::new(parts) })
+        Ok(Saas { parts: Arc::new(handle) })
     }
 
     fn agents(

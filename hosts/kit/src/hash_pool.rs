@@ -38,7 +38,7 @@ impl Memories {
     /// Keeps the memory unless whoever leaves now was the last one.
     fn give_back(&self, memory: Argon2idMemory, leaving: Admitted) {
         let mut kept = self.lock();
-        if leaving.is_the_last_one() {
+        if leaving.leave_as_the_last() {
             kept.clear();
         } else {
             kept.push(memory);
@@ -80,7 +80,7 @@ struct Admitted(Arc<AtomicUsize>);
 
 impl Admitted {
     /// Leaves, and tells whether nobody is left.
-    fn is_the_last_one(self) -> bool {
+    fn leave_as_the_last(self) -> bool {
         let admitted = Arc::clone(&self.0);
         drop(self);
         admitted.load(Ordering::Acquire) == 0

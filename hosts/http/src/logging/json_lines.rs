@@ -151,7 +151,7 @@ fn json<T: Serialize + ?Sized>(text: &mut String, value: &T) {
     let _ = serde_json::to_writer(Utf8(text), value);
 }
 
-/// serde_json writes whole characters, whatever it calls them.
+/// `serde_json` writes whole characters, whatever it calls them.
 struct Utf8<'a>(&'a mut String);
 
 impl io::Write for Utf8<'_> {

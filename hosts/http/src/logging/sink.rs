@@ -103,7 +103,7 @@ impl Sink {
                 Written::All => false,
                 // What is lost is told when something can be written again; who ends does not wait for that.
                 Written::Some => {
-                    let lines = batch.iter().filter(|byte| **byte == b'\n').count();
+                    let lines = batch.split(|byte| *byte == b'\n').count() - 1;
                     self.lock().lost += lost + lines as u64;
                     true
                 }
@@ -195,7 +195,7 @@ mod tests {
     impl Write for Slow {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
             self.writes += 1;
-            if self.writes % 50 == 0 {
+            if self.writes.is_multiple_of(50) {
                 return Err(io::ErrorKind::WouldBlock.into());
             }
             let taken = bytes.len().min(self.at_once);
