@@ -3,13 +3,16 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use bench::{Cpu, Failure};
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    task::{JoinHandle, yield_now},
+    time::{Instant, sleep_until},
+};
 
 use crate::{
     client::{Answer, Connection},
@@ -70,7 +73,8 @@ pub(crate) struct Figures {
     pub(crate) requests: u32,
     pub(crate) elapsed: Duration,
     server_cpu: Duration,
-    own_cpu: Duration,
+    /// For which part of the time this program had something to do.
+    pub(crate) generator: f64,
     /// In microseconds, shortest first.
     latencies: Vec<u32>,
 }
@@ -85,10 +89,9 @@ impl Figures {
         self.server_cpu.as_secs_f64() * 1e6 / f64::from(self.requests.max(1))
     }
 
-    /// How much of a core the server used, and this program.
-    pub(crate) fn busy(&self) -> (f64, f64) {
-        let elapsed = self.elapsed.as_secs_f64();
-        (self.server_cpu.as_secs_f64() / elapsed, self.own_cpu.as_secs_f64() / elapsed)
+    /// How much of a core the server used.
+    pub(crate) fn busy(&self) -> f64 {
+        self.server_cpu.as_secs_f64() / self.elapsed.as_secs_f64()
     }
 
     /// In milliseconds.
@@ -128,11 +131,12 @@ pub(crate) async fn drive<C: Client>(
         latencies.extend(task.await??);
     }
     latencies.sort_unstable();
+    let elapsed = after.at - before.at;
     Ok(Figures {
         requests: after.answered - before.answered,
-        elapsed: after.at - before.at,
+        elapsed,
         server_cpu: after.server.since(&before.server),
-        own_cpu: after.own.since(&before.own),
+        generator: after.own.since(&before.own).as_secs_f64() / elapsed.as_secs_f64(),
         latencies,
     })
 }
@@ -176,4 +180,54 @@ async fn ask(
         client.hear(&answer)?;
     }
     Ok(latencies)
+}
+
+/// As [`drive`], and this program never sleeps meanwhile.
+///
+/// Who sends to a process that sleeps pays for waking it: here the server, which over a network would not, and more often the slower it is.
+pub(crate) async fn drive_awake<C: Client>(
+    server: &Server,
+    clients: Vec<C>,
+    pace: Pace,
+) -> Result<Figures, Failure> {
+    let awake = Awake::start();
+    let figures = drive(server, clients, pace).await?;
+    Ok(Figures { generator: awake.stop(), ..figures })
+}
+
+/// Keeps this program from sleeping.
+struct Awake {
+    task: JoinHandle<()>,
+    begun: Instant,
+    idle_nanoseconds: Arc<AtomicU64>,
+}
+
+/// A turn of the runtime that was shorter had nothing to do.
+const IDLE_TURN: Duration = Duration::from_micros(3);
+
+impl Awake {
+    fn start() -> Self {
+        let idle_nanoseconds = Arc::new(AtomicU64::new(0));
+        let idle = Arc::clone(&idle_nanoseconds);
+        let begun = Instant::now();
+        let task = tokio::spawn(async move {
+            let mut last = begun;
+            loop {
+                yield_now().await;
+                let turn = last.elapsed();
+                last += turn;
+                if turn < IDLE_TURN {
+                    idle.fetch_add(turn.subsec_nanos().into(), Ordering::Relaxed);
+                }
+            }
+        });
+        Self { task, begun, idle_nanoseconds }
+    }
+
+    /// Lets it sleep again, and says for which part of the time it had something to do.
+    fn stop(self) -> f64 {
+        self.task.abort();
+        let idle = Duration::from_nanos(self.idle_nanoseconds.load(Ordering::Relaxed));
+        1.0 - idle.as_secs_f64() / self.begun.elapsed().as_secs_f64()
+    }
 }

@@ -8,7 +8,7 @@ use crate::{
     arguments::Arguments,
     client::get,
     database::{Database, Engine},
-    drive::{Figures, InTurn, Same, drive},
+    drive::{Figures, InTurn, Same, drive_awake},
     report::{Table, median, number, percent, progress},
     server::{SERVERS, Server},
 };
@@ -64,8 +64,9 @@ async fn compare(
     let clients = vec![InTurn::new(requests); arguments.connections];
     let mut rounds = Vec::new();
     for _ in 0..arguments.rounds {
-        let bare = drive(hello, vec![Same(get("/", None)); arguments.connections], arguments.pace()).await?;
-        let ours = drive(&server, clients.clone(), arguments.pace()).await?;
+        let bare =
+            drive_awake(hello, vec![Same(get("/", None)); arguments.connections], arguments.pace()).await?;
+        let ours = drive_awake(&server, clients.clone(), arguments.pace()).await?;
         server.cut_log()?;
         rounds.push((bare, ours));
     }
@@ -92,7 +93,7 @@ fn row(scenario: Scenario, engine: Engine, rounds: &[(Figures, Figures)]) -> [St
         format!("{} µs ({} µs)", number(it(Figures::cpu)), number(hello(Figures::cpu))),
         format!("**{:.3}** ({spread})", median(ratios)),
         format!("{} ms, {} ms", number(it(|it| it.latency(50))), number(it(|it| it.latency(99)))),
-        format!("{:.2}, {:.2}", it(|it| it.busy().0), it(|it| it.busy().1)),
-        format!("{:.2}, {:.2}", hello(|hello| hello.busy().0), hello(|hello| hello.busy().1)),
+        format!("{:.2}, {:.2}", it(Figures::busy), it(|it| it.generator)),
+        format!("{:.2}, {:.2}", hello(Figures::busy), hello(|hello| hello.generator)),
     ]
 }
