@@ -114,7 +114,9 @@ impl Described {
             facts.push('.');
         }
         if let Some(condition) = self.condition {
-            facts += &format!(" Counts where {}.", condition.replace('`', ""));
+            facts += " Counts where ";
+            facts += &condition.replace('`', "");
+            facts.push('.');
         }
         facts
     }

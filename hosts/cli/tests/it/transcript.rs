@@ -26,13 +26,13 @@ impl Transcript {
     }
 
     fn note(&mut self, arguments: &[&str], environment: &[(&str, &str)], done: &Done) {
-        let set: String = environment.iter().map(|(name, value)| format!("{name}={value} ")).collect();
-        let typed = arguments.iter().map(|argument| match argument.contains(' ') {
-            true => format!("'{argument}'"),
-            false => (*argument).to_owned(),
-        });
+        let set = environment.iter().map(|(name, value)| format!("{name}={value}"));
+        let quoted = |argument: &&str| {
+            if argument.contains(' ') { format!("'{argument}'") } else { (*argument).to_owned() }
+        };
+        let typed = set.chain(["saas".to_owned()]).chain(arguments.iter().map(quoted));
         let typed = typed.collect::<Vec<_>>().join(" ");
-        write!(self.text, "$ {set}saas {typed}\n{}", done.stdout).unwrap();
+        write!(self.text, "$ {typed}\n{}", done.stdout).unwrap();
         done.stderr.lines().for_each(|line| writeln!(self.text, "! {line}").unwrap());
         writeln!(self.text, "exit code {}\n", done.code).unwrap();
     }
