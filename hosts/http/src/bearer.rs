@@ -4,7 +4,7 @@ use std::{convert::Infallible, net::SocketAddr};
 
 use axum::extract::{ConnectInfo, FromRequestParts};
 use http::{Extensions, HeaderMap, StatusCode, header, request::Parts};
-use saas_auth::Authenticated;
+use saas_auth::{Authenticated, Freshness};
 use saas_core::{Actor, Client, RequestId};
 use saas_kit::Saas;
 
@@ -48,12 +48,22 @@ impl FromRequestParts<Saas> for Bearer {
         })?;
         let request_id = parts.extensions.get::<RequestId>().copied();
         let client = client(&parts.headers, &parts.extensions);
-        let authenticated = saas.auth().authenticate(token, request_id, client).await?;
+        let freshness = freshness(parts);
+        let authenticated = saas.auth().authenticate_as_of(freshness, token, request_id, client).await?;
         if let Some(user) = authenticated.actor.user() {
             tracing::Span::current().record("user.id", tracing::field::display(user.user));
         }
         Ok(Self(authenticated))
     }
+}
+
+/// A session that ended elsewhere a moment ago may still look at things, and change nothing. Who wants to know what holds now says
+/// `Cache-Control: no-cache` (RFC 9111 section 5.2.1.4), as browsers do when they follow a stream.
+fn freshness(parts: &Parts) -> Freshness {
+    let mut said =
+        parts.headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
+    let anew = said.any(|value| value.split(',').any(|word| word.trim().eq_ignore_ascii_case("no-cache")));
+    if parts.method.is_safe() && !anew { Freshness::Recent } else { Freshness::Strict }
 }
 
 /// The one `Authorization: Bearer` (RFC 6750 section 2.1); two of them are none.

@@ -27,9 +27,7 @@ use crate::{
 struct Api;
 
 fn api() -> OpenApiRouter<Saas> {
-    OpenApiRouter::with_openapi(Api::openapi())
-        .nest("/api/v1/auth", auth::routes())
-        .nest("/api/v1", agents::routes())
+    OpenApiRouter::with_openapi(Api::openapi()).merge(auth::routes()).merge(agents::routes())
 }
 
 fn ops() -> OpenApiRouter<Saas> {

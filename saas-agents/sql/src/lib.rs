@@ -12,4 +12,5 @@ pub use run::SqlRuns;
 use saas_sql::Component;
 
 /// The migrations of agents' tables.
-pub const AGENTS: Component = saas_sql::component!("agents", [(1, 1, "0001_conversations"), (2, 1, "0002_waiting_runs")]);
+pub const AGENTS: Component =
+    saas_sql::component!("agents", [(1, 1, "0001_conversations"), (2, 1, "0002_waiting_runs")]);

@@ -49,8 +49,11 @@ impl ChangeFeedSubject {
 
 /// The change of that number, noted so many seconds after the beginning.
 fn change(number: u128, seconds: i64) -> Change {
-    let what =
-        if number.is_multiple_of(2) { Changed::User(user_id(number)) } else { Changed::Tenant(tenant_id(number)) };
+    let what = if number.is_multiple_of(2) {
+        Changed::User(user_id(number))
+    } else {
+        Changed::Tenant(tenant_id(number))
+    };
     Change { id: ChangeId::from_uuid(uuid(number)), what, at: at(seconds) }
 }
 

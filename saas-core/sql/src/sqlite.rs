@@ -36,11 +36,14 @@ impl SqlStorage {
         let write = SqlitePoolOptions::new()
             .max_connections(1)
             .acquire_timeout(options.write_timeout)
+            .test_before_acquire(false)
             .before_acquire(|conn, _| Box::pin(async move { Ok(!conn.is_in_transaction()) }));
         let write = connect_writer(write, &connect).await.map_err(OpenError::Connect)?;
         let read = SqlitePoolOptions::new()
             .max_connections(options.pool_size)
             .acquire_timeout(options.pool_timeout)
+            // A file does not go away as a server's connection does: no statement is spent on asking.
+            .test_before_acquire(false)
             .connect_lazy_with(connect.journal_mode(SqliteJournalMode::Wal).pragma("query_only", "ON"));
         Ok(Self::from_sqlite(read, write))
     }

@@ -99,7 +99,9 @@ impl SqlStorage {
         let mut conn = self.read(Reach::Platform("health")).await?;
         execute!(&mut conn, "SELECT 1")?;
         match self.begin(Reach::Platform("health")).await {
-            Ok(_) | Err(StoreError::Busy { .. }) => Ok(()),
+            // Ended in words: one that is dropped is rolled back by whoever gets the connection next.
+            Ok(tx) => tx.commit().await,
+            Err(StoreError::Busy { .. }) => Ok(()),
             Err(error) => Err(error),
         }
     }

@@ -57,7 +57,7 @@ fn check(authenticated: &saas_auth::Authenticated) -> Result<(), Problem> {
 /// Lists the agents.
 #[utoipa::path(
     get,
-    path = "/agents",
+    path = "/api/v1/agents",
     operation_id = "list_agents",
     tag = "agents",
     security(("bearer" = [])),
@@ -81,7 +81,7 @@ pub(crate) async fn list(
 /// Shows an agent.
 #[utoipa::path(
     get,
-    path = "/agents/{agent_name}/status",
+    path = "/api/v1/agents/{agent_name}/status",
     operation_id = "agent_status",
     tag = "agents",
     security(("bearer" = [])),

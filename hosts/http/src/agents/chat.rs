@@ -101,7 +101,7 @@ pub(crate) struct ChatResponse {
 /// Asks an agent and waits for the whole answer.
 #[utoipa::path(
     post,
-    path = "/chat",
+    path = "/api/v1/chat",
     operation_id = "chat",
     tag = "agents",
     security(("bearer" = [])),
@@ -162,7 +162,7 @@ pub(crate) async fn chat(
 /// last one; a stream that ends without it has broken off: follow the run again. A line that begins with `:` is a comment.
 #[utoipa::path(
     post,
-    path = "/chat/stream",
+    path = "/api/v1/chat/stream",
     operation_id = "chat_stream",
     tag = "agents",
     security(("bearer" = [])),

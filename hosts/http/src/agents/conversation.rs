@@ -76,7 +76,7 @@ pub(crate) struct ListQuery {
 /// Lists one's own conversations, last changed first.
 #[utoipa::path(
     get,
-    path = "/conversations",
+    path = "/api/v1/conversations",
     operation_id = "list_conversations",
     tag = "agents",
     security(("bearer" = [])),
@@ -200,7 +200,7 @@ fn key(text: &str) -> Result<ConversationKey, Problem> {
 /// Shows one of one's own conversations with its messages.
 #[utoipa::path(
     get,
-    path = "/conversations/{conversation_id}",
+    path = "/api/v1/conversations/{conversation_id}",
     operation_id = "show_conversation",
     tag = "agents",
     security(("bearer" = [])),
@@ -272,7 +272,7 @@ pub(crate) struct RenameRequest {
 /// Names one of one's own conversations.
 #[utoipa::path(
     patch,
-    path = "/conversations/{conversation_id}",
+    path = "/api/v1/conversations/{conversation_id}",
     operation_id = "rename_conversation",
     tag = "agents",
     security(("bearer" = [])),
@@ -303,7 +303,7 @@ pub(crate) async fn rename(
 /// Removes one of one's own conversations: messages, what the model remembers, runs.
 #[utoipa::path(
     delete,
-    path = "/conversations/{conversation_id}",
+    path = "/api/v1/conversations/{conversation_id}",
     operation_id = "remove_conversation",
     tag = "agents",
     security(("bearer" = [])),

@@ -121,7 +121,7 @@ fn id(text: &str) -> Result<RunId, Problem> {
 /// Shows one of one's own runs.
 #[utoipa::path(
     get,
-    path = "/runs/{run_id}",
+    path = "/api/v1/runs/{run_id}",
     operation_id = "show_run",
     tag = "agents",
     security(("bearer" = [])),
@@ -165,7 +165,7 @@ pub(crate) struct FollowQuery {
 /// Follows one of one's own runs: what it said already, then what it says, then its one terminal event.
 #[utoipa::path(
     get,
-    path = "/runs/{run_id}/stream",
+    path = "/api/v1/runs/{run_id}/stream",
     operation_id = "follow_run",
     tag = "agents",
     security(("bearer" = [])),
@@ -203,7 +203,7 @@ pub(crate) async fn follow(
 /// Stops one of one's own runs; what it said is kept. One that is over stays as it is.
 #[utoipa::path(
     post,
-    path = "/runs/{run_id}/cancel",
+    path = "/api/v1/runs/{run_id}/cancel",
     operation_id = "cancel_run",
     tag = "agents",
     security(("bearer" = [])),

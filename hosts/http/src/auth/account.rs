@@ -98,7 +98,7 @@ pub(crate) struct RegisterResponse {
 /// The user owns the tenant. Who may register is a setting of the operator's, `SIGNUP_ACCESS_POLICY`.
 #[utoipa::path(
     post,
-    path = "/register",
+    path = "/api/v1/auth/register",
     operation_id = "register",
     tag = "auth",
     request_body = RegisterRequest,
@@ -206,7 +206,7 @@ struct TokenClaims {
 /// The answer is as fresh as any decision: with `Cache-Control: no-cache` it is what holds now.
 #[utoipa::path(
     get,
-    path = "/me",
+    path = "/api/v1/auth/me",
     operation_id = "me",
     tag = "auth",
     security(("bearer" = [])),

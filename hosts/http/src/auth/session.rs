@@ -195,7 +195,7 @@ pub(crate) struct SessionsResponse {
 /// Lists one's own sessions.
 #[utoipa::path(
     get,
-    path = "/sessions",
+    path = "/api/v1/auth/sessions",
     operation_id = "list_sessions",
     tag = "auth",
     security(("bearer" = [])),
@@ -241,7 +241,7 @@ pub(crate) struct SessionRevoked {
 /// Ends one of one's own sessions.
 #[utoipa::path(
     delete,
-    path = "/sessions/{session_id}",
+    path = "/api/v1/auth/sessions/{session_id}",
     operation_id = "revoke_session",
     tag = "auth",
     security(("bearer" = [])),

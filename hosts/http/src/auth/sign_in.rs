@@ -78,7 +78,7 @@ fn choice(choice: &TenantChoice) -> Value {
 /// Signs in with a password.
 #[utoipa::path(
     post,
-    path = "/token",
+    path = "/api/v1/auth/token",
     operation_id = "sign_in",
     tag = "auth",
     request_body = TokenRequest,
@@ -121,7 +121,7 @@ impl RefreshRequest {
 /// Using a spent token ends its session: somebody may have stolen it.
 #[utoipa::path(
     post,
-    path = "/refresh",
+    path = "/api/v1/auth/refresh",
     operation_id = "refresh",
     tag = "auth",
     request_body = RefreshRequest,
@@ -150,7 +150,7 @@ pub(crate) struct Revoked {
 /// Signs out of the session of a refresh token.
 #[utoipa::path(
     post,
-    path = "/logout",
+    path = "/api/v1/auth/logout",
     operation_id = "sign_out",
     tag = "auth",
     security(("bearer" = [])),
@@ -183,7 +183,7 @@ pub(crate) struct RevokedCount {
 /// Signs out everywhere.
 #[utoipa::path(
     post,
-    path = "/logout/all",
+    path = "/api/v1/auth/logout/all",
     operation_id = "sign_out_everywhere",
     tag = "auth",
     security(("bearer" = [])),
