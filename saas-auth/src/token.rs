@@ -13,6 +13,7 @@ mod measures;
 mod rules;
 mod strict_json;
 
+pub(crate) use access::check_times;
 pub use access::{AccessTokens, IssuedToken};
 pub use claims::{AccessClaims, InvalidSubject, Subject};
 pub use error::TokenError;

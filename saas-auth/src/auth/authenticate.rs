@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     User, UserStatus,
-    token::{AccessClaims, AccessTokens, TokenError},
+    token::{AccessClaims, AccessTokens, TokenError, check_times},
 };
 
 /// A request's actor, and what its token said.
@@ -98,15 +98,16 @@ impl Auth {
             return Err(TokenError::Malformed.into());
         }
         let hash = Decisions::hash(token);
-        let known = self.decisions.get(&hash).filter(|known| self.tokens.still_verifies(&known.kid));
+        let (now, monotonic) = (self.ports.clock.now(), self.ports.clock.monotonic());
+        let known = self.decisions.get(&hash).filter(|known| self.tokens.still_verifies(&known.kid, now));
         let Some(known) = known else {
             let (claims, kid) = self.verify(token).await?;
             return self.decide(hash, Arc::new(claims), kid).await;
         };
-        self.tokens.check_times(&known.claims)?;
+        check_times(&known.claims, now.timestamp())?;
         let counts = freshness == Freshness::Recent
-            && self.decisions.counts(&known, &*self.ports.clock)
-            && self.ports.clock.now() < known.expires_at;
+            && self.decisions.counts(&known, now, monotonic)
+            && now < known.expires_at;
         if counts {
             self.measures.remembered.increment(1);
             return Ok(known);

@@ -16,7 +16,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use quick_cache::sync::Cache;
-use saas_core::{Clock, UserId, actor::UserPrincipal};
+use saas_core::{UserId, actor::UserPrincipal};
 use sha2::{Digest, Sha256};
 
 use crate::{Changed, User, token::AccessClaims};
@@ -95,9 +95,9 @@ impl Decisions {
 
     /// Whether what the storage said then may still be acted on. Both clocks have to agree: the monotonic one stands still while the
     /// machine sleeps, the other one may be set back.
-    pub(super) fn counts(&self, decision: &Decision, clock: &dyn Clock) -> bool {
-        let passed = (clock.now() - decision.read_on).to_std().unwrap_or(Duration::MAX);
-        clock.monotonic().saturating_sub(decision.read_at) < self.max_age
+    pub(super) fn counts(&self, decision: &Decision, now: DateTime<Utc>, monotonic: Duration) -> bool {
+        let passed = (now - decision.read_on).to_std().unwrap_or(Duration::MAX);
+        monotonic.saturating_sub(decision.read_at) < self.max_age
             && passed < self.max_age
             && decision.stamp == self.stamp(decision.principal.user)
     }

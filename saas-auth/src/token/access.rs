@@ -6,6 +6,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
 use jsonwebtoken::{
     crypto::JwtVerifier,
     signature::{Signer, Verifier},
@@ -159,13 +160,9 @@ impl AccessTokens {
     }
 
     /// Whether what that key signed is still good: a key that may have leaked is dropped at once.
-    pub(crate) fn still_verifies(&self, kid: &str) -> bool {
-        self.keys().verifying(kid, self.clock.now()).is_some()
-    }
-
-    /// Checks the times of claims that were verified before.
-    pub(crate) fn check_times(&self, claims: &AccessClaims) -> Result<(), TokenError> {
-        check_times(claims, self.clock.now().timestamp())
+    pub(crate) fn still_verifies(&self, kid: &str, now: DateTime<Utc>) -> bool {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.verifying(kid, now).is_some()
     }
 
     fn check(&self, claims: &AccessClaims) -> Result<(), TokenError> {
@@ -182,7 +179,8 @@ impl AccessTokens {
     }
 }
 
-fn check_times(claims: &AccessClaims, now: i64) -> Result<(), TokenError> {
+/// Whether a token is good at this second.
+pub(crate) fn check_times(claims: &AccessClaims, now: i64) -> Result<(), TokenError> {
     let latest = now + whole_seconds(AccessTokens::LEEWAY);
     if claims.nbf > latest || claims.iat > latest || claims.auth_time > latest {
         return Err(TokenError::NotYetValid);

@@ -25,7 +25,7 @@ impl SqlStorage {
             // sqlx logs notices at info, and "already exists, skipping" at every start is no news.
             ("client_min_messages", "warning".to_owned()),
         ]);
-        let pool = PgPoolOptions::new()
+        let pool = asked_when_idle(PgPoolOptions::new())
             .max_connections(options.pool_size)
             .acquire_timeout(options.write_timeout)
             .connect_with(connect.clone())
@@ -42,7 +42,7 @@ impl SqlStorage {
     /// transaction open (its issue 4393). The next transaction there is whole all the same, but a statement without one joins it.
     pub fn from_pg(write: PgPool) -> Self {
         let connect = (*write.connect_options()).clone().options([("default_transaction_read_only", "on")]);
-        let read = PgPoolOptions::new()
+        let read = asked_when_idle(PgPoolOptions::new())
             .max_connections(write.options().get_max_connections())
             .acquire_timeout(write.options().get_acquire_timeout())
             .connect_lazy_with(connect);
@@ -67,6 +67,19 @@ impl SqlStorage {
 /// for those that are being opened.
 pub(crate) fn all_taken(pool: &PgPool) -> bool {
     pool.size() >= pool.options().get_max_connections() && pool.num_idle() == 0
+}
+
+/// How long a connection may have been idle to be used without asking whether it lives.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Asking a connection whether it lives takes a round trip, as every statement does: one that was used a moment ago is not asked. Should
+/// it be dead, its statement fails as unavailable, and the next gets another one.
+fn asked_when_idle(options: PgPoolOptions) -> PgPoolOptions {
+    options.test_before_acquire(false).before_acquire(|conn, meta| {
+        Box::pin(
+            async move { if meta.idle_for < FRESH { Ok(true) } else { conn.ping().await.map(|()| true) } },
+        )
+    })
 }
 
 /// The pool tries again until its time is over, and then says no more than that: one look at the server says why.

@@ -3,7 +3,7 @@
 //! `tracing-subscriber` has a format of this shape, which writes a span's fields, reads them again for every event, and writes them once
 //! more; here they are written once and copied. The shape is the same.
 
-use std::{cell::RefCell, fmt, fmt::Write as _, io};
+use std::{cell::RefCell, fmt, fmt::Write as _};
 
 use serde::Serialize;
 use tracing::{
@@ -28,12 +28,12 @@ use super::sink::Sink;
 pub(super) struct JsonLines(pub(super) Sink);
 
 /// A span's fields as members of an object: `"a":1,"b":"c"`.
-struct Members(String);
+struct Members(Vec<u8>);
 
 impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for JsonLines {
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
-        let mut members = String::with_capacity(160);
+        let mut members = Vec::with_capacity(192);
         attributes.record(&mut Fields(&mut members));
         span.extensions_mut().replace(Members(members));
     }
@@ -41,26 +41,26 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for JsonLines {
     fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
         let Some(span) = context.span(id) else { return };
         // Written before the span is locked: what shows a value may log as well.
-        let mut more = String::new();
+        let mut more = Vec::with_capacity(64);
         values.record(&mut Fields(&mut more));
         if let Some(Members(members)) = span.extensions_mut().get_mut::<Members>() {
             comma(members);
-            members.push_str(&more);
+            members.extend_from_slice(&more);
         }
     }
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         thread_local! {
-            static LINE: RefCell<String> = RefCell::new(String::with_capacity(1024));
+            static LINE: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(1024));
         }
         // An event inside of an event's formatting gets a line of its own.
         let written = LINE.try_with(|line| match line.try_borrow_mut() {
             Ok(mut line) => self.write(&mut line, event, &context),
-            Err(_) => self.write(&mut String::new(), event, &context),
+            Err(_) => self.write(&mut Vec::new(), event, &context),
         });
         // A thread at its end has no line of its own any more.
         if written.is_err() {
-            self.write(&mut String::new(), event, &context);
+            self.write(&mut Vec::new(), event, &context);
         }
     }
 }
@@ -68,43 +68,50 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for JsonLines {
 impl JsonLines {
     fn write<S: Subscriber + for<'s> LookupSpan<'s>>(
         &self,
-        line: &mut String,
+        line: &mut Vec<u8>,
         event: &Event<'_>,
         context: &Context<'_, S>,
     ) {
         let metadata = event.metadata();
         line.clear();
-        line.push_str("{\"timestamp\":\"");
-        // Writing to a `String` cannot fail.
-        let _ = SystemTime.format_time(&mut Writer::new(line));
-        let _ = write!(line, "\",\"level\":\"{}\"", metadata.level());
+        line.extend_from_slice(b"{\"timestamp\":\"");
+        // Writing to memory cannot fail.
+        let _ = SystemTime.format_time(&mut Writer::new(&mut Escaped(line)));
+        line.extend_from_slice(b"\",\"level\":\"");
+        line.extend_from_slice(metadata.level().as_str().as_bytes());
+        line.push(b'"');
         event.record(&mut Fields(line));
-        line.push_str(",\"target\":");
+        line.extend_from_slice(b",\"target\":");
         json(line, metadata.target());
         if let Some(span) = context.event_span(event) {
-            line.push_str(",\"span\":{");
+            line.extend_from_slice(b",\"span\":{");
             if let Some(Members(members)) = span.extensions().get::<Members>() {
-                line.push_str(members);
+                line.extend_from_slice(members);
             }
             comma(line);
-            line.push_str("\"name\":");
+            line.extend_from_slice(b"\"name\":");
             json(line, span.name());
-            line.push('}');
+            line.push(b'}');
         }
-        line.push_str("}\n");
-        self.0.add(line.as_bytes(), *metadata.level() <= Level::WARN);
+        line.extend_from_slice(b"}\n");
+        self.0.add(line, *metadata.level() <= Level::WARN);
     }
 }
 
 /// Writes fields as members of an object that has begun already.
-struct Fields<'a>(&'a mut String);
+struct Fields<'a>(&'a mut Vec<u8>);
 
 impl Fields<'_> {
-    fn member<T: Serialize + ?Sized>(&mut self, field: &Field, value: &T) {
+    fn name(&mut self, field: &Field) {
         comma(self.0);
         json(self.0, field.name());
-        self.0.push(':');
-        json(self.0, value);
+        self.0.push(b':');
+    }
+
+    fn member<T: Serialize + ?Sized>(&mut self, field: &Field, value: &T) {
+        self.name(field);
+        // Strings and numbers always serialize.
+        let _ = serde_json::to_writer(&mut *self.0, value);
     }
 }
 
@@ -126,52 +133,49 @@ impl Visit for Fields<'_> {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.member(field, value);
+        self.name(field);
+        json(self.0, value);
     }
 
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        comma(self.0);
-        json(self.0, field.name());
-        self.0.push_str(":\"");
-        // Writing to a `String` cannot fail.
+        self.name(field);
+        self.0.push(b'"');
+        // Writing to memory cannot fail.
         let _ = write!(Escaped(self.0), "{value:?}");
-        self.0.push('"');
+        self.0.push(b'"');
     }
 }
 
 /// A comma, unless a list of members begins here.
-fn comma(text: &mut String) {
-    if !text.is_empty() && !text.ends_with('{') {
-        text.push(',');
+fn comma(text: &mut Vec<u8>) {
+    if !matches!(text.last(), None | Some(b'{')) {
+        text.push(b',');
     }
 }
 
-fn json<T: Serialize + ?Sized>(text: &mut String, value: &T) {
-    // Strings and numbers always serialize.
-    let _ = serde_json::to_writer(Utf8(text), value);
+/// Whether a text is the same as a part of a JSON string.
+fn is_plain(text: &str) -> bool {
+    text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')
 }
 
-/// `serde_json` writes whole characters, whatever it calls them.
-struct Utf8<'a>(&'a mut String);
-
-impl io::Write for Utf8<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.push_str(std::str::from_utf8(bytes).map_err(io::Error::other)?);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+fn json(text: &mut Vec<u8>, value: &str) {
+    if is_plain(value) {
+        text.push(b'"');
+        text.extend_from_slice(value.as_bytes());
+        text.push(b'"');
+    } else {
+        // A string always serializes.
+        let _ = serde_json::to_writer(text, value);
     }
 }
 
 /// What is written into it becomes part of a JSON string.
-struct Escaped<'a>(&'a mut String);
+struct Escaped<'a>(&'a mut Vec<u8>);
 
 impl fmt::Write for Escaped<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
-            self.0.push_str(text);
+        if is_plain(text) {
+            self.0.extend_from_slice(text.as_bytes());
             return Ok(());
         }
         let begin = self.0.len();
