@@ -72,8 +72,13 @@ const LAST_EVENT_ID: &str = "last-event-id";
 /// plain number is a `seq`.
 pub(super) fn after(headers: &HeaderMap, query: Option<&str>) -> Result<i64, &'static str> {
     let header = headers.get(LAST_EVENT_ID).map(|value| value.to_str().unwrap_or("?"));
-    let mut said = [header, query].into_iter().flatten().filter(|text| !text.is_empty());
-    let Some(text) = said.next() else { return Ok(0) };
+    let said = [header, query].into_iter().flatten().filter(|text| !text.is_empty());
+    // Both have to be of the form, also where the first one counts.
+    let places = said.map(place).collect::<Result<Vec<_>, _>>()?;
+    Ok(places.first().copied().unwrap_or(0))
+}
+
+fn place(text: &str) -> Result<i64, &'static str> {
     let seq = text.split_once('.').map_or(text, |(_, seq)| seq);
     let number = !seq.is_empty() && seq.len() <= 18 && seq.bytes().all(|byte| byte.is_ascii_digit());
     if number { seq.parse().map_err(|_| FORM) } else { Err(FORM) }

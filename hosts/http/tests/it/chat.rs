@@ -188,6 +188,9 @@ async fn an_id_that_no_event_has_is_a_422(engine: TestEngine) {
         assert_eq!(answer.problem(), (422, "invalid_request".into()), "{id}");
         assert_eq!(answer.wrong_fields(), [("after".to_owned(), "invalid".to_owned())]);
     }
+    // A wrong one is refused where the other one counts, too.
+    let unread = get(&format!("{path}?after=1.x")).bearer(ada.access()).header(LAST_EVENT_ID, "1.3");
+    assert_eq!(api.send(unread).await.wrong_fields(), [("after".into(), "invalid".into())]);
     let answer = api.send(get(&format!("{path}?after=1.x")).bearer(ada.access())).await;
     assert_eq!(answer.wrong_fields(), [("after".to_owned(), "invalid".to_owned())]);
     for path in ["/api/v1/runs/x", "/api/v1/runs/x/stream"] {

@@ -268,14 +268,14 @@ settings! {
         /// The memory that one password hash (Argon2id) takes, in KiB.
         password_hash_memory_kib: u32 = "PASSWORD_HASH_MEMORY_KIB" {
             default: Text("19456"),
-            range: 8..=4_194_304,
+            range: 8..=1_048_576,
             rule: "with the iterations at least one of OWASP's pairs: 47104 and 1, 19456 and 2, 12288 and 3",
             fix: "set a number of KiB, for example 19456",
         }
         /// How many passes a password hash makes over its memory.
         password_hash_iterations: u32 = "PASSWORD_HASH_ITERATIONS" {
             default: Text("2"),
-            range: 1..=1_000,
+            range: 1..=16,
             rule: "see `PASSWORD_HASH_MEMORY_KIB`",
             fix: "set a number of passes, for example 2",
         }
