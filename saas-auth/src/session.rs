@@ -164,7 +164,7 @@ pub struct SessionPage {
 /// Keeps sessions.
 ///
 /// # Contract
-/// - What was inserted is read back as it was; what was not is `None`.
+/// - What was inserted is read back as it was, with its user; what was not is `None`.
 /// - `rotate` is one conditional statement: of any number of calls for one generation exactly one gets the new family, and none does
 ///   for a session that was revoked or has expired.
 /// - `revoke` and `revoke_all` never change a session that is revoked already: its first end stays, and they do not count it.
@@ -175,8 +175,8 @@ pub struct SessionPage {
 pub trait SessionStore: Debug + Send + Sync + 'static {
     /// Adds a session.
     async fn insert(&self, tx: &mut Tx, family: &Family) -> Result<(), StoreError>;
-    /// The family of a session, whatever its state.
-    async fn family(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Family>, StoreError>;
+    /// The family of a session and its user, whatever their state: in one statement, for every refresh asks it.
+    async fn family(&self, conn: &mut Conn, id: SessionId) -> Result<Option<(Family, User)>, StoreError>;
     /// Moves a live family from `generation` to the next one.
     async fn rotate(
         &self,

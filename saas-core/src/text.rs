@@ -85,6 +85,10 @@ text! {
 
 /// Cuts a text that comes from outside and is only shown (a user agent) to `max` characters, with control characters replaced.
 pub fn clip(text: &str, max: usize) -> String {
+    // Most are like this one.
+    if text.len() <= max && text.bytes().all(|byte| (b' '..0x7f).contains(&byte)) {
+        return text.to_owned();
+    }
     text.chars().take(max).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 

@@ -11,7 +11,7 @@ use saas_kit::{
     settings::{LogFormat, Setting, Settings, SettingsErrors, Sources},
 };
 use tokio::runtime;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
     arguments::Globals,
@@ -112,13 +112,15 @@ pub(crate) async fn or_interrupted<T>(work: impl Future<Output = Result<T, Failu
 /// Sends warnings and errors to stderr, or whatever `LOG_LEVEL` asks for.
 pub(crate) fn log(settings: &Settings) {
     let asked = settings.effective().any(|it| it.setting.name == "LOG_LEVEL" && it.origin.is_set());
-    let filter = EnvFilter::new(if asked { settings.log_level.directives() } else { QUIET });
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let directives = if asked { settings.log_level.directives() } else { QUIET };
+    let registry = tracing_subscriber::registry().with(directives.parse::<Targets>().unwrap_or_default());
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
     // The only failure is a sink that is there already.
     let _ = if settings.log_format == LogFormat::Json {
-        builder.json().flatten_event(true).try_init()
+        registry.with(lines.json().flatten_event(true)).try_init()
     } else {
-        builder.with_ansi(io::stderr().is_terminal()).without_time().with_target(false).compact().try_init()
+        let lines = lines.with_ansi(io::stderr().is_terminal()).without_time().with_target(false).compact();
+        registry.with(lines).try_init()
     };
 }
 

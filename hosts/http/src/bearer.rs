@@ -21,8 +21,7 @@ pub(crate) struct Bearer(pub(crate) Authenticated);
 /// The peer's own address: what other headers say is anybody's word.
 fn client(headers: &HeaderMap, extensions: &Extensions) -> Client {
     let ip = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
-    let user_agent =
-        headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let user_agent = headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
     Client::new(ip, user_agent.as_deref())
 }
 

@@ -1,7 +1,6 @@
 //! Whether the server lives, and whether it can serve.
 
 use axum::{
-    Json,
     extract::State,
     response::{IntoResponse, Response},
 };
@@ -11,7 +10,7 @@ use saas_kit::Saas;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use crate::{Problem, problem::described::NotReady, stopping::Stopping};
+use crate::{Problem, answer::Answer, problem::described::NotReady, stopping::Stopping};
 
 /// A sign of life.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
@@ -58,15 +57,15 @@ pub(crate) struct About {
 
 /// Says what runs here.
 #[utoipa::path(get, path = "/", operation_id = "about", tag = "operations", responses((status = 200, description = "What runs here.", body = About)))]
-pub(crate) async fn root(State(saas): State<Saas>) -> Json<About> {
+pub(crate) async fn root(State(saas): State<Saas>) -> Answer<About> {
     let service = saas.settings().app_name.clone();
-    Json(About { service, version: env!("CARGO_PKG_VERSION"), health: "/health", api: "/api/v1" })
+    Answer(About { service, version: env!("CARGO_PKG_VERSION"), health: "/health", api: "/api/v1" })
 }
 
 /// Answers while the process lives; nothing else is touched.
 #[utoipa::path(get, path = "/health", operation_id = "live", tag = "operations", responses((status = 200, description = "It lives.", body = Health)))]
-pub(crate) async fn live(State(saas): State<Saas>) -> Json<Health> {
-    Json(health(&saas, "healthy"))
+pub(crate) async fn live(State(saas): State<Saas>) -> Answer<Health> {
+    Answer(health(&saas, "healthy"))
 }
 
 /// Answers 200 when storage, migrations and signing key are there, and the server was not told to stop.
@@ -89,7 +88,7 @@ pub(crate) async fn ready(State(saas): State<Saas>, stopping: Stopping) -> Respo
     }
     let readiness = saas.readiness().await;
     if readiness.is_ready() {
-        return Json(health(&saas, "ready")).into_response();
+        return Answer(health(&saas, "ready")).into_response();
     }
     let word = |ok| Value::from(if ok { "ok" } else { "failed" });
     let checks: Map<String, Value> =

@@ -14,6 +14,7 @@
 //! ```
 
 mod agents;
+mod answer;
 mod auth;
 mod bearer;
 mod body;

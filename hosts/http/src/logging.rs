@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use saas_kit::settings::{LogFormat, Settings};
-use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 mod json_lines;
 mod sink;
@@ -21,7 +21,15 @@ pub struct Log(#[expect(dead_code, reason = "held for its Drop")] Option<Flusher
 /// Objects are written by a thread of their own when some have gathered, after 50 ms at the latest; warnings and errors at once. A log
 /// that cannot be written holds nobody up: lines are lost then, and counted. A sink that somebody else installed stays.
 pub fn install(settings: &Settings) -> Log {
-    let filter = EnvFilter::new(settings.log_level.directives());
+    // Directives were parsed with the settings.
+    let filter: Targets = settings.log_level.directives().parse().unwrap_or_default();
+    let registry = tracing_subscriber::registry().with(filter);
+    let lines = || {
+        tracing_subscriber::fmt::layer()
+            .with_writer(io::stderr)
+            // A log that cannot be written (a full disk, a closed pipe) must not be what ends the server.
+            .log_internal_errors(false)
+    };
     let pretty = match settings.log_format {
         LogFormat::Pretty => true,
         LogFormat::Json => false,
@@ -29,22 +37,16 @@ pub fn install(settings: &Settings) -> Log {
     };
     // The only failure of installing is a sink that is there already.
     if pretty {
-        let builder = tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_writer(io::stderr)
-            // A log that cannot be written (a full disk, a closed pipe) must not be what ends the server.
-            .log_internal_errors(false);
-        drop(builder.with_target(false).compact().try_init());
+        drop(registry.with(lines().with_target(false).compact()).try_init());
         return Log(None);
     }
     let sink = Sink::default();
     let Ok(flusher) = sink.start(io::stderr()) else {
         // Without a thread to write them, lines are written as they come.
-        let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-        let builder = builder.log_internal_errors(false).json().flatten_event(true);
-        drop(builder.with_current_span(true).with_span_list(false).try_init());
+        let lines = lines().json().flatten_event(true).with_current_span(true).with_span_list(false);
+        drop(registry.with(lines).try_init());
         return Log(None);
     };
-    drop(tracing_subscriber::registry().with(filter).with(JsonLines(sink)).try_init());
+    drop(registry.with(JsonLines(sink)).try_init());
     Log(Some(flusher))
 }

@@ -1,14 +1,14 @@
 //! What stands around every route: the request's id, the access log, time-outs, panics, and the rendering of problems.
 //!
-//! One service written by hand: as layers of closures it would cost a small request more than its handler does.
+//! One service and one future, written by hand: as layers of closures they would cost a small request more than its handler does.
 
 use std::{
     any::Any,
     convert::Infallible,
-    panic::AssertUnwindSafe,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -17,16 +17,27 @@ use axum::{
     extract::{MatchedPath, Request},
     response::{IntoResponse, Response},
 };
-use futures_util::FutureExt;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use pin_project_lite::pin_project;
 use saas_core::RequestId;
 use saas_kit::{Saas, settings::Settings};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, Sleep, sleep_until},
+};
 use tokio_util::task::TaskTracker;
-use tower::{Layer, Service, ServiceExt};
-use tracing::Instrument;
+use tower::{Layer, Service};
+use tracing::{Instrument, Span};
 use uuid::fmt::Hyphenated;
 
-use crate::{Problem, metrics::Requests};
+use crate::{
+    Problem,
+    metrics::{Open, Requests},
+};
+
+mod ids;
+
+use ids::RequestIds;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -36,11 +47,13 @@ struct Shell {
     saas: Saas,
     commands: TaskTracker,
     requests: Requests,
+    ids: RequestIds,
 }
 
 /// Puts the shell around a router. `commands` counts the commands in work, for who drains.
 pub(crate) fn around(saas: &Saas, router: Router, commands: TaskTracker) -> Router {
-    router.layer(Around(Arc::new(Shell { saas: saas.clone(), commands, requests: Requests::new() })))
+    let shell = Shell { saas: saas.clone(), commands, requests: Requests::new(), ids: RequestIds::default() };
+    router.layer(Around(Arc::new(shell)))
 }
 
 #[derive(Debug, Clone)]
@@ -63,77 +76,182 @@ struct Shelled<S> {
 
 impl<S> Service<Request> for Shelled<S>
 where
-    S: Service<Request, Response = Response, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
+    S: Service<Request, Response = Response, Error = Infallible>,
+    S::Future: Send + 'static,
 {
     type Response = Response;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
+    type Future = Serving<S::Future>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        // `oneshot` asks the inner service itself.
-        Poll::Ready(Ok(()))
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request) -> Self::Future {
-        let (inner, shell) = (self.inner.clone(), Arc::clone(&self.shell));
-        Box::pin(async move {
-            let answer = AssertUnwindSafe(shell.serve(inner, request)).catch_unwind().await;
-            // Outside of everything: nothing is left that could render a problem.
-            Ok(answer.unwrap_or_else(|_| Problem::internal().render(None)))
+    fn call(&mut self, mut request: Request) -> Self::Future {
+        let (about, limit) = self.shell.receive(&mut request);
+        let answering = if let Some(problem) = refused(&request, self.shell.saas.settings()) {
+            Answering::Known { problem: Some(problem) }
+        } else {
+            let _inside = about.span.enter();
+            self.shell.begin(&mut self.inner, request)
+        };
+        Serving { answering, limit, late: None, about, shell: Arc::clone(&self.shell) }
+    }
+}
+
+/// What is remembered of a request until it is answered.
+#[derive(Debug)]
+struct About {
+    id: RequestId,
+    method: &'static str,
+    matched: Option<MatchedPath>,
+    span: Span,
+    begun: Duration,
+    _in_flight: Open,
+}
+
+impl About {
+    fn route(&self) -> &str {
+        route(self.matched.as_ref())
+    }
+}
+
+fn route(matched: Option<&MatchedPath>) -> &str {
+    matched.map_or("unmatched", MatchedPath::as_str)
+}
+
+pin_project! {
+    /// A request on its way to its answer.
+    struct Serving<F> {
+        #[pin]
+        answering: Answering<F>,
+        limit: Duration,
+        // Set when the first look at the handler found it waiting: most answers need no timer.
+        late: Option<Pin<Box<Sleep>>>,
+        about: About,
+        shell: Arc<Shell>,
+    }
+}
+
+pin_project! {
+    #[project = AnsweringNow]
+    enum Answering<F> {
+        // By the handler, here.
+        Handled { #[pin] handler: F },
+        // By the handler in a task of its own.
+        Detached { command: JoinHandle<Response> },
+        // Without the handler.
+        Known { problem: Option<Problem> },
+    }
+}
+
+impl<F> Future for Serving<F>
+where
+    F: Future<Output = Result<Response, Infallible>>,
+{
+    type Output = Result<Response, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let answer = {
+            let _inside = this.about.span.enter();
+            this.answering.poll(cx)
+        };
+        let answer = match answer {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => {
+                let late =
+                    this.late.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + *this.limit)));
+                ready!(late.as_mut().poll(cx));
+                timed_out().into_response()
+            }
+        };
+        Poll::Ready(Ok(this.shell.finish(this.about, answer)))
+    }
+}
+
+impl<F> Answering<F>
+where
+    F: Future<Output = Result<Response, Infallible>>,
+{
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
+        Poll::Ready(match self.project() {
+            AnsweringNow::Handled { handler } => {
+                match ready!(caught(|| handler.poll(cx).map(|Ok(answer)| answer))) {
+                    Ok(answer) => answer,
+                    Err(problem) => problem.into_response(),
+                }
+            }
+            AnsweringNow::Detached { command } => {
+                ready!(Pin::new(command).poll(cx)).unwrap_or_else(|_| Problem::internal().into_response())
+            }
+            AnsweringNow::Known { problem } => {
+                problem.take().unwrap_or_else(Problem::internal).into_response()
+            }
         })
     }
 }
 
 impl Shell {
-    async fn serve<S>(&self, inner: S, mut request: Request) -> Response
-    where
-        S: Service<Request, Response = Response, Error = Infallible> + Send + 'static,
-        S::Future: Send,
-    {
+    /// Gives the request its id and its span, and says how long its answer may take.
+    fn receive(&self, request: &mut Request) -> (About, Duration) {
         let (clock, settings) = (self.saas.clock(), self.saas.settings());
-        let id =
-            request_id(&request).unwrap_or_else(|| RequestId::generate(&**clock, &**self.saas.entropy()));
-        let mut text = [0; Hyphenated::LENGTH];
-        let id_text = &*id.as_uuid().as_hyphenated().encode_lower(&mut text);
+        let id = request_id(request).unwrap_or_else(|| self.ids.next(&**clock, &**self.saas.entropy()));
         request.extensions_mut().insert(id);
         let matched = request.extensions().get::<MatchedPath>().cloned();
-        let route = matched.as_ref().map_or("unmatched", MatchedPath::as_str);
         let method = method(request.method());
+        let mut text = [0; Hyphenated::LENGTH];
         let span = tracing::info_span!(
             "request",
-            request.id = id_text,
+            request.id = &*id.as_uuid().as_hyphenated().encode_lower(&mut text),
             http.request.method = method,
-            http.route = route,
+            http.route = route(matched.as_ref()),
             user.id = tracing::field::Empty
         );
+        let limit = limit(route(matched.as_ref()), settings.request_timeout.duration());
         let begun = clock.monotonic();
-        let _in_flight = self.requests.begin();
-        let mut response = if let Some(problem) = refused(&request, settings) {
-            problem.into_response()
-        } else {
-            let limit = limit(route, settings.request_timeout.duration());
-            let answer =
-                tokio::time::timeout(limit, self.answer(inner, request)).instrument(span.clone()).await;
-            answer.unwrap_or_else(|_| timed_out().into_response())
+        (About { id, method, matched, span, begun, _in_flight: self.requests.begin() }, limit)
+    }
+
+    /// Hands the request to its handler. A command goes on when its caller leaves: a connection that ends between commit and answer
+    /// changes nothing.
+    fn begin<S>(&self, inner: &mut S, request: Request) -> Answering<S::Future>
+    where
+        S: Service<Request, Response = Response, Error = Infallible>,
+        S::Future: Send + 'static,
+    {
+        let safe = request.method().is_safe();
+        let handler = match catch_unwind(AssertUnwindSafe(|| inner.call(request))) {
+            Ok(handler) => handler,
+            Err(payload) => return Answering::Known { problem: Some(panicked(payload)) },
         };
+        if safe {
+            return Answering::Handled { handler };
+        }
+        let command = Command { handler };
+        Answering::Detached { command: self.commands.spawn(command.instrument(Span::current())) }
+    }
+
+    /// Renders, protects, counts and logs.
+    fn finish(&self, about: &About, mut response: Response) -> Response {
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
             // A 405 has to keep its Allow header (RFC 9110 section 15.5.6).
             let allow = response.headers_mut().remove(header::ALLOW);
-            response = problem.render(Some(id));
+            response = problem.render(Some(about.id));
             if let Some(allow) = allow {
                 response.headers_mut().insert(header::ALLOW, allow);
             }
         }
         let headers = response.headers_mut();
         protect(headers);
-        if let Ok(value) = HeaderValue::from_str(id_text) {
+        let mut text = [0; Hyphenated::LENGTH];
+        if let Ok(value) = HeaderValue::from_str(about.id.as_uuid().as_hyphenated().encode_lower(&mut text)) {
             headers.insert(REQUEST_ID, value);
         }
-        let took = clock.monotonic().saturating_sub(begun);
-        self.requests.served(method, route, response.status(), took);
+        let took = self.saas.clock().monotonic().saturating_sub(about.begun);
+        self.requests.served(about.method, about.route(), response.status(), took);
         let duration_ms = millis(took);
-        span.in_scope(|| {
+        about.span.in_scope(|| {
             tracing::info!(
                 http.response.status_code = response.status().as_u16(),
                 duration_ms,
@@ -142,26 +260,34 @@ impl Shell {
         });
         response
     }
+}
 
-    /// The handler's answer. A command goes on when its caller leaves: a connection that ends between commit and answer changes nothing.
-    async fn answer<S>(&self, inner: S, request: Request) -> Response
-    where
-        S: Service<Request, Response = Response, Error = Infallible> + Send + 'static,
-        S::Future: Send,
-    {
-        let safe = request.method().is_safe();
-        let handled = AssertUnwindSafe(inner.oneshot(request)).catch_unwind();
-        let answer = async move {
-            match handled.await {
-                Ok(Ok(response)) => response,
-                Err(payload) => panicked(payload),
-            }
-        };
-        if safe {
-            return answer.await;
-        }
-        let command = self.commands.spawn(answer.instrument(tracing::Span::current()));
-        command.await.unwrap_or_else(|_| Problem::internal().into_response())
+pin_project! {
+    // A handler whose panic is an answer.
+    struct Command<F> {
+        #[pin]
+        handler: F,
+    }
+}
+
+impl<F> Future for Command<F>
+where
+    F: Future<Output = Result<Response, Infallible>>,
+{
+    type Output = Response;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response> {
+        let handler = self.project().handler;
+        caught(|| handler.poll(cx).map(|Ok(answer)| answer))
+            .map(|answer| answer.unwrap_or_else(IntoResponse::into_response))
+    }
+}
+
+/// What a look at a handler came to.
+fn caught(look: impl FnOnce() -> Poll<Response>) -> Poll<Result<Response, Problem>> {
+    match catch_unwind(AssertUnwindSafe(look)) {
+        Ok(looked) => looked.map(Ok),
+        Err(payload) => Poll::Ready(Err(panicked(payload))),
     }
 }
 
@@ -230,9 +356,9 @@ fn timed_out() -> Problem {
 }
 
 /// The panic hook has printed where; the payload stays out of the answer and the log.
-fn panicked(_: Box<dyn Any + Send>) -> Response {
+fn panicked(_: Box<dyn Any + Send>) -> Problem {
     tracing::error!("a handler panicked");
-    Problem::internal().into_response()
+    Problem::internal()
 }
 
 #[cfg(test)]

@@ -18,5 +18,7 @@ pub use session::SqlSessions;
 pub use user::SqlUsers;
 
 /// The migrations of auth's tables.
-pub const AUTH: Component =
-    saas_sql::component!("auth", [(1, 1, "0001_users_and_sessions"), (2, 1, "0002_changes")]);
+pub const AUTH: Component = saas_sql::component!(
+    "auth",
+    [(1, 1, "0001_users_and_sessions"), (2, 1, "0002_changes"), (3, 1, "0003_rotation_in_place")]
+);

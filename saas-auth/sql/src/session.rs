@@ -73,34 +73,54 @@ impl From<Row> for Family {
     }
 }
 
+/// A session's user beside it.
 #[derive(sqlx::FromRow)]
-struct SnapshotRow {
+struct UserColumns {
     user_id: Uuid,
-    tenant_id: Uuid,
-    version: i64,
-    revoked_at: Option<DateTime<Utc>>,
-    idle_expires_at: DateTime<Utc>,
-    absolute_expires_at: DateTime<Utc>,
     email: String,
     email_shown: String,
     display_name: Option<String>,
     status: String,
     email_verified_at: Option<DateTime<Utc>>,
-    created_at: DateTime<Utc>,
+    user_created_at: DateTime<Utc>,
 }
 
-impl From<SnapshotRow> for Snapshot {
-    fn from(row: SnapshotRow) -> Self {
-        let user = User {
+impl From<UserColumns> for User {
+    fn from(row: UserColumns) -> Self {
+        Self {
             id: UserId::from_uuid(row.user_id),
             email: Email::from_stored(row.email, row.email_shown),
             display_name: row.display_name.map(DisplayName::from_stored),
             status: UserStatus::from_stored(&row.status),
             email_verified_at: row.email_verified_at,
-            created_at: row.created_at,
-        };
+            created_at: row.user_created_at,
+        }
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct RowWithUser {
+    #[sqlx(flatten)]
+    session: Row,
+    #[sqlx(flatten)]
+    user: UserColumns,
+}
+
+#[derive(sqlx::FromRow)]
+struct SnapshotRow {
+    tenant_id: Uuid,
+    version: i64,
+    revoked_at: Option<DateTime<Utc>>,
+    idle_expires_at: DateTime<Utc>,
+    absolute_expires_at: DateTime<Utc>,
+    #[sqlx(flatten)]
+    user: UserColumns,
+}
+
+impl From<SnapshotRow> for Snapshot {
+    fn from(row: SnapshotRow) -> Self {
         Self {
-            user,
+            user: row.user.into(),
             tenant: TenantId::from_uuid(row.tenant_id),
             version: row.version,
             revoked: row.revoked_at.is_some(),
@@ -152,14 +172,17 @@ impl SessionStore for SqlSessions {
         Ok(())
     }
 
-    async fn family(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Family>, StoreError> {
+    async fn family(&self, conn: &mut Conn, id: SessionId) -> Result<Option<(Family, User)>, StoreError> {
         let row = fetch_optional!(
             conn,
-            Row,
-            concat!("SELECT ", columns!(), " FROM saas_sessions WHERE id = $1"),
+            RowWithUser,
+            "SELECT s.id, s.user_id, s.tenant_id, s.version, s.client_id, s.key_id, s.salt, s.generation, s.rotated_at, s.created_at, \
+             s.last_seen_at, s.idle_expires_at, s.absolute_expires_at, s.revoked_at, s.platform, s.browser, s.device, s.user_agent, \
+             s.ip_masked, s.fingerprint, u.email, u.email_shown, u.display_name, u.status, u.email_verified_at, \
+             u.created_at AS user_created_at FROM saas_sessions s JOIN saas_users u ON u.id = s.user_id WHERE s.id = $1",
             id.as_uuid()
         )?;
-        Ok(row.map(Family::from))
+        Ok(row.map(|row| (Family::from(row.session), User::from(row.user))))
     }
 
     async fn rotate(
@@ -227,7 +250,7 @@ impl SessionStore for SqlSessions {
             conn,
             SnapshotRow,
             "SELECT s.user_id, s.tenant_id, s.version, s.revoked_at, s.idle_expires_at, s.absolute_expires_at, \
-             u.email, u.email_shown, u.display_name, u.status, u.email_verified_at, u.created_at \
+             u.email, u.email_shown, u.display_name, u.status, u.email_verified_at, u.created_at AS user_created_at \
              FROM saas_sessions s JOIN saas_users u ON u.id = s.user_id WHERE s.id = $1",
             id.as_uuid(),
         )?;

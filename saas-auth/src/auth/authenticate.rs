@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use saas_core::{
-    Actor, Client, ErrorKind, Fault, Principal, Reach, Report, RequestId, StoreError, TenantState,
-    actor::UserPrincipal,
+    Actor, Client, ErrorKind, Fault, InternalError, Principal, Reach, Report, RequestId, StoreError,
+    TenantState, actor::UserPrincipal,
 };
+
+use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
     Auth,
-    decisions::{Decision, Decisions, TokenHash},
+    decisions::{Decision, Presented},
 };
 use crate::{
     User, UserStatus,
@@ -23,6 +25,8 @@ pub struct Authenticated {
     pub actor: Actor,
     /// The verified claims.
     pub claims: Arc<AccessClaims>,
+    /// The claims as JSON.
+    pub claims_json: Arc<RawValue>,
     /// The user's profile, as fresh as the decision.
     pub user: Arc<User>,
 }
@@ -40,6 +44,9 @@ pub enum AuthenticateError {
     /// The storage failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Something that cannot happen.
+    #[error(transparent)]
+    Internal(#[from] InternalError),
 }
 
 impl Fault for AuthenticateError {
@@ -48,6 +55,7 @@ impl Fault for AuthenticateError {
             Self::Token(error) => error.report(),
             Self::SessionEnded => Report::new(ErrorKind::Unauthenticated, "session_ended"),
             Self::Store(error) => error.report(),
+            Self::Internal(_) => Report::internal(),
         }
     }
 }
@@ -88,6 +96,7 @@ impl Auth {
         Ok(Authenticated {
             actor: Actor { principal: Principal::User(Arc::clone(&decision.principal)), request_id, client },
             claims: Arc::clone(&decision.claims),
+            claims_json: Arc::clone(&decision.claims_json),
             user: Arc::clone(&decision.user),
         })
     }
@@ -97,25 +106,36 @@ impl Auth {
         if token.len() > AccessTokens::MAX_BYTES {
             return Err(TokenError::Malformed.into());
         }
-        let hash = Decisions::hash(token);
+        let token = Presented::new(token);
         let (now, monotonic) = (self.ports.clock.now(), self.ports.clock.monotonic());
-        let known = self.decisions.get(&hash).filter(|known| self.tokens.still_verifies(&known.kid, now));
-        let Some(known) = known else {
-            let (claims, kid) = self.verify(token).await?;
-            return self.decide(hash, Arc::new(claims), kid).await;
-        };
-        check_times(&known.claims, now.timestamp())?;
-        let counts = freshness == Freshness::Recent
-            && self.decisions.counts(&known, now, monotonic)
-            && now < known.expires_at;
-        if counts {
-            self.measures.remembered.increment(1);
-            return Ok(known);
+        let known = self.decisions.get(&token).filter(|known| self.tokens.still_verifies(&known.kid, now));
+        if let Some(known) = &known {
+            check_times(&known.claims, now.timestamp())?;
+            let counts = freshness == Freshness::Recent
+                && self.decisions.counts(known, now, monotonic)
+                && now < known.expires_at;
+            if counts {
+                self.measures.remembered.increment(1);
+                return Ok(Arc::clone(known));
+            }
         }
-        let decided = self.decide(hash, Arc::clone(&known.claims), known.kid.clone()).await;
+        // Boxed: what is remembered shall not pay for the room that this takes.
+        Box::pin(self.decision_anew(token, known)).await
+    }
+
+    async fn decision_anew(
+        &self,
+        token: Presented<'_>,
+        known: Option<Arc<Decision>>,
+    ) -> Result<Arc<Decision>, AuthenticateError> {
+        let Some(known) = known else {
+            let (claims, kid) = self.verify(token.text()).await?;
+            return self.decide(token, Arc::new(claims), kid).await;
+        };
+        let decided = self.decide(token, Arc::clone(&known.claims), known.kid.clone()).await;
         decided.inspect_err(|error| {
             if matches!(error, AuthenticateError::SessionEnded) {
-                self.decisions.remove(&hash);
+                self.decisions.remove(&token);
             }
         })
     }
@@ -123,7 +143,7 @@ impl Auth {
     /// Asks the storage, and remembers what it said.
     async fn decide(
         &self,
-        token: TokenHash,
+        token: Presented<'_>,
         claims: Arc<AccessClaims>,
         kid: String,
     ) -> Result<Arc<Decision>, AuthenticateError> {
@@ -156,8 +176,11 @@ impl Auth {
             role: standing.role,
             permissions: standing.role.permissions().narrowed_to(&claims.scope),
         };
+        let claims_json = to_raw_value(&*claims).map_err(InternalError::new)?;
         let decision = Arc::new(Decision {
+            signed: token.signed().into(),
             claims,
+            claims_json: claims_json.into(),
             kid,
             principal: Arc::new(principal),
             user: Arc::new(snapshot.user),
@@ -166,7 +189,7 @@ impl Auth {
             read_at,
             read_on,
         });
-        self.decisions.keep(token, Arc::clone(&decision));
+        self.decisions.keep(&token, Arc::clone(&decision));
         self.measures.asked.increment(1);
         Ok(decision)
     }

@@ -1,6 +1,6 @@
 //! What requests were decided by, kept for a moment: verifying a signature costs more than all the rest of a small request.
 //!
-//! An entry belongs to one token, by its SHA-256, and holds the verified claims and what the storage said of session, user and membership.
+//! An entry belongs to one token, by the SHA-256 of its signature and the text that is signed, and holds the verified claims and what the storage said of session, user and membership.
 //! The latter counts for [`Decisions::max_age`] at most, and no longer than its stamp: whoever changes something about a user moves the
 //! user's mark, and every entry that was read before it is void, with no moment in between.
 
@@ -17,24 +17,52 @@ use std::{
 use chrono::{DateTime, Utc};
 use quick_cache::sync::Cache;
 use saas_core::{UserId, actor::UserPrincipal};
+use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
 use crate::{Changed, User, token::AccessClaims};
 
-/// How many tokens are remembered, some 2 KiB each.
+/// How many tokens are remembered, some 3 KiB each.
 const CAPACITY: usize = 16_384;
 
 /// How many marks users share. Two users with one mark only cost each other a read.
 const MARKS: usize = 1_024;
 
-/// The SHA-256 of a token.
-pub(super) type TokenHash = [u8; 32];
+/// A token as it came. What makes it a credential is its signature, which is kept as a hash alone; the signed text is nobody's secret,
+/// and comparing it costs less than hashing it.
+#[derive(Clone, Copy)]
+pub(super) struct Presented<'a> {
+    text: &'a str,
+    signed: &'a str,
+    signature: [u8; 32],
+}
+
+impl<'a> Presented<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        let (signed, signature) = text.rsplit_once('.').unwrap_or(("", text));
+        Self { text, signed, signature: Sha256::digest(signature.as_bytes()).into() }
+    }
+
+    /// The whole token.
+    pub(super) const fn text(&self) -> &'a str {
+        self.text
+    }
+
+    /// What is signed: its header and its claims.
+    pub(super) const fn signed(&self) -> &'a str {
+        self.signed
+    }
+}
 
 /// A verified token and what was decided by it.
 #[derive(Debug)]
 pub(super) struct Decision {
+    /// What the token's signature is for.
+    pub(super) signed: Box<str>,
     /// Its claims; their times are checked each time.
     pub(super) claims: Arc<AccessClaims>,
+    /// The same, as JSON.
+    pub(super) claims_json: Arc<RawValue>,
     /// The key that signed it; whether it still verifies is looked up each time.
     pub(super) kid: String,
     /// Who asks, as the storage had it.
@@ -59,7 +87,7 @@ pub(super) struct Stamp {
 /// The memory.
 pub(super) struct Decisions {
     max_age: Duration,
-    tokens: Cache<TokenHash, Arc<Decision>>,
+    tokens: Cache<[u8; 32], Arc<Decision>>,
     everybody: AtomicU64,
     users: Box<[AtomicU64]>,
     /// Keyed at random: nobody chooses whom they share a mark with.
@@ -84,13 +112,10 @@ impl Decisions {
         }
     }
 
-    pub(super) fn hash(token: &str) -> TokenHash {
-        Sha256::digest(token.as_bytes()).into()
-    }
-
     /// What is remembered of a token, whether or not it still counts.
-    pub(super) fn get(&self, token: &TokenHash) -> Option<Arc<Decision>> {
-        self.tokens.get(token)
+    pub(super) fn get(&self, token: &Presented<'_>) -> Option<Arc<Decision>> {
+        // Another text under the same signature is a forgery.
+        self.tokens.get(&token.signature).filter(|known| *known.signed == *token.signed)
     }
 
     /// Whether what the storage said then may still be acted on. Both clocks have to agree: the monotonic one stands still while the
@@ -111,12 +136,12 @@ impl Decisions {
     }
 
     /// Forgets a token that turned out to be good for nothing.
-    pub(super) fn remove(&self, token: &TokenHash) {
-        self.tokens.remove(token);
+    pub(super) fn remove(&self, token: &Presented<'_>) {
+        self.tokens.remove(&token.signature);
     }
 
-    pub(super) fn keep(&self, token: TokenHash, decision: Arc<Decision>) {
-        self.tokens.insert(token, decision);
+    pub(super) fn keep(&self, token: &Presented<'_>, decision: Arc<Decision>) {
+        self.tokens.insert(token.signature, decision);
     }
 
     /// Voids what was read before.

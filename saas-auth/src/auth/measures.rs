@@ -29,7 +29,8 @@ impl Measures {
     }
 
     pub(super) fn not_authenticated(&self, error: &AuthenticateError) {
-        let counter = if matches!(error, AuthenticateError::Store(_)) { &self.failed } else { &self.refused };
+        let failed = matches!(error, AuthenticateError::Store(_) | AuthenticateError::Internal(_));
+        let counter = if failed { &self.failed } else { &self.refused };
         counter.increment(1);
     }
 }

@@ -6,11 +6,11 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use saas_core::{
-    Actor, ErrorKind, Fault, InternalError, Reach, Report, Role, Secret, StoreError, TenantState, Tx,
+    Actor, Conn, ErrorKind, Fault, InternalError, Reach, Report, Role, Secret, StoreError, TenantState, Tx,
 };
 
 use super::{Auth, OpenedSession, Tokens, measures};
-use crate::{Changed, Family, RefreshToken, Revocation, UserStatus, token::AccessClaims};
+use crate::{Changed, Family, RefreshToken, Revocation, User, UserStatus, token::AccessClaims};
 
 /// Why a token was not exchanged.
 #[derive(Debug, thiserror::Error)]
@@ -67,14 +67,18 @@ impl Auth {
         outcome: &mut &'static str,
     ) -> Result<Tokens, RefreshError> {
         let token = RefreshToken::parse(presented.expose()).map_err(|_| RefreshError::Invalid)?;
-        let family = {
+        // What does not have to be read while the row is locked is read before.
+        let role = {
             let mut conn = self.ports.storage.read(REACH).await?;
-            self.ports.sessions.family(&mut conn, token.session).await?.ok_or(RefreshError::Invalid)?
+            let known = self.ports.sessions.family(&mut conn, token.session).await?;
+            let (family, user) = known.ok_or(RefreshError::Invalid)?;
+            // A forged token changes nothing and holds no lock.
+            if !self.refresh_keys.made(&token, &family)? || family.client_id != AccessClaims::FIRST_PARTY {
+                return Err(RefreshError::Invalid);
+            }
+            let role = self.role(&mut conn, &family, &user).await?;
+            role.map(|role| (role, user.email_verified_at.is_some()))
         };
-        // A forged token changes nothing and holds no lock.
-        if !self.refresh_keys.made(&token, &family)? || family.client_id != AccessClaims::FIRST_PARTY {
-            return Err(RefreshError::Invalid);
-        }
         let mut tx = self.ports.storage.begin(REACH).await?;
         let now = self.now();
         let idle_expires_at = now + self.config.idle_lifetime;
@@ -98,7 +102,8 @@ impl Auth {
                 _ => return Err(RefreshError::Invalid),
             },
         };
-        let (role, email_verified) = self.still_welcome(&mut tx, &family).await?;
+        // Who is not welcome any more gets nothing, and the rotation is undone.
+        let (role, email_verified) = role.ok_or(RefreshError::Invalid)?;
         tx.commit().await?;
         Ok(self.tokens_for(&OpenedSession { family, role, email_verified })?)
     }
@@ -110,8 +115,8 @@ impl Auth {
         token: &RefreshToken,
         now: DateTime<Utc>,
     ) -> Result<(Worth, Family), RefreshError> {
-        let family =
-            self.ports.sessions.family(tx.conn(), token.session).await?.ok_or(RefreshError::Invalid)?;
+        let known = self.ports.sessions.family(tx.conn(), token.session).await?;
+        let (family, _) = known.ok_or(RefreshError::Invalid)?;
         Ok((self.worth(token.generation, &family, now), family))
     }
 
@@ -151,17 +156,21 @@ impl Auth {
     }
 
     /// The role as it is now, if the user and the tenant still let this session be.
-    async fn still_welcome(&self, tx: &mut Tx, family: &Family) -> Result<(Role, bool), RefreshError> {
-        let session = &family.session;
-        let user = self.ports.users.by_id(tx.conn(), session.user).await?.ok_or(RefreshError::Invalid)?;
-        let standing = self.ports.memberships.standing(tx.conn(), session.user, session.tenant).await?;
-        match standing {
-            Some(standing)
-                if user.status == UserStatus::Active && standing.tenant_state == TenantState::Active =>
-            {
-                Ok((standing.role, user.email_verified_at.is_some()))
-            }
-            _ => Err(RefreshError::Invalid),
+    ///
+    /// Whoever takes that away ends the session in the same transaction, or is asked again with every request of the new token.
+    async fn role(
+        &self,
+        conn: &mut Conn,
+        family: &Family,
+        user: &User,
+    ) -> Result<Option<Role>, RefreshError> {
+        if user.status != UserStatus::Active {
+            return Ok(None);
         }
+        let session = &family.session;
+        let standing = self.ports.memberships.standing(conn, session.user, session.tenant).await?;
+        Ok(standing
+            .filter(|standing| standing.tenant_state == TenantState::Active)
+            .map(|standing| standing.role))
     }
 }

@@ -99,7 +99,7 @@ impl Auth {
             self.ports.sessions.family(&mut conn, token.session).await?
         };
         // A session that was purged is as ended as one can be.
-        let Some(family) = family else { return Ok(false) };
+        let Some((family, _)) = family else { return Ok(false) };
         if family.session.user != user
             || token.generation > family.generation
             || !self.refresh_keys.made(&token, &family)?

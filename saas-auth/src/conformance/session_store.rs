@@ -58,7 +58,11 @@ impl SessionStoreSubject {
 
     async fn family(&self, number: u128) -> Option<Family> {
         let mut conn = self.storage.read(REACH).await.unwrap();
-        self.sessions.family(&mut conn, session_id(number)).await.unwrap()
+        let known = self.sessions.family(&mut conn, session_id(number)).await.unwrap();
+        known.map(|(family, user)| {
+            assert_eq!(family.session.user, user.id, "the user is the session's own");
+            family
+        })
     }
 
     async fn rotate(&self, number: u128, generation: i64, now: DateTime<Utc>) -> Option<Family> {

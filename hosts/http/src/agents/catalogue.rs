@@ -1,7 +1,6 @@
 //! The agents there are.
 
 use axum::{
-    Json as Answer,
     extract::State,
     response::{IntoResponse, Response},
 };
@@ -13,6 +12,7 @@ use serde::Serialize;
 
 use crate::{
     Problem,
+    answer::Answer,
     bearer::Bearer,
     path::Path,
     problem::described::{AgentNotFound, Forbidden, InvalidParameters, Unauthenticated},

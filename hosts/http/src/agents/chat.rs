@@ -1,7 +1,6 @@
 //! Talking to an agent.
 
 use axum::{
-    Json as Answer,
     extract::State,
     response::{IntoResponse, Response},
 };
@@ -15,6 +14,7 @@ use uuid::Uuid;
 use super::stream::{self, StreamEvent};
 use crate::{
     Problem,
+    answer::Answer,
     bearer::Bearer,
     body::Json,
     fields::Fields,

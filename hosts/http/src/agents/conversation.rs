@@ -1,7 +1,6 @@
 //! Conversations: listing, reading, naming, removing.
 
 use axum::{
-    Json as Answer,
     extract::State,
     response::{IntoResponse, Response},
 };
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Problem,
+    answer::Answer,
     auth::wire::{NO_STORE, date},
     bearer::Bearer,
     body::Json,

@@ -1,7 +1,6 @@
 //! Runs: looking at one, following it, stopping it.
 
 use axum::{
-    Json as Answer,
     extract::State,
     response::{IntoResponse, Response},
 };
@@ -14,6 +13,7 @@ use uuid::Uuid;
 use super::stream::{self, StreamEvent};
 use crate::{
     Problem,
+    answer::Answer,
     auth::wire::{NO_STORE, date},
     bearer::Bearer,
     fields::Fields,

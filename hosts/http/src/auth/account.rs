@@ -1,22 +1,21 @@
 //! Registering, and who one is.
 
 use axum::{
-    Json as Answer,
     extract::State,
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use saas_auth::token::AccessClaims;
 use saas_core::{DisplayName, Email, Permission, Secret, TenantName};
 use saas_kit::Saas;
 use saas_tenancy::{Register, Registered};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
 
 use super::wire::{NO_STORE, RoleName, SuccessResponse, UserSessionResponse};
 use crate::{
     Problem,
+    answer::Answer,
     bearer::{Anyone, Bearer},
     body::Json,
     fields::Fields,
@@ -143,7 +142,7 @@ pub(crate) struct Me<'a> {
     scopes: Vec<&'a str>,
     /// The token's claims, as they were when it was made.
     #[schema(value_type = TokenClaims)]
-    token_payload: &'a AccessClaims,
+    token_payload: &'a RawValue,
 }
 
 /// The claims of an access token (RFC 9068, RFC 7519). Times are seconds since 1970.
@@ -226,7 +225,7 @@ pub(crate) async fn me(Bearer(authenticated): Bearer) -> Result<Response, Proble
         tenant_id: principal.tenant.as_uuid(),
         role: principal.role.as_str(),
         scopes: principal.permissions.iter().map(Permission::as_str).collect(),
-        token_payload: &authenticated.claims,
+        token_payload: &authenticated.claims_json,
     };
     Ok((NO_STORE, Answer(SuccessResponse::new("This is you.", me))).into_response())
 }

@@ -1,7 +1,6 @@
 //! A user's own sessions.
 
 use axum::{
-    Json as Answer,
     extract::State,
     response::{IntoResponse, Response},
 };
@@ -15,6 +14,7 @@ use uuid::Uuid;
 use super::wire::{NO_STORE, SuccessResponse, date};
 use crate::{
     Problem,
+    answer::Answer,
     bearer::Bearer,
     fields::Fields,
     path::Path,

@@ -1,7 +1,6 @@
 //! Signing in, refreshing, signing out.
 
 use axum::{
-    Json as Answer,
     extract::State,
     response::{IntoResponse, Response},
 };
@@ -14,6 +13,7 @@ use serde_json::{Value, json};
 use super::wire::{NO_STORE, SuccessResponse, UserSessionResponse};
 use crate::{
     Problem,
+    answer::Answer,
     bearer::{Anyone, Bearer},
     body::Json,
     fields::Fields,

@@ -5,21 +5,14 @@
 
 use std::{cell::RefCell, fmt, fmt::Write as _};
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use tracing::{
     Event, Level, Subscriber,
     field::{Field, Visit},
     span::{Attributes, Id, Record},
 };
-use tracing_subscriber::{
-    Layer,
-    fmt::{
-        format::Writer,
-        time::{FormatTime, SystemTime},
-    },
-    layer::Context,
-    registry::LookupSpan,
-};
+use tracing_subscriber::{Layer, layer::Context, registry::LookupSpan};
 
 use super::sink::Sink;
 
@@ -51,16 +44,16 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for JsonLines {
 
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         thread_local! {
-            static LINE: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(1024));
+            static LINE: RefCell<Line> = RefCell::new(Line::default());
         }
         // An event inside of an event's formatting gets a line of its own.
         let written = LINE.try_with(|line| match line.try_borrow_mut() {
             Ok(mut line) => self.write(&mut line, event, &context),
-            Err(_) => self.write(&mut Vec::new(), event, &context),
+            Err(_) => self.write(&mut Line::default(), event, &context),
         });
         // A thread at its end has no line of its own any more.
         if written.is_err() {
-            self.write(&mut Vec::new(), event, &context);
+            self.write(&mut Line::default(), event, &context);
         }
     }
 }
@@ -68,15 +61,14 @@ impl<S: Subscriber + for<'s> LookupSpan<'s>> Layer<S> for JsonLines {
 impl JsonLines {
     fn write<S: Subscriber + for<'s> LookupSpan<'s>>(
         &self,
-        line: &mut Vec<u8>,
+        Line { text: line, second }: &mut Line,
         event: &Event<'_>,
         context: &Context<'_, S>,
     ) {
         let metadata = event.metadata();
         line.clear();
         line.extend_from_slice(b"{\"timestamp\":\"");
-        // Writing to memory cannot fail.
-        let _ = SystemTime.format_time(&mut Writer::new(&mut Escaped(line)));
+        second.write(line, Utc::now());
         line.extend_from_slice(b"\",\"level\":\"");
         line.extend_from_slice(metadata.level().as_str().as_bytes());
         line.push(b'"');
@@ -95,6 +87,40 @@ impl JsonLines {
         }
         line.extend_from_slice(b"}\n");
         self.0.add(line, *metadata.level() <= Level::WARN);
+    }
+}
+
+/// A thread's room for a line.
+#[derive(Default)]
+struct Line {
+    text: Vec<u8>,
+    second: Second,
+}
+
+/// The second that was written last: most lines are of the same one.
+#[derive(Default)]
+struct Second {
+    timestamp: i64,
+    text: String,
+}
+
+impl Second {
+    /// Writes a time as RFC 3339 has it, with microseconds.
+    fn write(&mut self, line: &mut Vec<u8>, now: DateTime<Utc>) {
+        if self.text.is_empty() || self.timestamp != now.timestamp() {
+            self.timestamp = now.timestamp();
+            self.text = now.format("%Y-%m-%dT%H:%M:%S").to_string();
+        }
+        line.extend_from_slice(self.text.as_bytes());
+        line.push(b'.');
+        let mut micros = [b'0'; 6];
+        let mut left = now.timestamp_subsec_micros();
+        for place in micros.iter_mut().rev() {
+            *place += u8::try_from(left % 10).unwrap_or_default();
+            left /= 10;
+        }
+        line.extend_from_slice(&micros);
+        line.push(b'Z');
     }
 }
 
@@ -204,6 +230,21 @@ mod tests {
             .lines()
             .map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("JSON: {line}")))
             .collect()
+    }
+
+    #[test]
+    fn a_time_has_microseconds_and_moves_on_and_back() {
+        let (mut second, mut line) = (Second::default(), Vec::new());
+        for (seconds, nanos, text) in [
+            (1_767_225_600, 7_999, "2026-01-01T00:00:00.000007Z"),
+            (1_767_225_600, 999_999_999, "2026-01-01T00:00:00.999999Z"),
+            (1_767_225_601, 120_000_000, "2026-01-01T00:00:01.120000Z"),
+            (1_767_225_599, 0, "2025-12-31T23:59:59.000000Z"),
+        ] {
+            line.clear();
+            second.write(&mut line, DateTime::from_timestamp(seconds, nanos).expect("a time"));
+            assert_eq!(String::from_utf8_lossy(&line), text);
+        }
     }
 
     #[test]

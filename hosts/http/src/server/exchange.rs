@@ -6,12 +6,11 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::ConnectInfo};
-use futures_util::future::BoxFuture;
+use axum::{Router, body::Body, extract::ConnectInfo, routing::future::RouteFuture};
 use http::{Request, Response, Version};
 use hyper::{
     body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint},
@@ -39,7 +38,7 @@ pub(super) struct Exchanges {
 impl Service<Request<Incoming>> for Exchanges {
     type Response = Response<Given>;
     type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Self::Response, Infallible>>;
+    type Future = Exchange;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let progress = (request.version() == Version::HTTP_2).then(|| {
@@ -48,17 +47,58 @@ impl Service<Request<Incoming>> for Exchanges {
         });
         let in_work = self.activity.begin();
         let activity = Arc::clone(&self.activity);
-        let mut request = request.map(|body| Body::new(Taken { body, activity }));
+        let mut request = request.map(|body| {
+            if body.is_end_stream() { Body::empty() } else { Body::new(Taken { body, activity }) }
+        });
         request.extensions_mut().insert(ConnectInfo(self.peer));
         request.extensions_mut().insert(self.stopping.clone());
-        let answer = tower::Service::call(&mut self.app.clone(), request);
-        Box::pin(async move {
-            let answer = answer.await?;
-            if let Some(progress) = &progress {
-                progress.given();
+        let mut exchange = Exchange::Underway(Underway {
+            answer: tower::Service::call(&mut self.app.clone(), request),
+            progress,
+            in_work: Some(in_work),
+        });
+        // Looked at here and not when hyper does: before that, hyper makes room for more of the connection's bytes, and while a request
+        // is there it cannot take the room that the request's head is in. Who is not ready now is asked again, with a real waker.
+        if let Poll::Ready(answer) = exchange.look(&mut Context::from_waker(Waker::noop())) {
+            exchange = Exchange::Answered(Some(answer));
+        }
+        exchange
+    }
+}
+
+/// An exchange until the head of its answer is there.
+pub(super) enum Exchange {
+    Underway(Underway),
+    Answered(Option<Response<Given>>),
+}
+
+pub(super) struct Underway {
+    answer: RouteFuture<Infallible>,
+    progress: Option<Arc<Progress>>,
+    in_work: Option<InWork>,
+}
+
+impl Exchange {
+    fn look(&mut self, cx: &mut Context<'_>) -> Poll<Response<Given>> {
+        match self {
+            Self::Underway(underway) => {
+                let Ok(answer) = ready!(Pin::new(&mut underway.answer).poll(cx));
+                let (progress, in_work) = (underway.progress.take(), underway.in_work.take());
+                if let Some(progress) = &progress {
+                    progress.given();
+                }
+                Poll::Ready(answer.map(|body| Given { body, progress, _in_work: in_work }))
             }
-            Ok(answer.map(|body| Given { body, progress, _in_work: in_work }))
-        })
+            Self::Answered(answer) => answer.take().map_or(Poll::Pending, Poll::Ready),
+        }
+    }
+}
+
+impl Future for Exchange {
+    type Output = Result<Response<Given>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.look(cx).map(Ok)
     }
 }
 
@@ -102,7 +142,7 @@ impl Drop for Taken {
 pub(super) struct Given {
     body: Body,
     progress: Option<Arc<Progress>>,
-    _in_work: InWork,
+    _in_work: Option<InWork>,
 }
 
 impl HttpBody for Given {

@@ -40,7 +40,7 @@ impl TestSaas {
     pub async fn family(&self, session: SessionId) -> Family {
         let mut conn = self.saas.storage().read(REACH).await.expect("the database answers");
         let family = SqlSessions.family(&mut conn, session).await.expect("the database answers");
-        family.expect("the session is there")
+        family.expect("the session is there").0
     }
 
     /// A transaction, for what no command does.

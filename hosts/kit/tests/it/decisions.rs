@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_auth::{
     AuthenticateError, Changed, Family, Freshness, PageStart, Revocation, Session, SessionFilter,
-    SessionStore, Snapshot, Tokens, token::TokenError,
+    SessionStore, Snapshot, Tokens, User, token::TokenError,
 };
 use saas_auth_sql::SqlSessions;
 use saas_core::{Actor, Client, Conn, SessionId, StoreError, Tx, UserId};
@@ -34,7 +34,7 @@ impl SessionStore for Counted {
         SqlSessions.insert(tx, family).await
     }
 
-    async fn family(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Family>, StoreError> {
+    async fn family(&self, conn: &mut Conn, id: SessionId) -> Result<Option<(Family, User)>, StoreError> {
         SqlSessions.family(conn, id).await
     }
 
@@ -256,6 +256,24 @@ on_both_engines! {
         let token = tokens.access_token.expose();
         let asked = test.saas.auth().authenticate(token, None, Client::default()).await;
         assert!(matches!(asked, Err(AuthenticateError::Token(TokenError::Expired))), "{asked:?}");
+    }
+
+    async fn the_signature_of_a_remembered_token_is_good_for_no_other_text(engine: TestEngine) {
+        let test = TestSaas::start(engine).await;
+        let tokens = test.register("ada@example.com").await.tokens;
+        let other = test.register("bob@example.com").await.tokens;
+        assert!(is_let_in(&test.saas, &tokens).await && is_let_in(&test.saas, &other).await);
+        let (signed, signature) = tokens.access_token.expose().rsplit_once('.').unwrap();
+        let (others, _) = other.access_token.expose().rsplit_once('.').unwrap();
+        let (header, claims) = signed.split_once('.').unwrap();
+        for forged in [others, header, claims, "", &format!("{signed}.")] {
+            let forged = format!("{forged}.{signature}");
+            let asked = test.saas.auth().authenticate(&forged, None, Client::default()).await;
+            assert!(matches!(asked, Err(AuthenticateError::Token(_))), "{forged}: {asked:?}");
+        }
+        let alone = test.saas.auth().authenticate(signature, None, Client::default()).await;
+        assert!(matches!(alone, Err(AuthenticateError::Token(_))), "{alone:?}");
+        assert!(is_let_in(&test.saas, &tokens).await);
     }
 
     async fn a_tenant_that_changes_is_asked_for_again(engine: TestEngine) {

@@ -25,6 +25,9 @@ use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt, registry::
 /// What runs once at a start, or looks at all there is on purpose: bounded tables, and the lists of operators.
 const MAY_SCAN: [&str; 4] = ["saas_migrations", "saas_deployment", "pragma", "sqlite_"];
 
+/// What sorts on purpose: one user's sessions, which are counted for the same answer (auth's migration 3 says why).
+const MAY_SORT: &str = "from saas_sessions where user_id = $1";
+
 /// Statements that were heard.
 #[derive(Debug, Clone, Default)]
 struct Heard(Arc<Mutex<BTreeSet<String>>>);
@@ -158,11 +161,12 @@ async fn partial_indexes(storage: &SqlStorage) -> Vec<String> {
 }
 
 /// Whether a step goes through a whole table, or sorts what an index should have given in order.
-fn is_whole_scan(step: &str, partial: &[String]) -> bool {
+fn is_whole_scan(statement: &str, step: &str, partial: &[String]) -> bool {
+    let may_sort = statement.to_lowercase().contains(MAY_SORT) && statement.contains("ORDER BY last_seen_at");
     let partial = partial.iter().any(|index| step.contains(index.as_str()));
     let sqlite = step.starts_with("SCAN") && !partial && !step.contains("CONSTANT ROW");
     let sorted = step.contains("TEMP B-TREE FOR ORDER BY") || step.trim_matches([' ', '-', '>']) == "Sort";
-    sqlite || sorted || step.contains("Seq Scan on saas_")
+    sqlite || sorted && !may_sort || step.contains("Seq Scan on saas_")
 }
 
 fn is_explained(statement: &str) -> bool {
@@ -185,7 +189,7 @@ async fn no_statement_reads_a_whole_table(engine: TestEngine) {
     let mut bad = Vec::new();
     for statement in &statements {
         let steps = plan(test.saas.storage(), statement).await;
-        if steps.iter().any(|step| is_whole_scan(step, &partial)) {
+        if steps.iter().any(|step| is_whole_scan(statement, step, &partial)) {
             bad.push(format!("{statement}\n    {}", steps.join("\n    ")));
         }
     }
@@ -195,7 +199,7 @@ async fn no_statement_reads_a_whole_table(engine: TestEngine) {
         "SELECT id FROM saas_sessions WHERE user_id = $1 ORDER BY salt",
     ] {
         let steps = plan(test.saas.storage(), statement).await;
-        assert!(steps.iter().any(|step| is_whole_scan(step, &partial)), "{steps:#?}");
+        assert!(steps.iter().any(|step| is_whole_scan(statement, step, &partial)), "{steps:#?}");
     }
     assert!(bad.is_empty(), "{} of {}:\n{}", bad.len(), statements.len(), bad.join("\n"));
 }

@@ -6,6 +6,7 @@ use std::{
     io,
     sync::{Arc, Mutex},
 };
+use tracing_subscriber::{filter::Targets, layer::SubscriberExt};
 
 use futures_util::StreamExt;
 use saas_agents::{ChatModel, ModelError};
@@ -49,12 +50,9 @@ async fn no_log_no_error_and_no_debug_output_shows_them() {
     let log = Log::default();
     let writer = log.clone();
     // Everything of this crate; the HTTP client's own traces are the host's to silence.
-    let filter = tracing_subscriber::EnvFilter::new("off,saas_agents_openai=trace");
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(move || writer.clone())
-        .with_ansi(false)
-        .finish();
+    let filter: Targets = "off,saas_agents_openai=trace".parse().unwrap();
+    let lines = tracing_subscriber::fmt::layer().with_writer(move || writer.clone()).with_ansi(false);
+    let subscriber = tracing_subscriber::registry().with(filter).with(lines);
     let guard = tracing::subscriber::set_default(subscriber);
 
     let mut seen = String::new();

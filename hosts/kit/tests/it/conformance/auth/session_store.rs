@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_auth::{
-    Family, PageStart, Revocation, Session, SessionFilter, SessionStore, Snapshot,
+    Family, PageStart, Revocation, Session, SessionFilter, SessionStore, Snapshot, User,
     conformance::session_store::{LINES, SessionStoreSubject as Subject, check},
 };
 use saas_auth_sql::{SqlSessions, SqlUsers};
@@ -40,7 +40,7 @@ impl SessionStore for Broken {
         SqlSessions.insert(tx, &family).await
     }
 
-    async fn family(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Family>, StoreError> {
+    async fn family(&self, conn: &mut Conn, id: SessionId) -> Result<Option<(Family, User)>, StoreError> {
         SqlSessions.family(conn, id).await
     }
 
@@ -55,7 +55,8 @@ impl SessionStore for Broken {
         match self.0 {
             // Whatever generation is asked for, the one that is there moves.
             line if line.starts_with("of_several_rotations") => {
-                let there = SqlSessions.family(tx.conn(), id).await?.map_or(generation, |it| it.generation);
+                let there =
+                    SqlSessions.family(tx.conn(), id).await?.map_or(generation, |(it, _)| it.generation);
                 SqlSessions.rotate(tx, id, there, now, idle).await
             }
             // As if no session ever ended.
@@ -81,7 +82,8 @@ impl SessionStore for Broken {
         now: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
         if self.0.starts_with("a_session_of_another_user") {
-            let owner = SqlSessions.family(tx.conn(), id).await?.map_or(user, |family| family.session.user);
+            let owner =
+                SqlSessions.family(tx.conn(), id).await?.map_or(user, |(family, _)| family.session.user);
             return SqlSessions.revoke(tx, owner, id, why, now).await;
         }
         if self.0.starts_with("a_revoked_session") {
