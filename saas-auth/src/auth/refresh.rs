@@ -79,17 +79,14 @@ impl Auth {
             let role = self.role(&mut conn, &family, &user).await?;
             role.map(|role| (role, user.email_verified_at.is_some()))
         };
-        let mut tx = self.ports.storage.begin(REACH).await?;
         let now = self.now();
-        let idle_expires_at = now + self.config.idle_lifetime;
-        let rotated = self
-            .ports
-            .sessions
-            .rotate(&mut tx, token.session, token.generation, now, idle_expires_at)
-            .await?;
-        let family = match rotated {
-            Some(family) => family,
-            None => match self.not_current(&mut tx, &token, now).await? {
+        // Who is not welcome any more rotates nothing; that somebody holds a copy of their token is found all the same.
+        let rotated = if role.is_some() { self.rotate(&token, now).await? } else { None };
+        let family = if let Some(family) = rotated {
+            family
+        } else {
+            let mut tx = self.ports.storage.begin(REACH).await?;
+            match self.not_current(&mut tx, &token, now).await? {
                 (Worth::InGrace, family) => {
                     *outcome = measures::GRACE;
                     family
@@ -100,15 +97,24 @@ impl Auth {
                     return refused;
                 }
                 _ => return Err(RefreshError::Invalid),
-            },
+            }
         };
-        // Who is not welcome any more gets nothing, and the rotation is undone.
         let (role, email_verified) = role.ok_or(RefreshError::Invalid)?;
-        tx.commit().await?;
         Ok(self.tokens_for(&OpenedSession { family, role, email_verified })?)
     }
 
-    /// Why the conditional statement did not match, read after it in the same transaction.
+    /// The conditional statement, alone in its transaction.
+    async fn rotate(&self, token: &RefreshToken, now: DateTime<Utc>) -> Result<Option<Family>, RefreshError> {
+        let mut tx = self.ports.storage.begin_single(REACH).await?;
+        let idle_expires_at = now + self.config.idle_lifetime;
+        let rotated =
+            self.ports.sessions.rotate(&mut tx, token.session, token.generation, now, idle_expires_at);
+        let rotated = rotated.await?;
+        tx.commit().await?;
+        Ok(rotated)
+    }
+
+    /// Why the conditional statement did not match, read after it.
     async fn not_current(
         &self,
         tx: &mut Tx,

@@ -139,6 +139,30 @@ impl Storage for SqlStorage {
         let conn = self.measures.waiting(self.transaction(reach)).await?;
         Ok(Tx::new(SqlTx(Conn::new(conn))))
     }
+
+    async fn begin_single(&self, reach: Reach) -> Result<Tx, StoreError> {
+        match &self.pools {
+            #[cfg(feature = "postgres")]
+            Pools::Postgres { write, .. } => {
+                let conn = async { write.acquire().await.map_err(|error| not_begun(write, error)) };
+                let conn = self.measures.waiting(conn).await?;
+                Ok(Tx::new(SqlTx(Conn::new(SqlConn::Pg(conn)))))
+            }
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { .. } => self.begin(reach).await,
+        }
+    }
+}
+
+/// Why PostgreSQL gave no connection to write on.
+#[cfg(feature = "postgres")]
+fn not_begun(write: &PgPool, error: sqlx::Error) -> StoreError {
+    match error {
+        sqlx::Error::PoolTimedOut if all_taken(write) => {
+            StoreError::Busy { holder: format!("one of the pool's {} connections", write.size()) }
+        }
+        error => sorted(error),
+    }
 }
 
 impl SqlStorage {
@@ -148,14 +172,9 @@ impl SqlStorage {
         Ok(match &self.pools {
             #[cfg(feature = "postgres")]
             // A commit that says "done" and a crash right after must agree on what is there.
-            Pools::Postgres { write, .. } => match write.begin().await {
-                Ok(tx) => SqlConn::PgTx(tx),
-                Err(sqlx::Error::PoolTimedOut) if all_taken(write) => {
-                    let holder = format!("one of the pool's {} connections", write.size());
-                    return Err(StoreError::Busy { holder });
-                }
-                Err(error) => return Err(sorted(error)),
-            },
+            Pools::Postgres { write, .. } => {
+                SqlConn::PgTx(write.begin().await.map_err(|error| not_begun(write, error))?)
+            }
             #[cfg(feature = "sqlite")]
             Pools::Sqlite { write, writer, .. } => match write.begin_with("BEGIN IMMEDIATE").await {
                 Ok(tx) => SqlConn::SqliteTx(tx, Some(writer.lease(reach))),
@@ -185,6 +204,9 @@ impl TxConnection for SqlTx {
         match self.0.downcast::<SqlConn>()? {
             #[cfg(feature = "postgres")]
             SqlConn::PgTx(tx) => tx.commit().await.map_err(sorted),
+            // A single statement has committed itself.
+            #[cfg(feature = "postgres")]
+            SqlConn::Pg(_) => Ok(()),
             #[cfg(feature = "sqlite")]
             SqlConn::SqliteTx(tx, lease) => {
                 let done = tx.commit().await.map_err(sorted);

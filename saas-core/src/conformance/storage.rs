@@ -28,6 +28,7 @@ saas_core::conformance_suite! {
         begin_gives_up_after_its_time_out_so_that_a_nested_one_never_hangs,
         effects_run_in_their_order_after_the_commit_and_not_after_a_roll_back,
         after_a_crash_a_transaction_is_there_whole_or_not_at_all,
+        what_one_statement_wrote_is_there_after_its_commit_and_its_effects_run_then,
     ]
 }
 
@@ -198,4 +199,22 @@ async fn after_a_crash_a_transaction_is_there_whole_or_not_at_all(subject: Stora
         }
     }
     panic!("a transaction does not end");
+}
+
+async fn what_one_statement_wrote_is_there_after_its_commit_and_its_effects_run_then(
+    subject: StorageSubject,
+) {
+    let storage = subject.place.open().await;
+    let ran = Arc::new(Mutex::new(0));
+    for key in ["1", "2", "3"] {
+        let mut tx = storage.begin_single(REACH).await.unwrap();
+        let effect = Arc::clone(&ran);
+        tx.after_commit(move || *effect.lock().unwrap() += 1);
+        let before = *ran.lock().unwrap();
+        subject.place.put(tx.conn(), key).await.unwrap();
+        assert_eq!(*ran.lock().unwrap(), before, "an effect ran before the commit");
+        tx.commit().await.expect("what can be written is committed");
+        assert_eq!(*ran.lock().unwrap(), before + 1, "an effect did not run");
+    }
+    assert_eq!(subject.seen(&*storage).await, ["1", "2", "3"]);
 }

@@ -161,6 +161,16 @@ impl Storage for Broken {
             _ => return self.storage.begin(reach).await,
         }))
     }
+
+    async fn begin_single(&self, reach: Reach) -> Result<Tx, StoreError> {
+        let tx = self.storage.begin_single(reach).await?;
+        Ok(match self.line {
+            "what_one_statement_wrote_is_there_after_its_commit_and_its_effects_run_then" => {
+                Tx::new(BrokenTx::RollsBack(tx))
+            }
+            _ => tx,
+        })
+    }
 }
 
 #[derive(Debug)]
