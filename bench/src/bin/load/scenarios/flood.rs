@@ -83,10 +83,11 @@ async fn flood(arguments: &Arguments, database: &Database, cores: &str, pool: u6
     let me = asker.get("/api/v1/auth/me");
     let time = arguments.seconds * 2;
     let before = ask(&server, &me, Instant::now() + time).await?;
+    let connections = connect(&server, &asker.get("/health")).await?;
     let memory = resident(server.process())?;
     reset_peak(server.process())?;
     let end = Instant::now() + time;
-    let tasks = storm(&server, &crowd.sign_in(), end).await?;
+    let tasks = storm(connections, &crowd.sign_in(), end);
     let meanwhile = ask(&server, &me, end).await?;
     let peak = peak(server.process())?;
     let mut crowd = Crowd::default();
@@ -105,17 +106,24 @@ struct Crowd {
     shed: u32,
 }
 
-async fn storm(
-    server: &Server,
+/// The crowd at the door: each of them has been answered once, so that what a connection takes is not taken for what hashing does.
+async fn connect(server: &Server, request: &[u8]) -> Result<Vec<Connection>, Failure> {
+    let mut connections = Vec::with_capacity(CROWD);
+    for _ in 0..CROWD {
+        let mut connection = Connection::open(server.address).await?;
+        connection.exchange(request).await?.success()?;
+        connections.push(connection);
+    }
+    Ok(connections)
+}
+
+fn storm(
+    connections: Vec<Connection>,
     request: &[u8],
     end: Instant,
-) -> Result<Vec<JoinHandle<Result<Crowd, Failure>>>, Failure> {
-    let mut tasks = Vec::with_capacity(CROWD);
-    for _ in 0..CROWD {
-        let connection = Connection::open(server.address).await?;
-        tasks.push(tokio::spawn(sign_in(connection, request.to_vec(), end)));
-    }
-    Ok(tasks)
+) -> Vec<JoinHandle<Result<Crowd, Failure>>> {
+    let one = |connection| tokio::spawn(sign_in(connection, request.to_vec(), end));
+    connections.into_iter().map(one).collect()
 }
 
 /// Signs in until the end. Who is shed comes again when they were told to.
