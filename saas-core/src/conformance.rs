@@ -27,6 +27,7 @@
 pub mod clock;
 pub mod entropy;
 pub mod event_log;
+pub mod job_store;
 pub mod memberships;
 pub mod secret_store;
 pub mod storage;

@@ -28,6 +28,7 @@ pub mod entropy;
 pub mod event_log;
 pub mod fault;
 pub mod id;
+pub mod jobs;
 pub mod memberships;
 pub mod page;
 pub mod permission;

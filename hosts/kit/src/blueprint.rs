@@ -9,16 +9,18 @@ use saas_auth::{
     password::{Argon2idParams, OpenArgon2idError},
 };
 use saas_auth_sql::{AUTH, SqlChanges, SqlSessions, SqlUsers};
-use saas_core::{Clock, Entropy, EventLog, SecretStore, Storage, id::uuid_v7};
+use saas_core::{Clock, Entropy, EventLog, SecretStore, Storage, id::uuid_v7, jobs::Jobs};
 use saas_sql::{
-    Component, MigrationStatus, RootKey, RootKeyError, SealedSecrets, SqlEventLog, SqlOptions, SqlStorage,
+    Component, MigrationStatus, RootKey, RootKeyError, SealedSecrets, SqlEventLog, SqlJobs, SqlOptions,
+    SqlStorage,
 };
 use saas_tenancy::{Tenancy, TenancyConfig, TenancyPorts};
 use saas_tenancy_sql::{SqlMemberships, SqlTenants, TENANCY};
-use tokio::sync::OnceCell;
+use tokio::sync::{Notify, OnceCell};
 
 use crate::{
     HashPool, RootKeyFileError, Saas,
+    jobs::Worker,
     ports::{Ports, or},
     root_key_file,
     saas::Parts,
@@ -169,6 +171,7 @@ impl Blueprint {
             entropy: Arc::clone(&self.entropy),
         };
         let tenancy = Tenancy::new(ports, self.tenancy.clone(), auth.clone());
+        let worker = self.worker(Arc::clone(&shared));
         let (agents, workers) = self.agents(&storage, shared, self.model()?);
         let handle = Parts {
             settings: Arc::clone(&self.settings),
@@ -178,10 +181,32 @@ impl Blueprint {
             auth,
             tenancy,
             agents,
+            worker,
             workers: workers.parked(),
             opened: self.clock.monotonic(),
         };
         Ok(Saas { parts: Arc::new(handle) })
+    }
+
+    /// The worker of this process, and the jobs that it does.
+    fn worker(&self, storage: Arc<dyn Storage>) -> Worker {
+        let wake = Arc::new(Notify::new());
+        let woken = Arc::clone(&wake);
+        let jobs = Jobs::new(
+            or(self.ports.jobs.as_ref(), || Arc::new(SqlJobs)),
+            Arc::clone(&self.clock),
+            Arc::clone(&self.entropy),
+            Arc::new(move || woken.notify_one()),
+        );
+        Worker {
+            storage,
+            jobs,
+            clock: Arc::clone(&self.clock),
+            handlers: Arc::new(self.ports.handlers.clone()),
+            schedules: self.ports.schedules.clone().into(),
+            owner: uuid_v7(&*self.clock, &*self.entropy).to_string().into(),
+            wake,
+        }
     }
 
     fn agents(

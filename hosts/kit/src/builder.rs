@@ -1,6 +1,9 @@
 //! Taking settings and ports, and judging them before anything is touched.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    sync::{Arc, PoisonError},
+    time::Duration,
+};
 
 use saas_agents::{AgentsConfig, ChatModel, ConversationStore, ModelName, Models, RunStore};
 use saas_auth::{
@@ -9,12 +12,17 @@ use saas_auth::{
     password::Argon2idParams,
     token::{AccessTokenRules, InvalidRules},
 };
-use saas_core::{Background, Clock, Entropy, EventLog, SecretStore, entropy::SystemEntropy};
+use saas_core::{
+    Background, Clock, Entropy, EventLog, SecretStore,
+    entropy::SystemEntropy,
+    jobs::{Job, JobStore},
+};
 use saas_sql::{InvalidDatabaseUrl, RootKey, SqlOptions, SqlStorage, Synchronous};
 use saas_tenancy::{MembershipStore, SignupPolicy, TenancyConfig, TenantStore};
 
 use crate::{
     Blueprint, SystemClock,
+    jobs::{JobHandler, Schedule},
     ports::Ports,
     settings::{DatabaseUrl, Settings, SignupAccessPolicy, SqliteSynchronous},
 };
@@ -89,6 +97,28 @@ impl SaasBuilder {
     #[must_use]
     pub fn secret_store(mut self, secrets: Arc<dyn SecretStore>) -> Self {
         self.ports.secrets = Some(secrets);
+        self
+    }
+
+    /// Your store of jobs, on connections of the product's storage.
+    #[must_use]
+    pub fn job_store(mut self, jobs: Arc<dyn JobStore>) -> Self {
+        self.ports.jobs = Some(jobs);
+        self
+    }
+
+    /// What does jobs of your own kind, `at_once` of them at a time in a process. A second handler of a kind replaces the first.
+    #[must_use]
+    pub fn job_handler<J: Job>(mut self, at_once: usize, handler: impl JobHandler<J>) -> Self {
+        self.ports.handlers.add(handler, at_once);
+        self
+    }
+
+    /// A job that is enqueued again and again: the first time at once, then each time `every` has passed, a minute later at most, by one of
+    /// all processes. While the last one is not done, none is added. `name` is unique among a program's schedules.
+    #[must_use]
+    pub fn periodic<J: Job + Sync>(mut self, name: &'static str, every: Duration, job: J) -> Self {
+        self.ports.schedules.push(Schedule::new(name, every, job));
         self
     }
 

@@ -23,6 +23,7 @@ mod blueprint;
 mod builder;
 mod hash_pool;
 mod health;
+pub mod jobs;
 #[cfg(feature = "openai")]
 mod openai;
 mod ports;

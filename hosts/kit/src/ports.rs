@@ -4,8 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use saas_agents::{ChatModel, ConversationStore, RunStore};
 use saas_auth::{PasswordHasher, SessionStore, UserStore};
-use saas_core::{Background, EventLog, SecretStore};
+use saas_core::{Background, EventLog, SecretStore, jobs::JobStore};
 use saas_tenancy::{MembershipStore, TenantStore};
+
+use crate::jobs::{Handlers, Schedule};
 
 /// See [`SaasBuilder`](crate::SaasBuilder) for what each is.
 #[derive(Debug, Default)]
@@ -20,6 +22,10 @@ pub(crate) struct Ports {
     pub(crate) memberships: Option<Arc<dyn MembershipStore>>,
     pub(crate) conversations: Option<Arc<dyn ConversationStore>>,
     pub(crate) runs: Option<Arc<dyn RunStore>>,
+    pub(crate) jobs: Option<Arc<dyn JobStore>>,
+    /// What does which jobs, and what is enqueued again and again.
+    pub(crate) handlers: Handlers,
+    pub(crate) schedules: Vec<Schedule>,
     /// Loops that they need, until the workers of the first `Saas` that is opened take them.
     pub(crate) backgrounds: Mutex<Vec<Background>>,
 }

@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use saas_agents::Agents;
 use saas_auth::Auth;
-use saas_core::{Clock, Entropy};
+use saas_core::{Clock, Entropy, jobs::Jobs};
 use saas_sql::SqlStorage;
 use saas_tenancy::Tenancy;
 
 use crate::{
     SaasBuilder,
+    jobs::Worker,
     settings::{Settings, SettingsErrors, Sources},
     workers::Parked,
 };
@@ -31,6 +32,7 @@ pub(crate) struct Parts {
     pub(crate) auth: Auth,
     pub(crate) tenancy: Tenancy,
     pub(crate) agents: Agents,
+    pub(crate) worker: Worker,
     pub(crate) workers: Parked,
     pub(crate) opened: Duration,
 }
@@ -65,6 +67,11 @@ impl Saas {
     /// Agents, runs and conversations. Runs are worked on by [`Saas::run_workers`].
     pub fn agents(&self) -> &Agents {
         &self.parts.agents
+    }
+
+    /// Work that a command leaves behind. Jobs are done by [`Saas::run_workers`], wherever it runs on the same database.
+    pub fn jobs(&self) -> &Jobs {
+        &self.parts.worker.jobs
     }
 
     /// The database, for transactions that span your tables and ours.

@@ -1,4 +1,4 @@
-//! What runs beside requests: agents' runs, their heartbeat, the signing keys' reload, and the loops that adapters need.
+//! What runs beside requests: jobs, agents' runs, their heartbeat, the signing keys' reload, and the loops that adapters need.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -10,8 +10,11 @@ use saas_agents::{Agents, RunId, RunLauncher, RunOwner};
 use saas_auth::{Auth, keys::KeySet};
 use saas_core::{Background, Clock};
 use tokio::{
-    sync::mpsc::{self, UnboundedReceiver, UnboundedSender},
-    task::JoinSet,
+    sync::{
+        Notify,
+        mpsc::{self, UnboundedReceiver, UnboundedSender},
+    },
+    task::{JoinHandle, JoinSet},
 };
 
 use crate::Saas;
@@ -81,6 +84,11 @@ impl Saas {
         for background in backgrounds {
             loops.spawn(supervised(background));
         }
+        let (stop, worker) = (Arc::new(Notify::new()), self.parts.worker.clone());
+        let patience = self.parts.settings.shutdown_deadline.duration() / 2;
+        let stopped = Arc::clone(&stop);
+        let jobs = tokio::spawn(async move { worker.run(stopped.notified(), patience).await });
+        let jobs = AbortOnDrop(jobs);
         let mut runs = JoinSet::new();
         let heartbeat = heartbeat(self.parts.agents.clone(), Arc::clone(&self.parts.clock), owner.clone());
         loops.spawn(heartbeat);
@@ -99,7 +107,7 @@ impl Saas {
             }
         }
         drop(launches);
-        let patience = self.parts.settings.shutdown_deadline.duration() / 2;
+        stop.notify_one();
         if tokio::time::timeout(patience, drained(&mut runs)).await.is_err() {
             tracing::warn!(
                 runs = runs.len(),
@@ -109,7 +117,25 @@ impl Saas {
             // Whoever recovers runs ends those that do not make it.
             drop(tokio::time::timeout(LAST_WORDS, drained(&mut runs)).await);
         }
+        jobs.ended().await;
         loops.shutdown().await;
+    }
+}
+
+/// A task that ends with who waits for it.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl AbortOnDrop {
+    async fn ended(mut self) {
+        if (&mut self.0).await.is_err() {
+            tracing::error!("the worker of jobs ended before its time");
+        }
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -20,6 +20,7 @@
 mod conn;
 mod error;
 mod event_log;
+mod jobs;
 mod measures;
 pub mod migrate;
 mod once;
@@ -40,6 +41,7 @@ pub use conn::sqlite;
 pub use conn::{Engine, engine};
 pub use error::SqlError;
 pub use event_log::SqlEventLog;
+pub use jobs::SqlJobs;
 pub use measures::PoolStatus;
 pub use migrate::{Component, MigrateError, Migration, MigrationStatus};
 pub use once::RowsAffected;
@@ -49,5 +51,6 @@ pub use sealed::SealedSecrets;
 pub use sqlx;
 pub use storage::{OpenError, Released, SqlStorage};
 
-/// This crate's own tables: the migrations' ledger's neighbours, sealed secrets, the deployment's identity and event streams.
-pub const CORE: Component = component!("core", [(1, 1, "0001_secrets"), (2, 1, "0002_events")]);
+/// This crate's own tables: the migrations' ledger's neighbours, sealed secrets, the deployment's identity, event streams and jobs.
+pub const CORE: Component =
+    component!("core", [(1, 1, "0001_secrets"), (2, 1, "0002_events"), (3, 1, "0003_jobs")]);

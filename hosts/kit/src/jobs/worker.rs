@@ -1,0 +1,242 @@
+//! The worker of a process: claims what is due, keeps its leases, and writes down how it ended.
+
+use std::{
+    collections::HashMap,
+    panic::AssertUnwindSafe,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use saas_core::{
+    Clock, Reach, Storage, StoreError,
+    clock::stored_now,
+    fault::chain,
+    jobs::{JobId, Jobs, StoredJob},
+};
+use tokio::{sync::Notify, task::JoinSet};
+
+use super::{Attempt, Handlers, JobError, Schedule};
+
+const REACH: Reach = Reach::Platform("jobs");
+
+/// How long a worker that is not heard of keeps its jobs, and how often it is heard of.
+const LEASE: Duration = Duration::from_secs(30);
+const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// How often it looks by itself.
+const POLL: Duration = Duration::from_secs(1);
+
+/// How often a schedule is looked at, when it does not fire more often.
+const LOOK: Duration = Duration::from_mins(1);
+
+/// The longest text of an error that is stored, in characters.
+const ERROR_MAX: usize = 1_000;
+
+/// Does the jobs of a process. Cloning shares it.
+#[derive(Debug, Clone)]
+pub(crate) struct Worker {
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) jobs: Jobs,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) handlers: Arc<Handlers>,
+    pub(crate) schedules: Arc<[Schedule]>,
+    pub(crate) owner: Arc<str>,
+    pub(crate) wake: Arc<Notify>,
+}
+
+/// Jobs in work: of which kind, and the task.
+type InWork = HashMap<JobId, (&'static str, tokio::task::AbortHandle)>;
+
+impl Worker {
+    /// Works until `shutdown`, then finishes what it has, for `patience` at most; the rest is given back.
+    pub(crate) async fn run(&self, shutdown: impl Future<Output = ()>, patience: Duration) {
+        let mut tasks = JoinSet::new();
+        let mut in_work = InWork::new();
+        let mut heard = self.clock.monotonic();
+        let mut looked: HashMap<&str, Duration> = HashMap::new();
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => break,
+                () = self.wake.notified() => {}
+                () = self.clock.sleep(POLL) => {}
+                Some(ended) = tasks.join_next() => {
+                    forget(&mut in_work, &ended);
+                }
+            }
+            while let Some(ended) = tasks.try_join_next() {
+                forget(&mut in_work, &ended);
+            }
+            if !in_work.is_empty() && self.clock.monotonic().saturating_sub(heard) >= HEARTBEAT {
+                heard = self.clock.monotonic();
+                passing(self.renew(&mut in_work).await, "leases of jobs could not be renewed");
+            }
+            for schedule in self.schedules.iter() {
+                let now = self.clock.monotonic();
+                let last = looked.get(schedule.name).copied();
+                if last.is_none_or(|last| now.saturating_sub(last) >= schedule.every.min(LOOK)) {
+                    passing(self.fire(schedule).await, "a scheduled job could not be enqueued");
+                    looked.insert(schedule.name, now);
+                }
+            }
+            passing(self.begin(&mut tasks, &mut in_work).await, "jobs could not be claimed");
+            if in_work.is_empty() {
+                heard = self.clock.monotonic();
+            }
+        }
+        let finished = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(patience, finished).await.is_err() {
+            tracing::warn!(
+                jobs = tasks.len(),
+                "stopping with jobs unfinished: others go on when their leases end"
+            );
+        }
+        tasks.shutdown().await;
+    }
+
+    /// Enqueues a schedule's job if it is due and nobody else has. One that was not known fires now.
+    async fn fire(&self, schedule: &Schedule) -> Result<(), StoreError> {
+        let now = stored_now(&*self.clock);
+        let mut tx = self.storage.begin(REACH).await?;
+        self.jobs.store().schedule(&mut tx, schedule.name, now).await?;
+        if self.jobs.store().fire(&mut tx, schedule.name, now, now + schedule.every).await? {
+            let job = (schedule.make)(&self.jobs).map_err(|error| StoreError::Backend(error.into()))?;
+            self.jobs.insert(&mut tx, &job).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Takes as many jobs as there is room for.
+    async fn begin(&self, tasks: &mut JoinSet<JobId>, in_work: &mut InWork) -> Result<(), StoreError> {
+        let room = |kind: &str, most: usize| most - in_work.values().filter(|(of, _)| *of == kind).count();
+        let free: HashMap<&'static str, usize> = self
+            .handlers
+            .0
+            .iter()
+            .map(|(kind, (_, most))| (*kind, room(kind, *most)))
+            .filter(|(_, room)| *room > 0)
+            .collect();
+        if free.is_empty() {
+            return Ok(());
+        }
+        let kinds: Vec<&str> = free.keys().copied().collect();
+        let now = stored_now(&*self.clock);
+        let due = {
+            let mut conn = self.storage.read(REACH).await?;
+            self.jobs.store().due(&mut conn, &kinds, now).await?
+        };
+        for kind in due {
+            let Some((&kind, &room)) = free.get_key_value(kind.as_str()) else { continue };
+            let room = u32::try_from(room).unwrap_or(u32::MAX);
+            let mut tx = self.storage.begin_single(REACH).await?;
+            let claimed = self.jobs.store().claim(&mut tx, kind, room, &self.owner, now, now + LEASE).await?;
+            tx.commit().await?;
+            for job in claimed {
+                let (id, worker) = (job.id, self.clone());
+                let task = tasks.spawn(async move {
+                    worker.attempt(job).await;
+                    id
+                });
+                in_work.insert(id, (kind, task));
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the leases, and stops work on what somebody else has by now.
+    async fn renew(&self, in_work: &mut InWork) -> Result<(), StoreError> {
+        let mut tx = self.storage.begin_single(REACH).await?;
+        let until = stored_now(&*self.clock) + LEASE;
+        let held = self.jobs.store().renew(&mut tx, &self.owner, until).await?;
+        tx.commit().await?;
+        for (id, (kind, task)) in in_work.iter() {
+            // One that has just ended has no lease either: its task is over anyway.
+            if !held.contains(id) && !task.is_finished() {
+                tracing::warn!(job.id = %id, job.kind = kind, "the lease of a job is lost");
+                task.abort();
+            }
+        }
+        Ok(())
+    }
+
+    /// One attempt, and what becomes of the job.
+    async fn attempt(&self, job: StoredJob) {
+        let Some((handler, _)) = self.handlers.0.get(job.kind.as_str()) else { return };
+        let completed = Arc::new(AtomicBool::new(false));
+        let attempt = Attempt {
+            job,
+            owner: Arc::clone(&self.owner),
+            store: Arc::clone(self.jobs.store()),
+            completed: Arc::clone(&completed),
+        };
+        let result = if attempt.job.is_exhausted() {
+            Err(JobError::Hopeless("its last worker was lost".to_owned()))
+        } else {
+            let run = AssertUnwindSafe(handler.run(&attempt)).catch_unwind().await;
+            run.unwrap_or_else(|_| Err(JobError::Retry("its handler panicked".to_owned())))
+        };
+        if completed.load(std::sync::atomic::Ordering::SeqCst) {
+            return;
+        }
+        let written = match result {
+            Ok(()) => self.complete(&attempt).await,
+            Err(JobError::LeaseLost) => Ok(()),
+            Err(error @ JobError::Hopeless(_)) => self.give_up(&attempt, &error).await,
+            Err(error) if attempt.is_last() => self.give_up(&attempt, &error).await,
+            Err(error) => self.retry(&attempt, &error).await,
+        };
+        // Nobody has written down how it ended: the lease ends, and it is done again.
+        passing(written, "the end of a job could not be stored");
+    }
+
+    async fn complete(&self, attempt: &Attempt) -> Result<(), StoreError> {
+        let mut tx = self.storage.begin_single(REACH).await?;
+        self.jobs.store().complete(&mut tx, &attempt.job.lease(&self.owner)).await?;
+        tx.commit().await
+    }
+
+    async fn retry(&self, attempt: &Attempt, error: &JobError) -> Result<(), StoreError> {
+        let job = &attempt.job;
+        let due_at = self.jobs.next_attempt(job.attempt);
+        tracing::warn!(job.id = %job.id, job.kind, job.attempt, error = chain(error), "a job failed, and is tried again");
+        let mut tx = self.storage.begin_single(REACH).await?;
+        self.jobs.store().retry(&mut tx, &job.lease(&self.owner), due_at, &text(error)).await?;
+        tx.commit().await
+    }
+
+    async fn give_up(&self, attempt: &Attempt, error: &JobError) -> Result<(), StoreError> {
+        let job = &attempt.job;
+        let Some((handler, _)) = self.handlers.0.get(job.kind.as_str()) else { return Ok(()) };
+        let mut tx = self.storage.begin(REACH).await?;
+        if !self.jobs.store().bury(&mut tx, &job.lease(&self.owner), &text(error)).await? {
+            return Ok(());
+        }
+        if let Err(error) = handler.given_up(job, &mut tx).await {
+            // Undone with the transaction: it is given up again when its lease ends.
+            tracing::warn!(job.id = %job.id, job.kind, error = chain(&error), "a job could not be given up");
+            return Ok(());
+        }
+        tx.commit().await?;
+        tracing::error!(job.id = %job.id, job.kind, job.attempt, error = chain(error), "a job is dead: see saas jobs");
+        Ok(())
+    }
+}
+
+fn text(error: &JobError) -> String {
+    saas_core::text::clip(&chain(error), ERROR_MAX)
+}
+
+fn forget(in_work: &mut InWork, ended: &Result<JobId, tokio::task::JoinError>) {
+    match ended {
+        Ok(id) => drop(in_work.remove(id)),
+        // Aborted: its lease was lost.
+        Err(_) => in_work.retain(|_, (_, task)| !task.is_finished()),
+    }
+}
+
+fn passing(result: Result<(), StoreError>, what: &'static str) {
+    if let Err(error) = result {
+        tracing::warn!(error = chain(&error), "{what}");
+    }
+}
