@@ -204,6 +204,7 @@ impl Blueprint {
             clock: Arc::clone(&self.clock),
             handlers: Arc::new(self.ports.handlers.clone()),
             schedules: self.ports.schedules.clone().into(),
+            lease: self.settings.job_lease.duration(),
             owner: uuid_v7(&*self.clock, &*self.entropy).to_string().into(),
             wake,
         }

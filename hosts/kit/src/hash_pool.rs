@@ -25,8 +25,8 @@ pub struct HashPool {
     measures: Measures,
 }
 
-/// Memory that hashes worked in, for the next: to map and to clear 19 MiB takes a part of a hash's time. It is kept as long as there is
-/// more to hash, and given back when the pool is idle. There is never more than one for each hash at once.
+/// Memory that hashes worked in, for the next: to map and to clear 19 MiB takes a part of a hash's time, and what a thread frees the
+/// allocator keeps for that thread, of which there may be many. So it is kept here, and there is never more than one for each hash at once.
 #[derive(Debug, Clone, Default)]
 struct Memories(Arc<Mutex<Vec<Argon2idMemory>>>);
 
@@ -35,14 +35,8 @@ impl Memories {
         self.lock().pop().unwrap_or_default()
     }
 
-    /// Keeps the memory unless whoever leaves now was the last one.
-    fn give_back(&self, memory: Argon2idMemory, leaving: Admitted) {
-        let mut kept = self.lock();
-        if leaving.leave_as_the_last() {
-            kept.clear();
-        } else {
-            kept.push(memory);
-        }
+    fn give_back(&self, memory: Argon2idMemory) {
+        self.lock().push(memory);
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Argon2idMemory>> {
@@ -77,15 +71,6 @@ impl Drop for Counted {
 
 /// One request that is hashing or waiting; leaving makes room.
 struct Admitted(Arc<AtomicUsize>);
-
-impl Admitted {
-    /// Leaves, and tells whether nobody is left.
-    fn leave_as_the_last(self) -> bool {
-        let admitted = Arc::clone(&self.0);
-        drop(self);
-        admitted.load(Ordering::Acquire) == 0
-    }
-}
 
 impl Drop for Admitted {
     fn drop(&mut self) {
@@ -137,8 +122,8 @@ impl HashPool {
             let done = work(&argon2id, &mut memory);
             duration.record(begun.elapsed());
             // Before the slot is free, or the next hash would map memory that is here already.
-            memories.give_back(memory, admitted);
-            drop((slot, running));
+            memories.give_back(memory);
+            drop((slot, admitted, running));
             done
         });
         Ok(work.await.map_err(InternalError::new)??)

@@ -20,10 +20,6 @@ use super::{Attempt, Handlers, JobError, Schedule};
 
 const REACH: Reach = Reach::Platform("jobs");
 
-/// How long a worker that is not heard of keeps its jobs, and how often it is heard of.
-const LEASE: Duration = Duration::from_secs(30);
-const HEARTBEAT: Duration = Duration::from_secs(10);
-
 /// How often it looks by itself.
 const POLL: Duration = Duration::from_secs(1);
 
@@ -41,6 +37,8 @@ pub(crate) struct Worker {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) handlers: Arc<Handlers>,
     pub(crate) schedules: Arc<[Schedule]>,
+    /// How long a worker that is not heard of keeps its jobs. It is heard of three times as often.
+    pub(crate) lease: Duration,
     pub(crate) owner: Arc<str>,
     pub(crate) wake: Arc<Notify>,
 }
@@ -68,7 +66,7 @@ impl Worker {
             while let Some(ended) = tasks.try_join_next() {
                 forget(&mut in_work, &ended);
             }
-            if !in_work.is_empty() && self.clock.monotonic().saturating_sub(heard) >= HEARTBEAT {
+            if !in_work.is_empty() && self.clock.monotonic().saturating_sub(heard) >= self.lease / 3 {
                 heard = self.clock.monotonic();
                 passing(self.renew(&mut in_work).await, "leases of jobs could not be renewed");
             }
@@ -130,7 +128,8 @@ impl Worker {
             let Some((&kind, &room)) = free.get_key_value(kind.as_str()) else { continue };
             let room = u32::try_from(room).unwrap_or(u32::MAX);
             let mut tx = self.storage.begin_single(REACH).await?;
-            let claimed = self.jobs.store().claim(&mut tx, kind, room, &self.owner, now, now + LEASE).await?;
+            let claimed =
+                self.jobs.store().claim(&mut tx, kind, room, &self.owner, now, now + self.lease).await?;
             tx.commit().await?;
             for job in claimed {
                 let (id, worker) = (job.id, self.clone());
@@ -147,7 +146,7 @@ impl Worker {
     /// Keeps the leases, and stops work on what somebody else has by now.
     async fn renew(&self, in_work: &mut InWork) -> Result<(), StoreError> {
         let mut tx = self.storage.begin_single(REACH).await?;
-        let until = stored_now(&*self.clock) + LEASE;
+        let until = stored_now(&*self.clock) + self.lease;
         let held = self.jobs.store().renew(&mut tx, &self.owner, until).await?;
         tx.commit().await?;
         for (id, (kind, task)) in in_work.iter() {

@@ -340,6 +340,14 @@ settings! {
             fix: "set the name of a model, or unset it",
         }
     }
+    Jobs {
+        /// For how long a process that is not heard of keeps the jobs that it does; then others do them. It is heard of three times as often.
+        job_lease: Seconds = "JOB_LEASE_SECONDS" {
+            default: Text("30"),
+            range: 1..=3_600,
+            fix: "set a number of seconds, for example 30",
+        }
+    }
     Logging {
         /// What is logged: a level, or levels by module as in `info,saas_auth=debug`.
         log_level: LogLevel = "LOG_LEVEL" {

@@ -123,6 +123,8 @@ pub enum Section {
     Signup,
     /// Agents and the models that they ask.
     Agents,
+    /// Work that commands leave behind.
+    Jobs,
     /// What the program tells its operator.
     Logging,
     /// What it counts and measures, and who may read that.
@@ -142,6 +144,7 @@ impl Section {
             Self::Passwords => "Passwords",
             Self::Signup => "Signup",
             Self::Agents => "Agents",
+            Self::Jobs => "Jobs",
             Self::Logging => "Logging",
             Self::Metrics => "Metrics",
         }
@@ -150,7 +153,7 @@ impl Section {
     /// The crate that acts on the section's settings.
     pub const fn owner(self) -> &'static str {
         match self {
-            Self::Application | Self::Secrets => "saas-kit",
+            Self::Application | Self::Secrets | Self::Jobs => "saas-kit",
             Self::Server | Self::Logging | Self::Metrics => "saas-http",
             Self::Database => "saas-sql",
             Self::Tokens | Self::Sessions | Self::Passwords => "saas-auth",

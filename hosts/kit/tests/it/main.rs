@@ -13,6 +13,7 @@ mod embedder;
 mod event_log;
 mod from_env;
 mod hash_pool;
+mod job_crash;
 mod jobs;
 mod keys;
 mod migrations;
