@@ -4,20 +4,19 @@
 //! So a handler may run twice, and must have effect once: what it writes to the same storage it writes in the transaction that completes the
 //! job, and what it does elsewhere it does under the job's id as idempotency key.
 
-use std::{
-    fmt::{self, Debug},
-    sync::Arc,
-    time::Duration,
-};
+use std::fmt::Debug;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{
-    Clock, Conn, Entropy, ErrorKind, Fault, InternalError, Report, StoreError, TenantId, Tx,
-    clock::stored_now, entropy::random,
-};
+use crate::{Conn, InternalError, StoreError, TenantId, Tx};
+
+mod operator;
+mod queue;
+
+pub use operator::JobsError;
+pub use queue::{EnqueueError, Jobs};
 
 crate::id! {
     /// A job; also the idempotency key of what it does elsewhere.
@@ -112,91 +111,6 @@ impl NewJob {
     #[must_use]
     pub fn unique(self, key: impl Into<String>) -> Self {
         Self { unique_key: Some(key.into()), ..self }
-    }
-}
-
-/// Why a job was not enqueued.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum EnqueueError {
-    /// The storage failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The payload cannot be written.
-    #[error(transparent)]
-    Internal(#[from] InternalError),
-}
-
-impl Fault for EnqueueError {
-    fn report(&self) -> Report<'_> {
-        match self {
-            Self::Store(error) => error.report(),
-            Self::Internal(_) => Report::new(ErrorKind::Internal, "internal"),
-        }
-    }
-}
-
-/// Enqueues jobs. Cloning shares it.
-#[derive(Clone)]
-pub struct Jobs {
-    store: Arc<dyn JobStore>,
-    clock: Arc<dyn Clock>,
-    entropy: Arc<dyn Entropy>,
-    wake: Arc<dyn Fn() + Send + Sync>,
-}
-
-impl Debug for Jobs {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Jobs").field("store", &self.store).finish_non_exhaustive()
-    }
-}
-
-impl Jobs {
-    /// Jobs in a store. `wake` tells a worker that there may be work; it also looks by itself every second.
-    pub fn new(
-        store: Arc<dyn JobStore>,
-        clock: Arc<dyn Clock>,
-        entropy: Arc<dyn Entropy>,
-        wake: Arc<dyn Fn() + Send + Sync>,
-    ) -> Self {
-        Self { store, clock, entropy, wake }
-    }
-
-    /// A job of now, to be given a key, a tenant or a time before [`Jobs::insert`].
-    pub fn prepare<J: Job>(&self, job: &J) -> Result<NewJob, InternalError> {
-        let id = JobId::generate(&*self.clock, &*self.entropy);
-        NewJob::new(id, job, stored_now(&*self.clock))
-    }
-
-    /// Leaves a job behind in the caller's transaction: it is done when that commits, and else it never was.
-    pub async fn enqueue<J: Job>(&self, tx: &mut Tx, job: &J) -> Result<JobId, EnqueueError> {
-        let job = self.prepare(job)?;
-        self.insert(tx, &job).await?;
-        Ok(job.id)
-    }
-
-    /// As [`Jobs::enqueue`], for a prepared one; `false` when another one has its key.
-    pub async fn insert(&self, tx: &mut Tx, job: &NewJob) -> Result<bool, StoreError> {
-        let inserted = self.store.insert(tx, job).await?;
-        if inserted {
-            let wake = Arc::clone(&self.wake);
-            tx.after_commit(move || wake());
-        }
-        Ok(inserted)
-    }
-
-    /// The store, for workers and operators.
-    pub fn store(&self) -> &Arc<dyn JobStore> {
-        &self.store
-    }
-
-    /// When an attempt that has failed is repeated: after 2 s, twice as long each time, an hour at most, and up to a half sooner, so that what
-    /// failed together does not come back together.
-    pub fn next_attempt(&self, attempt: i64) -> DateTime<Utc> {
-        let exponent = u32::try_from(attempt.clamp(1, 12)).unwrap_or(12);
-        let longest = Duration::from_secs(1 << exponent).min(Duration::from_hours(1));
-        let share = f64::from(u16::from_le_bytes(random(&*self.entropy))) / f64::from(u16::MAX);
-        stored_now(&*self.clock) + longest.mul_f64(1.0 - share / 2.0)
     }
 }
 

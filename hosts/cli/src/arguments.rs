@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use saas_agents::{AgentName, ConversationKey};
-use saas_core::{Cursor, DisplayName, Email, PageSize, TenantId, TenantName, UserId};
+use saas_core::{Cursor, DisplayName, Email, PageSize, TenantId, TenantName, UserId, jobs::JobId};
 use url::Url;
 
 const EXIT_CODES: &str = "\
@@ -66,6 +66,13 @@ pub(crate) enum Command {
     /// Manages the keys that sign access tokens.
     #[command(subcommand)]
     Keys(Keys),
+    /// Shows the work that commands left behind, and what became of it.
+    #[command(subcommand)]
+    Jobs(Jobs),
+    /// Does jobs and agents' runs without serving, until SIGTERM or Ctrl-C.
+    ///
+    /// Any number of them share a database, beside servers or behind them.
+    Work,
     /// Talks to an agent, in this process or on a server.
     ///
     /// Each line that is read is a message; what the agent answers is written as it comes.
@@ -179,6 +186,48 @@ pub(crate) struct RotateKeys {
     pub(crate) emergency: bool,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Jobs {
+    /// Lists the jobs that are not done, a page at a time.
+    List(ListJobs),
+    /// Shows a job, and why its last attempt failed.
+    Show(WhichJob),
+    /// Has a dead job tried again.
+    Retry(WhichJob),
+    /// Removes a job that does not run, undone.
+    Cancel(WhichJob),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListJobs {
+    /// Those in that state.
+    #[arg(long, value_enum)]
+    pub(crate) state: Option<State>,
+    /// Those of that kind.
+    #[arg(long, value_name = "KIND")]
+    pub(crate) kind: Option<String>,
+    /// How many, 1 to 100.
+    #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = page_size)]
+    pub(crate) limit: PageSize,
+    /// Goes on where a page ended: its `next`.
+    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire)]
+    pub(crate) after: Option<Cursor>,
+}
+
+/// A job's state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum State {
+    Waiting,
+    Running,
+    Dead,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhichJob {
+    /// The job's id, as the list has it.
+    pub(crate) id: JobId,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Chat {
     /// Whom to sign in as.
@@ -208,7 +257,7 @@ pub(crate) struct Man {
 }
 
 fn page_size(text: &str) -> Result<PageSize, &'static str> {
-    text.parse().ok().and_then(PageSize::new).ok_or("a page has 1 to 100 users")
+    text.parse().ok().and_then(PageSize::new).ok_or("a page has 1 to 100 of them")
 }
 
 fn user(text: &str) -> Result<UserName, &'static str> {

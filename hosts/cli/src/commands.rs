@@ -2,6 +2,7 @@
 
 pub(crate) mod about;
 pub(crate) mod config;
+pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod migrate;
 pub(crate) mod serve;

@@ -22,7 +22,8 @@ pub(crate) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -
 }
 
 /// Names and values, one pair a line.
-pub(crate) fn pairs<const N: usize>(pairs: [(&str, &str); N]) -> String {
+pub(crate) fn pairs<'a>(pairs: impl AsRef<[(&'a str, &'a str)]>) -> String {
+    let pairs = pairs.as_ref();
     let width = pairs.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
     lines(pairs.iter().map(|(name, value)| format!("{name:width$}  {value}").trim_end().to_owned()))
 }

@@ -77,16 +77,7 @@ pub async fn serve(settings: Settings) -> Result<(), ProgramError> {
     let saas = open_with(settings, |builder| builder.background(metrics.upkeep())).await?;
     let server = Server::bind(&saas).await?.with_metrics(metrics.clone());
     let operations = Server::bind_operations(&saas, metrics).await?;
-    let mut signals = Signals::listen().map_err(ProgramError::Signals)?;
-    let (stop, stop_now) = (CancellationToken::new(), CancellationToken::new());
-    let (told, told_again) = (stop.clone(), stop_now.clone());
-    tokio::spawn(async move {
-        signals.next().await;
-        told.cancel();
-        tracing::info!("stopping");
-        signals.next().await;
-        told_again.cancel();
-    });
+    let (stop, stop_now) = stops()?;
     announce(&saas, &server, operations.as_ref());
     let serve_operations = async {
         if let Some(operations) = operations {
@@ -101,6 +92,40 @@ pub async fn serve(settings: Settings) -> Result<(), ProgramError> {
         );
         saas.close().await;
     };
+    unless_cut_short(work, &stop_now).await
+}
+
+/// Opens the product and does the work that goes on beside requests, jobs and agents' runs, until SIGTERM or Ctrl-C.
+pub async fn work(settings: Settings) -> Result<(), ProgramError> {
+    let saas = open(settings).await?;
+    let (stop, stop_now) = stops()?;
+    tracing::info!("working");
+    let work = async {
+        saas.run_workers(stop.cancelled()).await;
+        saas.close().await;
+    };
+    unless_cut_short(work, &stop_now).await
+}
+
+/// What the first signal and the second one do.
+fn stops() -> Result<(CancellationToken, CancellationToken), ProgramError> {
+    let mut signals = Signals::listen().map_err(ProgramError::Signals)?;
+    let (stop, stop_now) = (CancellationToken::new(), CancellationToken::new());
+    let (told, told_again) = (stop.clone(), stop_now.clone());
+    tokio::spawn(async move {
+        signals.next().await;
+        told.cancel();
+        tracing::info!("stopping");
+        signals.next().await;
+        told_again.cancel();
+    });
+    Ok((stop, stop_now))
+}
+
+async fn unless_cut_short(
+    work: impl Future<Output = ()>,
+    stop_now: &CancellationToken,
+) -> Result<(), ProgramError> {
     tokio::select! {
         () = work => {
             tracing::info!("stopped");

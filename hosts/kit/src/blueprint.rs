@@ -193,6 +193,7 @@ impl Blueprint {
         let wake = Arc::new(Notify::new());
         let woken = Arc::clone(&wake);
         let jobs = Jobs::new(
+            Arc::clone(&storage),
             or(self.ports.jobs.as_ref(), || Arc::new(SqlJobs)),
             Arc::clone(&self.clock),
             Arc::clone(&self.entropy),

@@ -52,6 +52,11 @@ impl Place {
         Self { database: Some(runtime.block_on(TestDatabase::create(engine))), ..Self::empty() }
     }
 
+    /// The database's address.
+    pub(crate) fn url(&self) -> &str {
+        self.database.as_ref().expect("it has a database").url()
+    }
+
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }

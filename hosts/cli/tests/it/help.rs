@@ -2,7 +2,7 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&[&str]; 19] = [
+const COMMANDS: [&[&str]; 25] = [
     &[],
     &["serve"],
     &["migrate"],
@@ -18,6 +18,12 @@ const COMMANDS: [&[&str]; 19] = [
     &["keys"],
     &["keys", "show"],
     &["keys", "rotate"],
+    &["jobs"],
+    &["jobs", "list"],
+    &["jobs", "show"],
+    &["jobs", "retry"],
+    &["jobs", "cancel"],
+    &["work"],
     &["chat"],
     &["openapi"],
     &["version"],

@@ -6,6 +6,7 @@ mod chat;
 mod config;
 mod harness;
 mod help;
+mod jobs;
 mod keys;
 mod migrate;
 mod serve;
