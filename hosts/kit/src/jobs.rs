@@ -12,8 +12,8 @@ use std::{
 
 use async_trait::async_trait;
 use saas_core::{
-    InternalError, StoreError, TenantId, Tx,
-    jobs::{Job, JobId, JobStore, Jobs, NewJob, StoredJob, UnreadableJob},
+    Conn, InternalError, Reach, Storage, StoreError, TenantId, Tx,
+    jobs::{Job, JobId, Jobs, NewJob, StoredJob, UnreadableJob},
 };
 
 mod worker;
@@ -57,11 +57,66 @@ pub enum JobError {
     Unreadable(#[from] UnreadableJob),
 }
 
-/// One attempt at a job.
+/// A handler out of a function, for jobs that nobody misses when they are given up.
+///
+/// ```
+/// use saas_core::jobs::Job;
+/// use saas_kit::jobs::{Attempt, JobError, handler};
+///
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct Greet { user: saas_core::UserId }
+///
+/// impl Job for Greet {
+///     const KIND: &'static str = "greet";
+/// }
+///
+/// async fn greet(job: Greet, attempt: Attempt) -> Result<(), JobError> {
+///     let mut tx = attempt.begin().await?;
+///     // … what it writes here is there once …
+///     attempt.complete_in(&mut tx).await?;
+///     Ok(tx.commit().await?)
+/// }
+///
+/// # fn with(builder: saas_kit::SaasBuilder) -> saas_kit::SaasBuilder {
+/// builder.job_handler(4, handler(greet))
+/// # }
+/// ```
+pub fn handler<J, F, Fut>(work: F) -> impl JobHandler<J>
+where
+    J: Job,
+    F: Fn(J, Attempt) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), JobError>> + Send,
+{
+    Function(work)
+}
+
+struct Function<F>(F);
+
+impl<F> Debug for Function<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::any::type_name::<F>())
+    }
+}
+
+#[async_trait]
+impl<J, F, Fut> JobHandler<J> for Function<F>
+where
+    J: Job,
+    F: Fn(J, Attempt) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), JobError>> + Send,
+{
+    async fn run(&self, job: J, attempt: &Attempt) -> Result<(), JobError> {
+        (self.0)(job, attempt.clone()).await
+    }
+}
+
+/// One attempt at a job. Cloning shares it.
+#[derive(Clone)]
 pub struct Attempt {
     job: StoredJob,
     owner: Arc<str>,
-    store: Arc<dyn JobStore>,
+    storage: Arc<dyn Storage>,
+    jobs: Jobs,
     completed: Arc<AtomicBool>,
 }
 
@@ -95,10 +150,29 @@ impl Attempt {
         self.job.tenant
     }
 
+    /// A transaction of the product's storage, to [complete](Attempt::complete_in) the job in.
+    pub async fn begin(&self) -> Result<Tx, StoreError> {
+        self.storage.begin(self.reach()).await
+    }
+
+    /// A connection of the product's storage to read on.
+    pub async fn read(&self) -> Result<Conn, StoreError> {
+        self.storage.read(self.reach()).await
+    }
+
+    fn reach(&self) -> Reach {
+        self.job.tenant.map_or(Reach::Platform("a job"), Reach::Tenant)
+    }
+
+    /// What enqueues further jobs.
+    pub const fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
     /// Completes the job with whatever else the transaction writes: both happen or neither, and once. After
     /// [`JobError::LeaseLost`] the transaction is to be dropped.
     pub async fn complete_in(&self, tx: &mut Tx) -> Result<(), JobError> {
-        if !self.store.complete(tx, &self.job.lease(&self.owner)).await? {
+        if !self.jobs.store().complete(tx, &self.job.lease(&self.owner)).await? {
             return Err(JobError::LeaseLost);
         }
         let completed = Arc::clone(&self.completed);

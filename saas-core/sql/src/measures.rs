@@ -83,7 +83,7 @@ impl SqlStorage {
     pub fn pools(&self) -> [PoolStatus; 2] {
         match &self.pools {
             #[cfg(feature = "postgres")]
-            crate::storage::Pools::Postgres { read, write } => {
+            crate::storage::Pools::Postgres { read, write, .. } => {
                 [PoolStatus::of("read", read), PoolStatus::of("write", write)]
             }
             #[cfg(feature = "sqlite")]

@@ -1,6 +1,12 @@
 //! PostgreSQL's side of the storage: a pool that writes and a pool whose connections cannot.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use saas_core::{Conn, StoreError, Tx};
 use sqlx::{
@@ -31,7 +37,7 @@ impl SqlStorage {
             .connect_with(connect.clone())
             .await;
         match pool {
-            Ok(pool) => Ok(Self::from_pg(pool)),
+            Ok(pool) => Ok(Self::over_pg(pool, Singles::of_our_pool())),
             Err(error) => Err(OpenError::Connect(cause(error, &connect).await)),
         }
     }
@@ -41,12 +47,16 @@ impl SqlStorage {
     /// Let a command on it run to its end: sqlx 0.9.0 hands a connection whose `BEGIN` was dropped half-way back to the pool with the
     /// transaction open (its issue 4393). The next transaction there is whole all the same, but a statement without one joins it.
     pub fn from_pg(write: PgPool) -> Self {
+        Self::over_pg(write, Singles::of_their_pool())
+    }
+
+    fn over_pg(write: PgPool, singles: Singles) -> Self {
         let connect = (*write.connect_options()).clone().options([("default_transaction_read_only", "on")]);
         let read = asked_when_idle(PgPoolOptions::new())
             .max_connections(write.options().get_max_connections())
             .acquire_timeout(write.options().get_acquire_timeout())
             .connect_lazy_with(connect);
-        Self::over(Pools::Postgres { read, write })
+        Self::over(Pools::Postgres { read, write, singles })
     }
 
     /// Makes a [`Tx`] of an embedder's transaction, so that our commands can join it.
@@ -59,6 +69,49 @@ impl SqlStorage {
         match released(tx)? {
             (SqlConn::PgTx(transaction), after_commit) => Ok(Released { transaction, after_commit }),
             _ => Err(StoreError::ForeignConnection),
+        }
+    }
+}
+
+/// Whether a statement without a transaction commits itself. sqlx 0.9.0 hands a connection whose `BEGIN` was dropped half-way back to the pool
+/// with the transaction open (its issue 4393), and such a statement would join it and be lost with it.
+#[derive(Debug, Clone)]
+pub(crate) struct Singles(Option<Arc<AtomicBool>>);
+
+impl Singles {
+    /// As long as each of our own transactions has begun whole.
+    fn of_our_pool() -> Self {
+        Self(Some(Arc::new(AtomicBool::new(true))))
+    }
+
+    /// Never: others begin transactions there.
+    fn of_their_pool() -> Self {
+        Self(None)
+    }
+
+    pub(crate) fn are_safe(&self) -> bool {
+        self.0.as_ref().is_some_and(|safe| safe.load(Ordering::SeqCst))
+    }
+
+    /// To be told when a transaction has begun or has failed to; dropped before, nobody trusts the pool any more.
+    pub(crate) fn begin(&self) -> Beginning {
+        Beginning(self.0.clone())
+    }
+}
+
+/// A transaction that begins.
+pub(crate) struct Beginning(Option<Arc<AtomicBool>>);
+
+impl Beginning {
+    pub(crate) fn answered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Beginning {
+    fn drop(&mut self) {
+        if let Some(safe) = &self.0 {
+            safe.store(false, Ordering::SeqCst);
         }
     }
 }

@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use sqlx::SqlitePool;
 
 #[cfg(feature = "postgres")]
-use crate::postgres::all_taken;
+use crate::postgres::{Singles, all_taken};
 #[cfg(feature = "sqlite")]
 use crate::sqlite::Writer;
 use crate::{EngineKind, SqlOptions, conn::SqlConn, error::sorted, execute, measures::Measures};
@@ -46,7 +46,7 @@ pub struct SqlStorage {
 #[derive(Debug, Clone)]
 pub(crate) enum Pools {
     #[cfg(feature = "postgres")]
-    Postgres { read: PgPool, write: PgPool },
+    Postgres { read: PgPool, write: PgPool, singles: Singles },
     #[cfg(feature = "sqlite")]
     Sqlite { read: SqlitePool, write: SqlitePool, writer: Writer },
 }
@@ -110,7 +110,7 @@ impl SqlStorage {
     pub async fn close(&self) {
         match &self.pools {
             #[cfg(feature = "postgres")]
-            Pools::Postgres { read, write } => {
+            Pools::Postgres { read, write, .. } => {
                 read.close().await;
                 write.close().await;
             }
@@ -143,13 +143,12 @@ impl Storage for SqlStorage {
     async fn begin_single(&self, reach: Reach) -> Result<Tx, StoreError> {
         match &self.pools {
             #[cfg(feature = "postgres")]
-            Pools::Postgres { write, .. } => {
+            Pools::Postgres { write, singles, .. } if singles.are_safe() => {
                 let conn = async { write.acquire().await.map_err(|error| not_begun(write, error)) };
                 let conn = self.measures.waiting(conn).await?;
                 Ok(Tx::new(SqlTx(Conn::new(SqlConn::Pg(conn)))))
             }
-            #[cfg(feature = "sqlite")]
-            Pools::Sqlite { .. } => self.begin(reach).await,
+            _ => self.begin(reach).await,
         }
     }
 }
@@ -172,8 +171,11 @@ impl SqlStorage {
         Ok(match &self.pools {
             #[cfg(feature = "postgres")]
             // A commit that says "done" and a crash right after must agree on what is there.
-            Pools::Postgres { write, .. } => {
-                SqlConn::PgTx(write.begin().await.map_err(|error| not_begun(write, error))?)
+            Pools::Postgres { write, singles, .. } => {
+                let beginning = singles.begin();
+                let begun = write.begin().await;
+                beginning.answered();
+                SqlConn::PgTx(begun.map_err(|error| not_begun(write, error))?)
             }
             #[cfg(feature = "sqlite")]
             Pools::Sqlite { write, writer, .. } => match write.begin_with("BEGIN IMMEDIATE").await {

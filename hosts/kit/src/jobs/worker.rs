@@ -166,7 +166,8 @@ impl Worker {
         let attempt = Attempt {
             job,
             owner: Arc::clone(&self.owner),
-            store: Arc::clone(self.jobs.store()),
+            storage: Arc::clone(&self.storage),
+            jobs: self.jobs.clone(),
             completed: Arc::clone(&completed),
         };
         let result = if attempt.job.is_exhausted() {

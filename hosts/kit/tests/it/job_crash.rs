@@ -3,11 +3,9 @@
 use std::{
     io::Write,
     process::{Child, Command, Stdio},
-    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use async_trait::async_trait;
 use saas_core::{
     Reach, Storage,
     entropy::{SystemEntropy, random},
@@ -15,7 +13,7 @@ use saas_core::{
 };
 use saas_kit::{
     Blueprint, Saas,
-    jobs::{Attempt, JobError, JobHandler},
+    jobs::{Attempt, JobError, handler},
     settings::{Settings, Sources},
     testing::TestDatabase,
 };
@@ -43,31 +41,21 @@ impl Job for Leave {
     const MAX_ATTEMPTS: i64 = 1_000;
 }
 
-#[derive(Debug)]
-struct Leaves(Arc<Mutex<Option<SqlStorage>>>);
-
-#[async_trait]
-impl JobHandler<Leave> for Leaves {
-    async fn run(&self, job: Leave, attempt: &Attempt) -> Result<(), JobError> {
-        // A moment in which to be killed.
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        let storage = self.0.lock().unwrap().clone().expect("the product is open");
-        let mut tx = storage.begin(REACH).await?;
-        execute!(tx.conn(), "INSERT INTO left_behind (number) VALUES ($1)", job.number).unwrap();
-        attempt.complete_in(&mut tx).await?;
-        Ok(tx.commit().await?)
-    }
+async fn leave(job: Leave, attempt: Attempt) -> Result<(), JobError> {
+    // A moment in which to be killed.
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let mut tx = attempt.begin().await?;
+    execute!(tx.conn(), "INSERT INTO left_behind (number) VALUES ($1)", job.number).unwrap();
+    attempt.complete_in(&mut tx).await?;
+    Ok(tx.commit().await?)
 }
 
-fn blueprint(url: &str, handler: Option<Leaves>) -> Blueprint {
+fn blueprint(url: &str, works: bool) -> Blueprint {
     let flags = [("DATABASE_URL", url), ("ENVIRONMENT", "test"), ("JOB_LEASE_SECONDS", "1")];
     let settings = Settings::load(&Sources::empty().with_flags(flags)).expect("the settings are valid");
     let root_key = RootKey::new(&[7; 32]).expect("32 bytes are a root key");
     let builder = Saas::builder(settings).root_key(root_key);
-    let builder = match handler {
-        Some(handler) => builder.job_handler(WORKERS, handler),
-        None => builder,
-    };
+    let builder = if works { builder.job_handler(WORKERS, handler(leave)) } else { builder };
     builder.build().expect("the settings fit")
 }
 
@@ -94,7 +82,7 @@ on_both_engines! {
     async fn jobs_of_processes_that_are_killed_have_effect_once(engine: TestEngine) {
         let jobs: i64 = std::env::var(JOBS).map_or(JOBS_USUALLY, |jobs| jobs.parse().expect("it is a number"));
         let database = TestDatabase::create(engine).await;
-        let blueprint = blueprint(database.url(), None);
+        let blueprint = blueprint(database.url(), false);
         blueprint.migrate().await.expect("a new database migrates");
         let saas = blueprint.open().await.expect("a migrated database opens");
         let storage = saas.storage().clone();
@@ -138,10 +126,7 @@ on_both_engines! {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child_works() {
     let Ok(url) = std::env::var(DATABASE) else { return };
-    let storage = Arc::new(Mutex::new(None));
-    let blueprint = blueprint(&url, Some(Leaves(Arc::clone(&storage))));
-    let saas = blueprint.open().await.expect("a migrated database opens");
-    *storage.lock().unwrap() = Some(saas.storage().clone());
+    let saas = blueprint(&url, true).open().await.expect("a migrated database opens");
     saas.run_workers(std::future::pending()).await;
 }
 

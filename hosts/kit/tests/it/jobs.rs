@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -18,7 +18,7 @@ use saas_kit::{
     jobs::{Attempt, JobError, JobHandler},
     testing::TestSaas,
 };
-use saas_sql::{SqlStorage, execute, fetch_one};
+use saas_sql::{execute, fetch_one};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, mpsc};
 
@@ -51,7 +51,6 @@ enum Fate {
 #[derive(Debug)]
 struct Increases {
     plan: Plan,
-    storage: Arc<Mutex<Option<SqlStorage>>>,
     attempts: mpsc::UnboundedSender<i64>,
 }
 
@@ -62,8 +61,7 @@ impl JobHandler<Increase> for Increases {
         let fate = (self.plan)(attempt.number());
         match fate {
             Fate::Effect | Fate::UndoneEffect => {
-                let storage = self.storage.lock().unwrap().clone().unwrap();
-                let mut tx = storage.begin(REACH).await?;
+                let mut tx = attempt.begin().await?;
                 add(&mut tx, job.by).await;
                 attempt.complete_in(&mut tx).await?;
                 if matches!(fate, Fate::UndoneEffect) {
@@ -96,10 +94,8 @@ struct Stage {
 impl Stage {
     async fn new(engine: saas_kit::testing::TestEngine, plan: Plan) -> Self {
         let (sender, attempts) = mpsc::unbounded_channel();
-        let storage = Arc::new(Mutex::new(None));
-        let handler = Increases { plan, storage: Arc::clone(&storage), attempts: sender };
+        let handler = Increases { plan, attempts: sender };
         let test = TestSaas::with_ports(engine, [], |builder| builder.job_handler(4, handler)).await;
-        *storage.lock().unwrap() = Some(test.saas.storage().clone());
         let mut tx = test.begin().await;
         execute!(tx.conn(), "CREATE TABLE counts (count bigint NOT NULL)").unwrap();
         execute!(tx.conn(), "INSERT INTO counts (count) VALUES (0)").unwrap();

@@ -310,18 +310,16 @@ on_both_engines! {
     async fn a_refresh_that_is_abandoned_at_any_point_costs_at_most_the_answer(engine: TestEngine) {
         let test = TestSaas::start(engine).await;
         let mut tokens = test.register("ada@example.com").await.tokens;
-        let mut polls = 1;
-        loop {
+        let mut abandoned = 0;
+        // A database that answers before it is asked again is not waited for: how many looks a refresh takes differs.
+        for polls in 1..=30 {
             let before = test.family(tokens.session).await.generation;
             let finished = polled(test.refresh(&tokens.refresh_token), polls).await.is_some();
             tokens = test.refresh(&tokens.refresh_token).await.expect("the token is live, or in its grace");
             assert_eq!(test.family(tokens.session).await.generation, before + 1, "abandoned at poll {polls}");
-            if finished {
-                break;
-            }
-            polls += 1;
+            abandoned += usize::from(!finished);
         }
-        assert!(polls > 1, "nothing was ever abandoned");
+        assert!(abandoned > 0, "nothing was ever abandoned");
     }
 
     async fn a_raised_session_version_voids_older_access_tokens(engine: TestEngine) {

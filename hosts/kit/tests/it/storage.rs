@@ -236,6 +236,23 @@ on_both_engines! {
         }
     }
 
+    async fn a_single_statement_is_there_whatever_begin_was_cancelled_on_its_connection(engine: TestEngine) {
+        let (database, _) = notes(engine).await;
+        let mut options = options(&database);
+        options.pool_size = 1;
+        let storage = SqlStorage::open(&options).await.unwrap();
+        for polls in 1..10 {
+            let cut = CutShort { inner: Box::pin(storage.begin(TEST)), polls };
+            drop(cut.await);
+            let mut tx = storage.begin_single(TEST).await.unwrap();
+            note(&mut tx, polls, &polls.to_string()).await;
+            tx.commit().await.unwrap();
+            // What joined an open transaction would be undone with it.
+            drop(storage.begin(TEST).await.unwrap());
+            assert_eq!(seen(&storage).await, polls);
+        }
+    }
+
     async fn concurrent_writers_all_succeed(engine: TestEngine) {
         const WRITERS: i64 = 32;
         let (_database, storage) = notes(engine).await;
