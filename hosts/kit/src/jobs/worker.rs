@@ -58,7 +58,7 @@ impl Worker {
             tokio::select! {
                 () = &mut shutdown => break,
                 () = self.wake.notified() => {}
-                () = self.clock.sleep(POLL) => {}
+                () = self.clock.sleep(POLL.min(self.lease / 3)) => {}
                 Some(ended) = tasks.join_next() => {
                     forget(&mut in_work, &ended);
                 }
@@ -83,7 +83,16 @@ impl Worker {
                 heard = self.clock.monotonic();
             }
         }
-        let finished = async { while tasks.join_next().await.is_some() {} };
+        let finished = async {
+            while !tasks.is_empty() {
+                tokio::select! {
+                    Some(ended) = tasks.join_next() => forget(&mut in_work, &ended),
+                    () = self.clock.sleep(self.lease / 3) => {
+                        passing(self.renew(&mut in_work).await, "leases of jobs could not be renewed");
+                    }
+                }
+            }
+        };
         if tokio::time::timeout(patience, finished).await.is_err() {
             tracing::warn!(
                 jobs = tasks.len(),

@@ -263,6 +263,31 @@ on_both_engines! {
         }
     }
 
+    async fn a_job_that_takes_longer_than_its_lease_is_kept_however_short_that_is(engine: TestEngine) {
+        let (waits, mut begun) = Waits::new();
+        let handler = waits.clone();
+        let lease = [("JOB_LEASE_SECONDS", "1")];
+        let test = TestSaas::with_ports(engine, lease, |builder| builder.job_handler(2, handler)).await;
+        let mut tx = test.begin().await;
+        test.saas.jobs().enqueue(&mut tx, &Wait).await.unwrap();
+        tx.commit().await.unwrap();
+        begun.recv().await.unwrap();
+        for _ in 0..10 {
+            test.clock.advance(Duration::from_millis(350));
+            let renewed = saas_core::Clock::now(&*test.clock) + Duration::from_millis(900);
+            while jobs(&test.saas).await[0].due_at < renewed {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                // It may not have slept yet when the time moved.
+                test.clock.advance(Duration::from_millis(1));
+            }
+        }
+        assert_eq!(jobs(&test.saas).await[0].attempt, 1);
+        waits.go_on.add_permits(1);
+        while !jobs(&test.saas).await.is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     async fn a_stop_lets_a_job_end(engine: TestEngine) {
         let (waits, mut begun) = Waits::new();
         let handler = waits.clone();
