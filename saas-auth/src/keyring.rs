@@ -89,6 +89,11 @@ impl Keyring {
         self.keys.iter().find(|(known, _)| known.as_str() == id).map(|(_, key)| key)
     }
 
+    /// All keys.
+    pub fn keys(&self) -> impl Iterator<Item = &Secret<[u8; 32]>> {
+        self.keys.values()
+    }
+
     fn to_bytes(&self) -> Result<Secret<Vec<u8>>, InternalError> {
         let encode = |key: &Secret<[u8; 32]>| Zeroizing::new(STANDARD_NO_PAD.encode(key.expose()));
         let keys = self.keys.iter().map(|(id, key)| (id.clone(), encode(key))).collect();

@@ -43,6 +43,7 @@ pub use password::{
 };
 pub use refresh_token::{InvalidRefreshToken, RefreshKeys, RefreshToken};
 pub use session::{
-    Family, PageStart, Revocation, Session, SessionFilter, SessionPage, SessionStore, Snapshot,
+    Family, PageStart, Revocation, Rotated, Rotation, Session, SessionFilter, SessionPage, SessionStore,
+    Snapshot,
 };
 pub use user::{Credentials, InsertUserError, User, UserStatus, UserStore};

@@ -1,14 +1,16 @@
 //! Refresh tokens: opaque, derived, never stored.
 //!
-//! A token is `saas_rt_` and, in base64url, the session's id (16 bytes), the generation (8 bytes, big-endian) and a secret of 32 bytes.
-//! The secret is HKDF-SHA256 (RFC 5869) of a master key with the family's salt over session and generation. So the database holds
-//! nothing that a token could be made from without the master, and the successor of a token can be made again for a client that lost
-//! the answer, without having been kept.
+//! A token is `saas_rt_` and, in base64url, the ids of session, user and tenant (16 bytes each), the generation (8 bytes, big-endian), the
+//! family's salt and a secret (32 bytes each). The secret is HKDF-SHA256 (RFC 5869) of a master key with the salt over all the rest. So
+//! - a forged token is told from a genuine one before the database is asked;
+//! - the database holds nothing that a token could be made from without the master, and the master makes none without the salt, which
+//!   is in the database and in the family's own tokens alone;
+//! - the successor of a token can be made again for a client that lost the answer, without having been kept.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hkdf::Hkdf;
 use hmac::{Hmac, KeyInit, Mac};
-use saas_core::{InternalError, Secret, SessionId, text::hex};
+use saas_core::{InternalError, Secret, SessionId, TenantId, UserId, text::hex};
 use sha2::Sha256;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -19,15 +21,22 @@ use crate::{Family, Keyring};
 pub(crate) const MASTERS: &str = "auth.refresh_masters";
 
 const PREFIX: &str = "saas_rt_";
-const BYTES: usize = 16 + 8 + 32;
+/// What the secret is derived over: three ids and the generation.
+const NAMED: usize = 3 * 16 + 8;
+const BYTES: usize = NAMED + 32 + 32;
 
-/// A token that a client presented; whether it is genuine is not known yet.
+/// A token that a client presented; whether it is genuine, [`RefreshKeys::made`] tells.
 #[derive(Debug)]
 pub struct RefreshToken {
     /// The family that it says it belongs to.
     pub session: SessionId,
+    /// The user that it says it was given to.
+    pub user: UserId,
+    /// The tenant that it says it was given for.
+    pub tenant: TenantId,
     /// The generation that it says it is.
     pub generation: i64,
+    salt: Secret<[u8; 32]>,
     secret: Secret<[u8; 32]>,
 }
 
@@ -44,14 +53,31 @@ impl RefreshToken {
             return Err(InvalidRefreshToken);
         }
         let bytes = Zeroizing::new(URL_SAFE_NO_PAD.decode(encoded).map_err(|_| InvalidRefreshToken)?);
-        let bytes: &[u8; BYTES] = bytes.as_slice().try_into().map_err(|_| InvalidRefreshToken)?;
-        let (session, rest) = bytes.split_at(16);
-        let (generation, secret) = rest.split_at(8);
-        Ok(Self {
-            session: SessionId::from_uuid(Uuid::from_slice(session).map_err(|_| InvalidRefreshToken)?),
-            generation: i64::from_be_bytes(generation.try_into().map_err(|_| InvalidRefreshToken)?),
-            secret: Secret::new(secret.try_into().map_err(|_| InvalidRefreshToken)?),
-        })
+        let mut rest = bytes.as_slice();
+        let token = Self {
+            session: SessionId::from_uuid(Uuid::from_bytes(next(&mut rest)?)),
+            user: UserId::from_uuid(Uuid::from_bytes(next(&mut rest)?)),
+            tenant: TenantId::from_uuid(Uuid::from_bytes(next(&mut rest)?)),
+            generation: i64::from_be_bytes(next(&mut rest)?),
+            salt: Secret::new(next(&mut rest)?),
+            secret: Secret::new(next(&mut rest)?),
+        };
+        if rest.is_empty() { Ok(token) } else { Err(InvalidRefreshToken) }
+    }
+
+    /// The salt of the family that it says it belongs to.
+    pub fn salt(&self) -> &[u8] {
+        self.salt.expose()
+    }
+
+    /// Whether the family is the one that the token was made for, in time that does not depend on where the salts differ.
+    pub fn is_of(&self, family: &Family) -> bool {
+        let same = <&[u8; 32]>::try_from(family.salt.as_slice()).is_ok_and(|salt| self.salt.equals(salt));
+        same && family.session.id == self.session && family.session.user == self.user
+    }
+
+    fn named(&self) -> [u8; NAMED] {
+        named(self.session, self.user, self.tenant, self.generation)
     }
 }
 
@@ -70,19 +96,31 @@ impl RefreshKeys {
         self.0.current().as_str()
     }
 
-    /// The token of the family's generation `generation`.
-    pub fn token(&self, family: &Family, generation: i64) -> Result<Secret<String>, InternalError> {
-        let mut bytes = Zeroizing::new([0_u8; BYTES]);
-        bytes[..16].copy_from_slice(family.session.id.as_uuid().as_bytes());
-        bytes[16..24].copy_from_slice(&generation.to_be_bytes());
-        bytes[24..].copy_from_slice(self.derive(family, generation)?.expose());
-        Ok(Secret::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(*bytes))))
+    /// The token of the family's generation.
+    pub fn token(&self, family: &Family) -> Result<Secret<String>, InternalError> {
+        let master = self
+            .0
+            .key(&family.key_id)
+            .ok_or_else(|| InternalError::new("the family names a master that is not here"))?;
+        let session = &family.session;
+        let named = named(session.id, session.user, session.tenant, family.generation);
+        let secret = derive(master, &family.salt, &named)?;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(BYTES));
+        for part in [named.as_slice(), &family.salt, secret.expose()] {
+            bytes.extend_from_slice(part);
+        }
+        Ok(Secret::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(&*bytes))))
     }
 
-    /// Whether we made `token` for `family`, in time that does not depend on where it differs.
-    pub fn made(&self, token: &RefreshToken, family: &Family) -> Result<bool, InternalError> {
-        let expected = self.derive(family, token.generation)?;
-        Ok(family.session.id == token.session && token.secret.equals(expected.expose()))
+    /// Whether we made `token`, under any of the masters, in time that does not depend on where it differs.
+    pub fn made(&self, token: &RefreshToken) -> Result<bool, InternalError> {
+        let named = token.named();
+        for master in self.0.keys() {
+            if token.secret.equals(derive(master, token.salt(), &named)?.expose()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// A keyed hash of what a client looks like, so that a list can tell devices apart and a stolen database cannot tell who they are.
@@ -93,19 +131,32 @@ impl RefreshKeys {
         let bytes = mac.finalize().into_bytes();
         Some(hex(&bytes[..16]))
     }
+}
 
-    fn derive(&self, family: &Family, generation: i64) -> Result<Secret<[u8; 32]>, InternalError> {
-        let master = self
-            .0
-            .key(&family.key_id)
-            .ok_or_else(|| InternalError::new("the family names a master that is not here"))?;
-        let mut info = b"saas/refresh-token/v1".to_vec();
-        info.extend_from_slice(family.session.id.as_uuid().as_bytes());
-        info.extend_from_slice(&generation.to_be_bytes());
-        let mut secret = [0; 32];
-        Hkdf::<Sha256>::new(Some(&family.salt), master.expose())
-            .expand(&info, &mut secret)
-            .map_err(|_| InternalError::new("HKDF refused the length"))?;
-        Ok(Secret::new(secret))
-    }
+/// The first `N` bytes of what is left to read.
+fn next<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], InvalidRefreshToken> {
+    let (first, after) = rest.split_first_chunk().ok_or(InvalidRefreshToken)?;
+    *rest = after;
+    Ok(*first)
+}
+
+fn named(session: SessionId, user: UserId, tenant: TenantId, generation: i64) -> [u8; NAMED] {
+    let mut bytes = [0; NAMED];
+    bytes[..16].copy_from_slice(session.as_uuid().as_bytes());
+    bytes[16..32].copy_from_slice(user.as_uuid().as_bytes());
+    bytes[32..48].copy_from_slice(tenant.as_uuid().as_bytes());
+    bytes[48..].copy_from_slice(&generation.to_be_bytes());
+    bytes
+}
+
+fn derive(
+    master: &Secret<[u8; 32]>,
+    salt: &[u8],
+    named: &[u8; NAMED],
+) -> Result<Secret<[u8; 32]>, InternalError> {
+    let mut secret = [0; 32];
+    Hkdf::<Sha256>::new(Some(salt), master.expose())
+        .expand_multi_info(&[b"saas/refresh-token/v2", named], &mut secret)
+        .map_err(|_| InternalError::new("HKDF refused the length"))?;
+    Ok(Secret::new(secret))
 }

@@ -68,6 +68,36 @@ impl Family {
     pub(crate) const FIRST: i64 = 1;
 }
 
+/// A generation of a family to exchange for the next one.
+#[derive(Debug, Clone, Copy)]
+pub struct Rotation<'a> {
+    /// The session.
+    pub session: SessionId,
+    /// Whose it has to be.
+    pub user: UserId,
+    /// The tenant that it has to be in.
+    pub tenant: TenantId,
+    /// The client that it has to be of.
+    pub client_id: &'a str,
+    /// The salt that it has to have.
+    pub salt: &'a [u8],
+    /// The generation that has to be the live one.
+    pub generation: i64,
+    /// The present.
+    pub now: DateTime<Utc>,
+    /// When the session ends unless it is refreshed again.
+    pub idle_expires_at: DateTime<Utc>,
+}
+
+/// A family after its rotation.
+#[derive(Debug, Clone)]
+pub struct Rotated {
+    /// As it is now.
+    pub family: Family,
+    /// Whether its user's address is verified.
+    pub email_verified: bool,
+}
+
 /// Why a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -167,6 +197,7 @@ pub struct SessionPage {
 /// - What was inserted is read back as it was, with its user; what was not is `None`.
 /// - `rotate` is one conditional statement: of any number of calls for one generation exactly one gets the new family, and none does
 ///   for a session that was revoked or has expired.
+/// - It moves only the family that all of the rotation names, of a user who is active, and tells whether their address is verified.
 /// - `revoke` and `revoke_all` never change a session that is revoked already: its first end stays, and they do not count it.
 /// - A session of another user is not listed and not revoked.
 /// - `snapshot` shows what was committed last, of the session and of its user; it ends at the earlier of its two ends.
@@ -175,17 +206,10 @@ pub struct SessionPage {
 pub trait SessionStore: Debug + Send + Sync + 'static {
     /// Adds a session.
     async fn insert(&self, tx: &mut Tx, family: &Family) -> Result<(), StoreError>;
-    /// The family of a session and its user, whatever their state: in one statement, for every refresh asks it.
+    /// The family of a session and its user, whatever their state.
     async fn family(&self, conn: &mut Conn, id: SessionId) -> Result<Option<(Family, User)>, StoreError>;
-    /// Moves a live family from `generation` to the next one.
-    async fn rotate(
-        &self,
-        tx: &mut Tx,
-        id: SessionId,
-        generation: i64,
-        now: DateTime<Utc>,
-        idle_expires_at: DateTime<Utc>,
-    ) -> Result<Option<Family>, StoreError>;
+    /// Moves a live family from its generation to the next one.
+    async fn rotate(&self, tx: &mut Tx, rotation: &Rotation<'_>) -> Result<Option<Rotated>, StoreError>;
     /// Ends a session of `user`; `false` when it is not there, another's, or ended already.
     async fn revoke(
         &self,

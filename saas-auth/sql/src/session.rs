@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_auth::{
-    Device, Family, PageStart, Revocation, Session, SessionFilter, SessionStore, Snapshot, User, UserStatus,
+    Device, Family, PageStart, Revocation, Rotated, Rotation, Session, SessionFilter, SessionStore, Snapshot,
+    User, UserStatus,
 };
 use saas_core::{Conn, DisplayName, Email, SessionId, StoreError, TenantId, Tx, UserId};
 use saas_sql::{execute, fetch_all, fetch_one, fetch_optional};
@@ -107,6 +108,13 @@ struct RowWithUser {
 }
 
 #[derive(sqlx::FromRow)]
+struct RotatedRow {
+    #[sqlx(flatten)]
+    session: Row,
+    email_verified_at: Option<DateTime<Utc>>,
+}
+
+#[derive(sqlx::FromRow)]
 struct SnapshotRow {
     tenant_id: Uuid,
     version: i64,
@@ -185,29 +193,32 @@ impl SessionStore for SqlSessions {
         Ok(row.map(|row| (Family::from(row.session), User::from(row.user))))
     }
 
-    async fn rotate(
-        &self,
-        tx: &mut Tx,
-        id: SessionId,
-        generation: i64,
-        now: DateTime<Utc>,
-        idle_expires_at: DateTime<Utc>,
-    ) -> Result<Option<Family>, StoreError> {
+    async fn rotate(&self, tx: &mut Tx, rotation: &Rotation<'_>) -> Result<Option<Rotated>, StoreError> {
         let row = fetch_optional!(
             tx.conn(),
-            Row,
+            RotatedRow,
             concat!(
                 "UPDATE saas_sessions SET generation = generation + 1, rotated_at = $3, last_seen_at = $3, idle_expires_at = $4 \
                  WHERE id = $1 AND generation = $2 AND revoked_at IS NULL AND idle_expires_at > $3 AND absolute_expires_at > $3 \
+                 AND user_id = $5 AND tenant_id = $6 AND client_id = $7 AND salt = $8 \
+                 AND EXISTS (SELECT 1 FROM saas_users u WHERE u.id = $5 AND u.status = 'active') \
                  RETURNING ",
-                columns!()
+                columns!(),
+                ", (SELECT u.email_verified_at FROM saas_users u WHERE u.id = $5) AS email_verified_at"
             ),
-            id.as_uuid(),
-            generation,
-            now,
-            idle_expires_at,
+            rotation.session.as_uuid(),
+            rotation.generation,
+            rotation.now,
+            rotation.idle_expires_at,
+            rotation.user.as_uuid(),
+            rotation.tenant.as_uuid(),
+            rotation.client_id,
+            rotation.salt,
         )?;
-        Ok(row.map(Family::from))
+        Ok(row.map(|row| Rotated {
+            family: row.session.into(),
+            email_verified: row.email_verified_at.is_some(),
+        }))
     }
 
     async fn revoke(

@@ -121,7 +121,7 @@ impl Auth {
             expires_at: DateTime::from_timestamp(access.claims.exp, 0).unwrap_or_default(),
             access_token: access.token,
             kid: access.kid,
-            refresh_token: self.refresh_keys.token(family, family.generation)?,
+            refresh_token: self.refresh_keys.token(family)?,
             refresh_expires_at: session.refresh_expires_at(),
             scopes,
             user: session.user,

@@ -6,11 +6,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use saas_core::{
-    Actor, Conn, ErrorKind, Fault, InternalError, Reach, Report, Role, Secret, StoreError, TenantState, Tx,
+    Actor, Conn, ErrorKind, Fault, InternalError, Reach, Report, Role, Secret, StoreError, TenantId,
+    TenantState, Tx, UserId,
 };
 
 use super::{Auth, OpenedSession, Tokens, measures};
-use crate::{Changed, Family, RefreshToken, Revocation, User, UserStatus, token::AccessClaims};
+use crate::{Changed, Family, RefreshToken, Revocation, Rotated, Rotation, UserStatus, token::AccessClaims};
 
 /// Why a token was not exchanged.
 #[derive(Debug, thiserror::Error)]
@@ -67,63 +68,75 @@ impl Auth {
         outcome: &mut &'static str,
     ) -> Result<Tokens, RefreshError> {
         let token = RefreshToken::parse(presented.expose()).map_err(|_| RefreshError::Invalid)?;
+        // A forged token asks nothing of the storage.
+        if !self.refresh_keys.made(&token)? {
+            return Err(RefreshError::Invalid);
+        }
+        let now = self.now();
         // What does not have to be read while the row is locked is read before.
         let role = {
             let mut conn = self.ports.storage.read(REACH).await?;
-            let known = self.ports.sessions.family(&mut conn, token.session).await?;
-            let (family, user) = known.ok_or(RefreshError::Invalid)?;
-            // A forged token changes nothing and holds no lock.
-            if !self.refresh_keys.made(&token, &family)? || family.client_id != AccessClaims::FIRST_PARTY {
-                return Err(RefreshError::Invalid);
-            }
-            let role = self.role(&mut conn, &family, &user).await?;
-            role.map(|role| (role, user.email_verified_at.is_some()))
+            self.role(&mut conn, token.user, token.tenant).await?
         };
-        let now = self.now();
         // Who is not welcome any more rotates nothing; that somebody holds a copy of their token is found all the same.
-        let rotated = if role.is_some() { self.rotate(&token, now).await? } else { None };
-        let family = if let Some(family) = rotated {
-            family
-        } else {
-            let mut tx = self.ports.storage.begin(REACH).await?;
-            match self.not_current(&mut tx, &token, now).await? {
-                (Worth::InGrace, family) => {
-                    *outcome = measures::GRACE;
-                    family
-                }
-                (Worth::Reused, family) => {
-                    let refused = self.end_reused(tx, &family, now).await;
-                    *outcome = measures::REUSE;
-                    return refused;
-                }
-                _ => return Err(RefreshError::Invalid),
-            }
-        };
-        let (role, email_verified) = role.ok_or(RefreshError::Invalid)?;
-        Ok(self.tokens_for(&OpenedSession { family, role, email_verified })?)
+        if let Some(role) = role
+            && let Some(Rotated { family, email_verified }) = self.rotate(&token, now).await?
+        {
+            return Ok(self.tokens_for(&OpenedSession { family, role, email_verified })?);
+        }
+        self.not_current(&token, now, outcome).await
     }
 
     /// The conditional statement, alone in its transaction.
-    async fn rotate(&self, token: &RefreshToken, now: DateTime<Utc>) -> Result<Option<Family>, RefreshError> {
+    async fn rotate(
+        &self,
+        token: &RefreshToken,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Rotated>, RefreshError> {
+        let rotation = Rotation {
+            session: token.session,
+            user: token.user,
+            tenant: token.tenant,
+            client_id: AccessClaims::FIRST_PARTY,
+            salt: token.salt(),
+            generation: token.generation,
+            now,
+            idle_expires_at: now + self.config.idle_lifetime,
+        };
         let mut tx = self.ports.storage.begin_single(REACH).await?;
-        let idle_expires_at = now + self.config.idle_lifetime;
-        let rotated =
-            self.ports.sessions.rotate(&mut tx, token.session, token.generation, now, idle_expires_at);
-        let rotated = rotated.await?;
+        let rotated = self.ports.sessions.rotate(&mut tx, &rotation).await?;
         tx.commit().await?;
         Ok(rotated)
     }
 
-    /// Why the conditional statement did not match, read after it.
+    /// What becomes of a genuine token that was not exchanged: why not is read after it.
     async fn not_current(
         &self,
-        tx: &mut Tx,
         token: &RefreshToken,
         now: DateTime<Utc>,
-    ) -> Result<(Worth, Family), RefreshError> {
+        outcome: &mut &'static str,
+    ) -> Result<Tokens, RefreshError> {
+        let mut tx = self.ports.storage.begin(REACH).await?;
         let known = self.ports.sessions.family(tx.conn(), token.session).await?;
-        let (family, _) = known.ok_or(RefreshError::Invalid)?;
-        Ok((self.worth(token.generation, &family, now), family))
+        let (family, user) = known.ok_or(RefreshError::Invalid)?;
+        if !token.is_of(&family) || family.client_id != AccessClaims::FIRST_PARTY {
+            return Err(RefreshError::Invalid);
+        }
+        match self.worth(token.generation, &family, now) {
+            Worth::InGrace if user.status == UserStatus::Active => {
+                let role = self.role(tx.conn(), user.id, family.session.tenant).await?;
+                let role = role.ok_or(RefreshError::Invalid)?;
+                *outcome = measures::GRACE;
+                let email_verified = user.email_verified_at.is_some();
+                Ok(self.tokens_for(&OpenedSession { family, role, email_verified })?)
+            }
+            Worth::Reused => {
+                let refused = self.end_reused(tx, &family, now).await;
+                *outcome = measures::REUSE;
+                refused
+            }
+            _ => Err(RefreshError::Invalid),
+        }
     }
 
     fn worth(&self, generation: i64, family: &Family, now: DateTime<Utc>) -> Worth {
@@ -161,20 +174,16 @@ impl Auth {
         Err(RefreshError::Invalid)
     }
 
-    /// The role as it is now, if the user and the tenant still let this session be.
+    /// The role as it is now, if the membership and the tenant still let a session be.
     ///
     /// Whoever takes that away ends the session in the same transaction, or is asked again with every request of the new token.
     async fn role(
         &self,
         conn: &mut Conn,
-        family: &Family,
-        user: &User,
+        user: UserId,
+        tenant: TenantId,
     ) -> Result<Option<Role>, RefreshError> {
-        if user.status != UserStatus::Active {
-            return Ok(None);
-        }
-        let session = &family.session;
-        let standing = self.ports.memberships.standing(conn, session.user, session.tenant).await?;
+        let standing = self.ports.memberships.standing(conn, user, tenant).await?;
         Ok(standing
             .filter(|standing| standing.tenant_state == TenantState::Active)
             .map(|standing| standing.role))

@@ -94,16 +94,16 @@ impl Auth {
     pub async fn logout(&self, actor: &Actor, presented: &Secret<String>) -> Result<bool, LogoutError> {
         let user = actor.user().ok_or(LogoutError::Unauthenticated)?.user;
         let token = RefreshToken::parse(presented.expose()).map_err(|_| LogoutError::NotYours)?;
+        if token.user != user || !self.refresh_keys.made(&token)? {
+            return Err(LogoutError::NotYours);
+        }
         let family = {
             let mut conn = self.ports.storage.read(REACH).await?;
             self.ports.sessions.family(&mut conn, token.session).await?
         };
         // A session that was purged is as ended as one can be.
         let Some((family, _)) = family else { return Ok(false) };
-        if family.session.user != user
-            || token.generation > family.generation
-            || !self.refresh_keys.made(&token, &family)?
-        {
+        if !token.is_of(&family) || token.generation > family.generation {
             return Err(LogoutError::NotYours);
         }
         Ok(self.end(user, token.session, Revocation::Logout).await?)

@@ -6,7 +6,10 @@ use chrono::{DateTime, Utc};
 use saas_core::{SessionId, Storage, conformance::at_once};
 
 use super::{REACH, at, family, hash, session_id, tenant_id, user, user_id};
-use crate::{Family, PageStart, Revocation, SessionFilter, SessionStore, UserStatus, UserStore};
+use crate::{
+    Family, PageStart, Revocation, Rotated, Rotation, SessionFilter, SessionStore, User, UserStatus,
+    UserStore,
+};
 
 saas_core::conformance_suite! {
     ($)
@@ -17,6 +20,7 @@ saas_core::conformance_suite! {
         what_was_inserted_is_read_back,
         of_several_rotations_of_a_generation_one_gets_the_new_family,
         a_session_that_was_revoked_or_is_over_does_not_rotate,
+        only_the_family_that_all_of_the_rotation_names_rotates,
         a_revoked_session_keeps_its_first_end,
         a_session_of_another_user_is_not_listed_and_not_revoked,
         a_snapshot_shows_what_is_true_now,
@@ -65,10 +69,15 @@ impl SessionStoreSubject {
         })
     }
 
+    /// Session `number` of user 1 in tenant 1.
     async fn rotate(&self, number: u128, generation: i64, now: DateTime<Utc>) -> Option<Family> {
+        let known = family(number, 1, 1);
+        self.rotate_as(&rotation(&known, generation, now)).await.map(|rotated| rotated.family)
+    }
+
+    async fn rotate_as(&self, rotation: &Rotation<'_>) -> Option<Rotated> {
         let mut tx = self.storage.begin(REACH).await.unwrap();
-        let idle = now + chrono::TimeDelta::hours(1);
-        let rotated = self.sessions.rotate(&mut tx, session_id(number), generation, now, idle).await.unwrap();
+        let rotated = self.sessions.rotate(&mut tx, rotation).await.unwrap();
         tx.commit().await.unwrap();
         rotated
     }
@@ -104,6 +113,20 @@ impl SessionStoreSubject {
     }
 }
 
+/// What moves a family from `generation` on, at `now`.
+fn rotation(family: &Family, generation: i64, now: DateTime<Utc>) -> Rotation<'_> {
+    Rotation {
+        session: family.session.id,
+        user: family.session.user,
+        tenant: family.session.tenant,
+        client_id: &family.client_id,
+        salt: &family.salt,
+        generation,
+        now,
+        idle_expires_at: now + chrono::TimeDelta::hours(1),
+    }
+}
+
 async fn what_was_inserted_is_read_back(subject: SessionStoreSubject) {
     let inserted = family(1, 1, 1);
     subject.seed(&[inserted.clone(), family(2, 2, 2)]).await;
@@ -136,6 +159,43 @@ async fn a_session_that_was_revoked_or_is_over_does_not_rotate(subject: SessionS
     assert!(subject.rotate(2, 1, at(3_600)).await.is_none(), "it was idle for too long");
     assert!(subject.rotate(3, 1, at(30)).await.is_none(), "it has lasted as long as it may");
     assert!(subject.rotate(3, 1, at(29)).await.is_some(), "a second earlier it rotates");
+}
+
+async fn only_the_family_that_all_of_the_rotation_names_rotates(subject: SessionStoreSubject) {
+    let known = family(1, 1, 1);
+    subject.seed(&[known.clone(), family(2, 2, 1)]).await;
+    let right = rotation(&known, 1, at(60));
+    for (wrong, what) in [
+        (Rotation { session: session_id(2), ..right }, "another session"),
+        (Rotation { session: session_id(3), ..right }, "no session"),
+        (Rotation { user: user_id(2), ..right }, "another user"),
+        (Rotation { tenant: tenant_id(2), ..right }, "another tenant"),
+        (Rotation { client_id: "another", ..right }, "another client"),
+        (Rotation { salt: &[8; 16], ..right }, "another salt"),
+        (Rotation { salt: &[7; 15], ..right }, "the beginning of its salt"),
+    ] {
+        assert!(subject.rotate_as(&wrong).await.is_none(), "{what}");
+    }
+    assert_eq!(subject.family(1).await.unwrap().generation, 1, "nothing has moved");
+    let rotated = subject.rotate_as(&right).await.expect("everything is as named");
+    assert!(!rotated.email_verified);
+    let set_status = async |status| {
+        let mut tx = subject.storage.begin(REACH).await.unwrap();
+        subject.users.set_status(&mut tx, user_id(1), status, at(61)).await.unwrap();
+        tx.commit().await.unwrap();
+    };
+    set_status(UserStatus::Disabled).await;
+    assert!(subject.rotate(1, 2, at(62)).await.is_none(), "its user is disabled");
+    set_status(UserStatus::Active).await;
+    assert!(subject.rotate(1, 2, at(62)).await.is_some(), "its user is active again");
+    let verified = family(4, 3, 1);
+    let mut tx = subject.storage.begin(REACH).await.unwrap();
+    let user = User { email_verified_at: Some(at(1)), ..user(3) };
+    subject.users.insert(&mut tx, &user, &hash(3)).await.unwrap();
+    subject.sessions.insert(&mut tx, &verified).await.unwrap();
+    tx.commit().await.unwrap();
+    let rotated = subject.rotate_as(&rotation(&verified, 1, at(60))).await.expect("it is live");
+    assert!(rotated.email_verified);
 }
 
 async fn a_revoked_session_keeps_its_first_end(subject: SessionStoreSubject) {

@@ -11,8 +11,8 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_auth::{
-    AuthenticateError, Changed, Family, Freshness, PageStart, Revocation, Session, SessionFilter,
-    SessionStore, Snapshot, Tokens, User, token::TokenError,
+    AuthenticateError, Changed, Family, Freshness, PageStart, Revocation, Rotated, Rotation, Session,
+    SessionFilter, SessionStore, Snapshot, Tokens, User, token::TokenError,
 };
 use saas_auth_sql::SqlSessions;
 use saas_core::{Actor, Client, Conn, SessionId, StoreError, Tx, UserId};
@@ -38,15 +38,8 @@ impl SessionStore for Counted {
         SqlSessions.family(conn, id).await
     }
 
-    async fn rotate(
-        &self,
-        tx: &mut Tx,
-        id: SessionId,
-        generation: i64,
-        now: DateTime<Utc>,
-        idle: DateTime<Utc>,
-    ) -> Result<Option<Family>, StoreError> {
-        SqlSessions.rotate(tx, id, generation, now, idle).await
+    async fn rotate(&self, tx: &mut Tx, rotation: &Rotation<'_>) -> Result<Option<Rotated>, StoreError> {
+        SqlSessions.rotate(tx, rotation).await
     }
 
     async fn revoke(

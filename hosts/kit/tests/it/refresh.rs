@@ -112,6 +112,26 @@ on_both_engines! {
         }
     }
 
+    async fn whoever_has_the_masters_but_not_the_salt_makes_no_token(engine: TestEngine) {
+        let test = TestSaas::start(engine).await;
+        let tokens = test.register("ada@example.com").await.tokens;
+        let salt = test.family(tokens.session).await.salt;
+        let set_salt = async |salt: &[u8]| {
+            let mut tx = test.begin().await;
+            let id = tokens.session.as_uuid();
+            execute!(tx.conn(), "UPDATE saas_sessions SET salt = $1 WHERE id = $2", salt, id)
+                .expect("the database answers");
+            tx.commit().await.expect("the database answers");
+        };
+        // What we made is as a forgery would be, once the family has another salt.
+        set_salt(&[1; 32]).await;
+        assert!(refused(&test.refresh(&tokens.refresh_token).await));
+        let actor = test.actor(&tokens).await;
+        assert!(test.saas.auth().logout(&actor, &tokens.refresh_token).await.is_err());
+        set_salt(&salt).await;
+        assert!(test.refresh(&tokens.refresh_token).await.is_ok(), "it changed nothing");
+    }
+
     async fn signing_out_with_an_old_token_ends_the_session(engine: TestEngine) {
         let test = TestSaas::start(engine).await;
         let first = test.register("ada@example.com").await.tokens;
@@ -419,7 +439,10 @@ impl Obstacle {
 #[derive(Clone)]
 struct Parts {
     session: [u8; 16],
+    user: [u8; 16],
+    tenant: [u8; 16],
     generation: i64,
+    salt: [u8; 32],
     secret: [u8; 32],
 }
 
@@ -428,19 +451,34 @@ impl Parts {
 
     fn of(token: &Secret<String>) -> Self {
         let bytes = token.expose().strip_prefix(Self::PREFIX).map(|text| URL_SAFE_NO_PAD.decode(text));
-        let bytes: [u8; 56] =
-            bytes.and_then(Result::ok).and_then(|bytes| bytes.try_into().ok()).expect("it is one of ours");
-        let mut parts = Self { session: [0; 16], generation: 0, secret: [0; 32] };
-        let mut generation = [0; 8];
-        parts.session.copy_from_slice(&bytes[..16]);
-        generation.copy_from_slice(&bytes[16..24]);
-        parts.generation = i64::from_be_bytes(generation);
-        parts.secret.copy_from_slice(&bytes[24..]);
-        parts
+        let bytes = bytes.and_then(Result::ok).expect("it is one of ours");
+        assert_eq!(bytes.len(), 120);
+        fn next<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
+            let (first, after) = rest.split_first_chunk().expect("it is long enough");
+            *rest = after;
+            *first
+        }
+        let rest = &mut bytes.as_slice();
+        Self {
+            session: next(rest),
+            user: next(rest),
+            tenant: next(rest),
+            generation: i64::from_be_bytes(next(rest)),
+            salt: next(rest),
+            secret: next(rest),
+        }
     }
 
     fn token(&self) -> Secret<String> {
-        let bytes = [&self.session[..], &self.generation.to_be_bytes(), &self.secret].concat();
+        let bytes = [
+            &self.session[..],
+            &self.user,
+            &self.tenant,
+            &self.generation.to_be_bytes(),
+            &self.salt,
+            &self.secret,
+        ]
+        .concat();
         Secret::new(format!("{}{}", Self::PREFIX, URL_SAFE_NO_PAD.encode(bytes)))
     }
 }
@@ -473,6 +511,20 @@ fn forgeries(previous: &Tokens, current: &Tokens, others: &[&Tokens]) -> Vec<(St
         forged.push(("another family's secret".to_owned(), stolen.token()));
         let stolen = Parts { session: other.session, ..current.clone() };
         forged.push(("this family's token under another session's id".to_owned(), stolen.token()));
+        if other.user != current.user {
+            let stolen = Parts { user: other.user, tenant: other.tenant, ..current.clone() };
+            forged.push(("this family's token for another user".to_owned(), stolen.token()));
+        }
+        let stolen = Parts { salt: other.salt, ..current.clone() };
+        forged.push(("this family's token under another family's salt".to_owned(), stolen.token()));
+        let stolen = Parts { salt: other.salt, secret: other.secret, ..current.clone() };
+        forged.push(("another family's salt and secret".to_owned(), stolen.token()));
+    }
+    for bytes in [[0; 16], [9; 16]] {
+        let nobodys = Parts { user: bytes, ..current.clone() };
+        forged.push(("a user who is not there".to_owned(), nobodys.token()));
+        let elsewhere = Parts { tenant: bytes, ..current.clone() };
+        forged.push(("a tenant that is not there".to_owned(), elsewhere.token()));
     }
     let nowhere = Parts { session: [9; 16], ..current.clone() };
     forged.push(("a session that is not there".to_owned(), nowhere.token()));

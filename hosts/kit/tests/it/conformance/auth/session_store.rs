@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_auth::{
-    Family, PageStart, Revocation, Session, SessionFilter, SessionStore, Snapshot, User,
+    Family, PageStart, Revocation, Rotated, Rotation, Session, SessionFilter, SessionStore, Snapshot, User,
     conformance::session_store::{LINES, SessionStoreSubject as Subject, check},
 };
 use saas_auth_sql::{SqlSessions, SqlUsers};
@@ -44,33 +44,28 @@ impl SessionStore for Broken {
         SqlSessions.family(conn, id).await
     }
 
-    async fn rotate(
-        &self,
-        tx: &mut Tx,
-        id: SessionId,
-        generation: i64,
-        now: DateTime<Utc>,
-        idle: DateTime<Utc>,
-    ) -> Result<Option<Family>, StoreError> {
-        match self.0 {
+    async fn rotate(&self, tx: &mut Tx, rotation: &Rotation<'_>) -> Result<Option<Rotated>, StoreError> {
+        let there = SqlSessions.family(tx.conn(), rotation.session).await?.map(|(family, _)| family);
+        let mut rotation = *rotation;
+        match &there {
             // Whatever generation is asked for, the one that is there moves.
-            line if line.starts_with("of_several_rotations") => {
-                let there =
-                    SqlSessions.family(tx.conn(), id).await?.map_or(generation, |(it, _)| it.generation);
-                SqlSessions.rotate(tx, id, there, now, idle).await
+            Some(there) if self.0.starts_with("of_several_rotations") => {
+                rotation.generation = there.generation;
             }
+            // Whatever salt is named.
+            Some(there) if self.0.starts_with("only_the_family") => rotation.salt = &there.salt,
             // As if no session ever ended.
-            line if line.starts_with("a_session_that_was_revoked") => {
-                let early = DateTime::UNIX_EPOCH;
+            _ if self.0.starts_with("a_session_that_was_revoked") => {
+                rotation.now = DateTime::UNIX_EPOCH;
                 execute!(
                     tx.conn(),
                     "UPDATE saas_sessions SET revoked_at = NULL WHERE id = $1",
-                    id.as_uuid()
+                    rotation.session.as_uuid()
                 )?;
-                SqlSessions.rotate(tx, id, generation, early, idle).await
             }
-            _ => SqlSessions.rotate(tx, id, generation, now, idle).await,
+            _ => {}
         }
+        SqlSessions.rotate(tx, &rotation).await
     }
 
     async fn revoke(
