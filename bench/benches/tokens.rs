@@ -93,7 +93,7 @@ fn me(criterion: &mut Criterion, runtime: &Runtime, saas: &Saas, token: &str) ->
     criterion.bench_function("me/in process", |bencher| {
         bencher.iter(|| runtime.block_on(ask(&router, black_box(token))));
     });
-    let claims = runtime.block_on(saas.auth().authenticate(token, None, Client::default()))?.claims;
+    let claims = runtime.block_on(saas.auth().authenticate(token, None, Client::default()))?.claims().clone();
     criterion.bench_function("me/claims to a JSON value", |bencher| {
         bencher.iter(|| serde_json::to_value(black_box(&*claims)));
     });

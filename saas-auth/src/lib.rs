@@ -41,7 +41,7 @@ pub use password::{
     Argon2id, Argon2idParams, HashError, Password, PasswordHash, PasswordHasher, PasswordPolicy,
     PasswordTooLong, WeakPassword,
 };
-pub use refresh_token::{InvalidRefreshToken, RefreshKeys, RefreshToken};
+pub use refresh_token::{InvalidRefreshToken, Lineage, RefreshKeys, RefreshToken};
 pub use session::{
     Family, PageStart, Revocation, Rotated, Rotation, Session, SessionFilter, SessionPage, SessionStore,
     Snapshot,

@@ -25,6 +25,23 @@ const PREFIX: &str = "saas_rt_";
 const NAMED: usize = 3 * 16 + 8;
 const BYTES: usize = NAMED + 32 + 32;
 
+/// What the tokens of a generation are derived from.
+#[derive(Debug, Clone)]
+pub struct Lineage {
+    /// The session.
+    pub session: SessionId,
+    /// Whose it is.
+    pub user: UserId,
+    /// The tenant that it is in.
+    pub tenant: TenantId,
+    /// The generation.
+    pub generation: i64,
+    /// Which master.
+    pub key_id: String,
+    /// The family's salt.
+    pub salt: Secret<Vec<u8>>,
+}
+
 /// A token that a client presented; whether it is genuine, [`RefreshKeys::made`] tells.
 #[derive(Debug)]
 pub struct RefreshToken {
@@ -76,6 +93,18 @@ impl RefreshToken {
         same && family.session.id == self.session && family.session.user == self.user
     }
 
+    /// What the next generation's token is derived from.
+    pub(crate) fn successor(&self, key_id: String) -> Lineage {
+        Lineage {
+            session: self.session,
+            user: self.user,
+            tenant: self.tenant,
+            generation: self.generation + 1,
+            key_id,
+            salt: Secret::new(self.salt().to_vec()),
+        }
+    }
+
     fn named(&self) -> [u8; NAMED] {
         named(self.session, self.user, self.tenant, self.generation)
     }
@@ -96,17 +125,17 @@ impl RefreshKeys {
         self.0.current().as_str()
     }
 
-    /// The token of the family's generation.
-    pub fn token(&self, family: &Family) -> Result<Secret<String>, InternalError> {
+    /// The token of a generation.
+    pub fn token(&self, of: &Lineage) -> Result<Secret<String>, InternalError> {
         let master = self
             .0
-            .key(&family.key_id)
+            .key(&of.key_id)
             .ok_or_else(|| InternalError::new("the family names a master that is not here"))?;
-        let session = &family.session;
-        let named = named(session.id, session.user, session.tenant, family.generation);
-        let secret = derive(master, &family.salt, &named)?;
+        let named = named(of.session, of.user, of.tenant, of.generation);
+        let salt = of.salt.expose();
+        let secret = derive(master, salt, &named)?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(BYTES));
-        for part in [named.as_slice(), &family.salt, secret.expose()] {
+        for part in [named.as_slice(), salt, secret.expose()] {
             bytes.extend_from_slice(part);
         }
         Ok(Secret::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(&*bytes))))

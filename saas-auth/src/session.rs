@@ -4,9 +4,9 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use saas_core::{Conn, Page, SessionId, StoreError, TenantId, Tx, UserId};
+use saas_core::{Conn, Page, Secret, SessionId, StoreError, TenantId, Tx, UserId};
 
-use crate::{Device, User};
+use crate::{Device, Lineage, User};
 
 /// A sign-in on one device in one tenant.
 #[derive(Debug, Clone)]
@@ -66,6 +66,19 @@ pub struct Family {
 impl Family {
     /// The generation of the tokens that a session begins with.
     pub(crate) const FIRST: i64 = 1;
+
+    /// What its live token is derived from.
+    pub(crate) fn lineage(&self) -> Lineage {
+        let Session { id, user, tenant, .. } = self.session;
+        Lineage {
+            session: id,
+            user,
+            tenant,
+            generation: self.generation,
+            key_id: self.key_id.clone(),
+            salt: Secret::new(self.salt.clone()),
+        }
+    }
 }
 
 /// A generation of a family to exchange for the next one.
@@ -89,11 +102,17 @@ pub struct Rotation<'a> {
     pub idle_expires_at: DateTime<Utc>,
 }
 
-/// A family after its rotation.
-#[derive(Debug, Clone)]
+/// What is not known of a family before it is rotated.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rotated {
-    /// As it is now.
-    pub family: Family,
+    /// The session's version.
+    pub version: i64,
+    /// Which master its tokens are derived from.
+    pub key_id: String,
+    /// When the user signed in.
+    pub created_at: DateTime<Utc>,
+    /// When the session ends whatever happens.
+    pub absolute_expires_at: DateTime<Utc>,
     /// Whether its user's address is verified.
     pub email_verified: bool,
 }
@@ -195,7 +214,7 @@ pub struct SessionPage {
 ///
 /// # Contract
 /// - What was inserted is read back as it was, with its user; what was not is `None`.
-/// - `rotate` is one conditional statement: of any number of calls for one generation exactly one gets the new family, and none does
+/// - `rotate` is one conditional statement: of any number of calls for one generation exactly one moves the family on, and none does so
 ///   for a session that was revoked or has expired.
 /// - It moves only the family that all of the rotation names, of a user who is active, and tells whether their address is verified.
 /// - `revoke` and `revoke_all` never change a session that is revoked already: its first end stays, and they do not count it.

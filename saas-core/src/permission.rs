@@ -1,6 +1,6 @@
 //! Permissions; on the wire they are called scopes.
 
-use std::{borrow::Cow, collections::BTreeSet, fmt};
+use std::{borrow::Cow, collections::BTreeSet, fmt, sync::Arc};
 
 /// One thing that an actor may do, as `namespace:action`.
 ///
@@ -69,9 +69,9 @@ impl fmt::Display for Permission {
     }
 }
 
-/// A set of permissions, in order.
+/// A set of permissions, in order. Clones share it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Permissions(BTreeSet<Permission>);
+pub struct Permissions(Arc<BTreeSet<Permission>>);
 
 impl Permissions {
     /// Whether one of them covers `wanted`.
@@ -82,7 +82,7 @@ impl Permissions {
     /// Those that `other` covers too: a token's scopes may narrow a role's, never widen them.
     #[must_use]
     pub fn narrowed_to(&self, other: &Self) -> Self {
-        Self(self.0.iter().filter(|held| other.allow(held) || other.0.contains(held)).cloned().collect())
+        self.0.iter().filter(|held| other.allow(held) || other.0.contains(*held)).cloned().collect()
     }
 
     /// In order.
@@ -98,7 +98,7 @@ impl Permissions {
 
 impl FromIterator<Permission> for Permissions {
     fn from_iter<I: IntoIterator<Item = Permission>>(permissions: I) -> Self {
-        Self(permissions.into_iter().collect())
+        Self(Arc::new(permissions.into_iter().collect()))
     }
 }
 

@@ -156,8 +156,9 @@ pub trait Storage: Debug + Send + Sync + 'static {
     async fn read(&self, reach: Reach) -> Result<Conn, StoreError>;
     /// A transaction that can.
     async fn begin(&self, reach: Reach) -> Result<Tx, StoreError>;
-    /// A transaction of one statement, which an engine may commit as soon as it has run: that saves two round trips of four. Whoever asks
-    /// for it commits right after the statement; what dropping it instead does is open.
+    /// A transaction of one statement that writes, which an engine may commit as soon as it has run: that saves two round trips. What is
+    /// read before it may be older than the statement. Whoever asks for it commits right after the statement; what dropping it then does
+    /// instead is open.
     async fn begin_single(&self, reach: Reach) -> Result<Tx, StoreError> {
         self.begin(reach).await
     }

@@ -1,14 +1,17 @@
 //! Who a request is from.
 
-use std::{convert::Infallible, net::SocketAddr};
+use std::convert::Infallible;
 
-use axum::extract::{ConnectInfo, FromRequestParts};
+use axum::extract::FromRequestParts;
 use http::{Extensions, HeaderMap, StatusCode, header, request::Parts};
 use saas_auth::{Authenticated, Freshness};
-use saas_core::{Actor, Client, RequestId};
+use saas_core::{Actor, Client};
 use saas_kit::Saas;
 
-use crate::Problem;
+use crate::{
+    Problem,
+    arrival::{peer, request_id},
+};
 
 /// Nobody who proved anything, for routes that need no token.
 #[derive(Debug)]
@@ -20,7 +23,7 @@ pub(crate) struct Bearer(pub(crate) Authenticated);
 
 /// The peer's own address: what other headers say is anybody's word.
 fn client(headers: &HeaderMap, extensions: &Extensions) -> Client {
-    let ip = extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip());
+    let ip = peer(extensions).map(|peer| peer.ip());
     let user_agent = headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
     Client::new(ip, user_agent.as_deref())
 }
@@ -29,7 +32,7 @@ impl FromRequestParts<Saas> for Anyone {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &Saas) -> Result<Self, Infallible> {
-        let request_id = parts.extensions.get::<RequestId>().copied();
+        let request_id = request_id(&parts.extensions);
         Ok(Self(Actor::anonymous(request_id, client(&parts.headers, &parts.extensions))))
     }
 }
@@ -45,7 +48,7 @@ impl FromRequestParts<Saas> for Bearer {
                 "send an access token as Authorization: Bearer <token>",
             )
         })?;
-        let request_id = parts.extensions.get::<RequestId>().copied();
+        let request_id = request_id(&parts.extensions);
         let client = client(&parts.headers, &parts.extensions);
         let freshness = freshness(parts);
         let authenticated = saas.auth().authenticate_as_of(freshness, token, request_id, client).await?;

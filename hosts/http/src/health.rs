@@ -107,6 +107,7 @@ mod tests {
     use tower::ServiceExt;
 
     use super::*;
+    use crate::arrival::Arrival;
 
     #[tokio::test]
     async fn a_server_that_stops_is_not_ready() {
@@ -115,7 +116,8 @@ mod tests {
         let ask = || {
             let mut request = Request::new(Body::empty());
             *request.uri_mut() = http::Uri::from_static("/health/ready");
-            request.extensions_mut().insert(stopping.clone());
+            let arrival = Arrival { stopping: Some(stopping.clone()), ..Arrival::default() };
+            request.extensions_mut().insert(arrival);
             let router = router.clone();
             async move { router.oneshot(request).await.expect("the router always answers").status() }
         };

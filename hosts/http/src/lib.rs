@@ -15,6 +15,7 @@
 
 mod agents;
 mod answer;
+mod arrival;
 mod auth;
 mod bearer;
 mod body;

@@ -32,6 +32,7 @@ use uuid::fmt::Hyphenated;
 
 use crate::{
     Problem,
+    arrival::Arrival,
     metrics::{Open, Requests},
 };
 
@@ -197,7 +198,7 @@ impl Shell {
     fn receive(&self, request: &mut Request) -> (About, Duration) {
         let (clock, settings) = (self.saas.clock(), self.saas.settings());
         let id = request_id(request).unwrap_or_else(|| self.ids.next(&**clock, &**self.saas.entropy()));
-        request.extensions_mut().insert(id);
+        request.extensions_mut().get_or_insert_default::<Arrival>().id = Some(id);
         let matched = request.extensions().get::<MatchedPath>().cloned();
         let method = method(request.method());
         let mut text = [0; Hyphenated::LENGTH];

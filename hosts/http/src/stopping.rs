@@ -6,6 +6,8 @@ use axum::extract::FromRequestParts;
 use http::request::Parts;
 use tokio_util::sync::CancellationToken;
 
+use crate::arrival::Arrival;
+
 /// Whether the server stops, as a request's handler sees it. Under a server of somebody else's it never does.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stopping(Arc<Stages>);
@@ -42,6 +44,6 @@ impl<S: Sync> FromRequestParts<S> for Stopping {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(parts.extensions.get().cloned().unwrap_or_default())
+        Ok(parts.extensions.get().and_then(|arrival: &Arrival| arrival.stopping.clone()).unwrap_or_default())
     }
 }

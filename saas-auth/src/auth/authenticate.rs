@@ -11,7 +11,7 @@ use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
     Auth,
-    decisions::{Decision, Presented},
+    decisions::{Decision, Presented, Verified},
 };
 use crate::{
     User, UserStatus,
@@ -23,12 +23,24 @@ use crate::{
 pub struct Authenticated {
     /// Who it is from.
     pub actor: Actor,
+    decision: Arc<Decision>,
+}
+
+impl Authenticated {
     /// The verified claims.
-    pub claims: Arc<AccessClaims>,
+    pub fn claims(&self) -> &AccessClaims {
+        &self.decision.token.claims
+    }
+
     /// The claims as JSON.
-    pub claims_json: Arc<RawValue>,
+    pub fn claims_json(&self) -> &RawValue {
+        &self.decision.token.claims_json
+    }
+
     /// The user's profile, as fresh as the decision.
-    pub user: Arc<User>,
+    pub fn user(&self) -> &User {
+        &self.decision.user
+    }
 }
 
 /// Why a request is nobody's.
@@ -95,9 +107,7 @@ impl Auth {
         let decision = decision.inspect_err(|error| self.measures.not_authenticated(error))?;
         Ok(Authenticated {
             actor: Actor { principal: Principal::User(Arc::clone(&decision.principal)), request_id, client },
-            claims: Arc::clone(&decision.claims),
-            claims_json: Arc::clone(&decision.claims_json),
-            user: Arc::clone(&decision.user),
+            decision,
         })
     }
 
@@ -108,31 +118,36 @@ impl Auth {
         }
         let token = Presented::new(token);
         let (now, monotonic) = (self.ports.clock.now(), self.ports.clock.monotonic());
-        let known = self.decisions.get(&token).filter(|known| self.tokens.still_verifies(&known.kid, now));
-        if let Some(known) = &known {
-            check_times(&known.claims, now.timestamp())?;
+        let known =
+            self.decisions.get(&token).filter(|known| self.tokens.still_verifies(&known.token.kid, now));
+        if let Some(known) = known {
+            check_times(&known.token.claims, now.timestamp())?;
             let counts = freshness == Freshness::Recent
-                && self.decisions.counts(known, now, monotonic)
+                && self.decisions.counts(&known, now, monotonic)
                 && now < known.expires_at;
             if counts {
                 self.measures.remembered.increment(1);
-                return Ok(Arc::clone(known));
+                return Ok(known);
             }
+            // Boxed: what is remembered shall not pay for the room that this takes.
+            return Box::pin(self.decision_again(token, known)).await;
         }
-        // Boxed: what is remembered shall not pay for the room that this takes.
-        Box::pin(self.decision_anew(token, known)).await
+        Box::pin(self.decision_anew(token)).await
     }
 
-    async fn decision_anew(
+    async fn decision_anew(&self, token: Presented<'_>) -> Result<Arc<Decision>, AuthenticateError> {
+        let (claims, kid) = self.verify(token.text()).await?;
+        let claims_json = to_raw_value(&claims).map_err(InternalError::new)?;
+        let verified = Verified { signed: token.signed().into(), claims, claims_json, kid };
+        self.decide(token, Arc::new(verified)).await
+    }
+
+    async fn decision_again(
         &self,
         token: Presented<'_>,
-        known: Option<Arc<Decision>>,
+        known: Arc<Decision>,
     ) -> Result<Arc<Decision>, AuthenticateError> {
-        let Some(known) = known else {
-            let (claims, kid) = self.verify(token.text()).await?;
-            return self.decide(token, Arc::new(claims), kid).await;
-        };
-        let decided = self.decide(token, Arc::clone(&known.claims), known.kid.clone()).await;
+        let decided = self.decide(token, Arc::clone(&known.token)).await;
         decided.inspect_err(|error| {
             if matches!(error, AuthenticateError::SessionEnded) {
                 self.decisions.remove(&token);
@@ -144,10 +159,10 @@ impl Auth {
     async fn decide(
         &self,
         token: Presented<'_>,
-        claims: Arc<AccessClaims>,
-        kid: String,
+        verified: Arc<Verified>,
     ) -> Result<Arc<Decision>, AuthenticateError> {
         let clock = &*self.ports.clock;
+        let claims = &verified.claims;
         let (stamp, read_at, read_on) = (self.decisions.stamp(claims.user()), clock.monotonic(), clock.now());
         let mut conn = self.ports.storage.read(Reach::Tenant(claims.tenant_id)).await?;
         let snapshot = self
@@ -174,16 +189,12 @@ impl Auth {
             tenant: snapshot.tenant,
             session: claims.sid,
             role: standing.role,
-            permissions: standing.role.permissions().narrowed_to(&claims.scope),
+            permissions: self.decisions.shared(standing.role.permissions().narrowed_to(&claims.scope)),
         };
-        let claims_json = to_raw_value(&*claims).map_err(InternalError::new)?;
         let decision = Arc::new(Decision {
-            signed: token.signed().into(),
-            claims,
-            claims_json: claims_json.into(),
-            kid,
+            token: verified,
             principal: Arc::new(principal),
-            user: Arc::new(snapshot.user),
+            user: snapshot.user,
             expires_at: snapshot.expires_at,
             stamp,
             read_at,

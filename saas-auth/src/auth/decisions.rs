@@ -5,10 +5,11 @@
 //! user's mark, and every entry that was read before it is void, with no moment in between.
 
 use std::{
+    collections::VecDeque,
     fmt,
     hash::{BuildHasher, RandomState},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -16,7 +17,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use quick_cache::sync::Cache;
-use saas_core::{UserId, actor::UserPrincipal};
+use saas_core::{Permissions, UserId, actor::UserPrincipal};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
@@ -24,6 +25,9 @@ use crate::{Changed, User, token::AccessClaims};
 
 /// How many tokens are remembered, some 3 KiB each.
 const CAPACITY: usize = 16_384;
+
+/// How many sets of permissions are shared.
+const SETS: usize = 16;
 
 /// How many marks users share. Two users with one mark only cost each other a read.
 const MARKS: usize = 1_024;
@@ -54,21 +58,27 @@ impl<'a> Presented<'a> {
     }
 }
 
-/// A verified token and what was decided by it.
+/// A token whose signature was verified.
 #[derive(Debug)]
-pub(super) struct Decision {
+pub(super) struct Verified {
     /// What the token's signature is for.
     pub(super) signed: Box<str>,
     /// Its claims; their times are checked each time.
-    pub(super) claims: Arc<AccessClaims>,
+    pub(super) claims: AccessClaims,
     /// The same, as JSON.
-    pub(super) claims_json: Arc<RawValue>,
+    pub(super) claims_json: Box<RawValue>,
     /// The key that signed it; whether it still verifies is looked up each time.
     pub(super) kid: String,
+}
+
+/// A verified token and what was decided by it.
+#[derive(Debug)]
+pub(super) struct Decision {
+    pub(super) token: Arc<Verified>,
     /// Who asks, as the storage had it.
     pub(super) principal: Arc<UserPrincipal>,
     /// Their profile, as the storage had it.
-    pub(super) user: Arc<User>,
+    pub(super) user: User,
     /// When the session ends by itself.
     pub(super) expires_at: DateTime<Utc>,
     pub(super) stamp: Stamp,
@@ -90,6 +100,9 @@ pub(super) struct Decisions {
     tokens: Cache<[u8; 32], Arc<Decision>>,
     everybody: AtomicU64,
     users: Box<[AtomicU64]>,
+    /// The sets of permissions that were seen last. Roles are few, and so are these: what each decision had for itself would be a thousand
+    /// copies that no cache holds.
+    permissions: Mutex<VecDeque<Permissions>>,
     /// Keyed at random: nobody chooses whom they share a mark with.
     hasher: RandomState,
 }
@@ -108,6 +121,7 @@ impl Decisions {
             tokens: Cache::new(CAPACITY),
             everybody: AtomicU64::new(0),
             users: (0..MARKS).map(|_| AtomicU64::new(0)).collect(),
+            permissions: Mutex::default(),
             hasher: RandomState::new(),
         }
     }
@@ -115,7 +129,7 @@ impl Decisions {
     /// What is remembered of a token, whether or not it still counts.
     pub(super) fn get(&self, token: &Presented<'_>) -> Option<Arc<Decision>> {
         // Another text under the same signature is a forgery.
-        self.tokens.get(&token.signature).filter(|known| *known.signed == *token.signed)
+        self.tokens.get(&token.signature).filter(|known| *known.token.signed == *token.signed)
     }
 
     /// Whether what the storage said then may still be acted on. Both clocks have to agree: the monotonic one stands still while the
@@ -133,6 +147,17 @@ impl Decisions {
             everybody: self.everybody.load(Ordering::SeqCst),
             user: self.mark(user).load(Ordering::SeqCst),
         }
+    }
+
+    /// The same set, shared with the other decisions that came to it.
+    pub(super) fn shared(&self, permissions: Permissions) -> Permissions {
+        let mut known = self.permissions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = known.iter().find(|known| **known == permissions) {
+            return known.clone();
+        }
+        known.truncate(SETS - 1);
+        known.push_front(permissions.clone());
+        permissions
     }
 
     /// Forgets a token that turned out to be good for nothing.

@@ -8,7 +8,7 @@ use saas_core::{
 
 use super::{Auth, measures};
 use crate::{
-    Device, Family, Session, User, device,
+    Device, Family, Lineage, Session, User, device,
     token::{AccessClaims, AccessGrant},
 };
 
@@ -26,9 +26,25 @@ pub struct NewSession<'a> {
 /// A session that was written, and is there once its transaction commits.
 #[derive(Debug, Clone)]
 pub struct OpenedSession {
-    pub(super) family: Family,
+    pub(super) lineage: Lineage,
+    pub(super) version: i64,
+    pub(super) created_at: DateTime<Utc>,
+    pub(super) refresh_expires_at: DateTime<Utc>,
     pub(super) role: Role,
     pub(super) email_verified: bool,
+}
+
+impl OpenedSession {
+    pub(super) fn new(family: &Family, role: Role, email_verified: bool) -> Self {
+        Self {
+            lineage: family.lineage(),
+            version: family.session.version,
+            created_at: family.session.created_at,
+            refresh_expires_at: family.session.refresh_expires_at(),
+            role,
+            email_verified,
+        }
+    }
 }
 
 /// What a client gets at sign-in and at every refresh.
@@ -96,38 +112,30 @@ impl Auth {
             rotated_at: now,
         };
         self.ports.sessions.insert(tx, &family).await?;
-        Ok(OpenedSession { family, role: new.role, email_verified: new.user.email_verified_at.is_some() })
+        Ok(OpenedSession::new(&family, new.role, new.user.email_verified_at.is_some()))
     }
 
     /// Signs the tokens of a committed session.
     pub fn tokens_for(&self, opened: &OpenedSession) -> Result<Tokens, InternalError> {
-        let OpenedSession { family, role, email_verified } = opened;
-        let session = &family.session;
-        let grant = AccessGrant::new(
-            session.user,
-            session.tenant,
-            session.id,
-            session.version,
-            *role,
-            session.created_at,
-        )
-        .with_email_verified(*email_verified);
+        let Lineage { session, user, tenant, generation, .. } = opened.lineage;
+        let grant = AccessGrant::new(user, tenant, session, opened.version, opened.role, opened.created_at)
+            .with_email_verified(opened.email_verified);
         let scopes = grant.scope.clone();
         let access = self.tokens.issue(grant)?;
-        if family.generation == Family::FIRST {
+        if generation == Family::FIRST {
             measures::session_opened();
         }
         Ok(Tokens {
             expires_at: DateTime::from_timestamp(access.claims.exp, 0).unwrap_or_default(),
             access_token: access.token,
             kid: access.kid,
-            refresh_token: self.refresh_keys.token(family)?,
-            refresh_expires_at: session.refresh_expires_at(),
+            refresh_token: self.refresh_keys.token(&opened.lineage)?,
+            refresh_expires_at: opened.refresh_expires_at,
             scopes,
-            user: session.user,
-            tenant: session.tenant,
-            session: session.id,
-            email_verified: *email_verified,
+            user,
+            tenant,
+            session,
+            email_verified: opened.email_verified,
         })
     }
 }

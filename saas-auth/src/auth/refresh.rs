@@ -11,7 +11,7 @@ use saas_core::{
 };
 
 use super::{Auth, OpenedSession, Tokens, measures};
-use crate::{Changed, Family, RefreshToken, Revocation, Rotated, Rotation, UserStatus, token::AccessClaims};
+use crate::{Changed, Family, RefreshToken, Revocation, Rotation, UserStatus, token::AccessClaims};
 
 /// Why a token was not exchanged.
 #[derive(Debug, thiserror::Error)]
@@ -73,26 +73,21 @@ impl Auth {
             return Err(RefreshError::Invalid);
         }
         let now = self.now();
-        // What does not have to be read while the row is locked is read before.
-        let role = {
-            let mut conn = self.ports.storage.read(REACH).await?;
-            self.role(&mut conn, token.user, token.tenant).await?
-        };
-        // Who is not welcome any more rotates nothing; that somebody holds a copy of their token is found all the same.
-        if let Some(role) = role
-            && let Some(Rotated { family, email_verified }) = self.rotate(&token, now).await?
-        {
-            return Ok(self.tokens_for(&OpenedSession { family, role, email_verified })?);
+        if let Some(opened) = self.rotate(&token, now).await? {
+            return Ok(self.tokens_for(&opened)?);
         }
         self.not_current(&token, now, outcome).await
     }
 
-    /// The conditional statement, alone in its transaction.
+    /// The conditional statement, alone in its transaction; on the same connection, what does not have to be read while the row is locked.
     async fn rotate(
         &self,
         token: &RefreshToken,
         now: DateTime<Utc>,
-    ) -> Result<Option<Rotated>, RefreshError> {
+    ) -> Result<Option<OpenedSession>, RefreshError> {
+        let mut tx = self.ports.storage.begin_single(REACH).await?;
+        // Who is not welcome any more rotates nothing; that somebody holds a copy of their token is found all the same.
+        let Some(role) = self.role(tx.conn(), token.user, token.tenant).await? else { return Ok(None) };
         let rotation = Rotation {
             session: token.session,
             user: token.user,
@@ -103,10 +98,16 @@ impl Auth {
             now,
             idle_expires_at: now + self.config.idle_lifetime,
         };
-        let mut tx = self.ports.storage.begin_single(REACH).await?;
         let rotated = self.ports.sessions.rotate(&mut tx, &rotation).await?;
         tx.commit().await?;
-        Ok(rotated)
+        Ok(rotated.map(|rotated| OpenedSession {
+            lineage: token.successor(rotated.key_id),
+            version: rotated.version,
+            created_at: rotated.created_at,
+            refresh_expires_at: rotation.idle_expires_at.min(rotated.absolute_expires_at),
+            role,
+            email_verified: rotated.email_verified,
+        }))
     }
 
     /// What becomes of a genuine token that was not exchanged: why not is read after it.
@@ -128,7 +129,7 @@ impl Auth {
                 let role = role.ok_or(RefreshError::Invalid)?;
                 *outcome = measures::GRACE;
                 let email_verified = user.email_verified_at.is_some();
-                Ok(self.tokens_for(&OpenedSession { family, role, email_verified })?)
+                Ok(self.tokens_for(&OpenedSession::new(&family, role, email_verified))?)
             }
             Worth::Reused => {
                 let refused = self.end_reused(tx, &family, now).await;

@@ -99,7 +99,7 @@ impl Auth {
         }
         let opened = self.open_session_in(&mut tx, actor, NewSession { user: &user, tenant, role }).await?;
         tx.commit().await?;
-        tracing::info!(user.id = %user.id, tenant.id = %tenant, session.id = %opened.family.session.id, "signed in");
+        tracing::info!(user.id = %user.id, tenant.id = %tenant, session.id = %opened.lineage.session, "signed in");
         Ok(self.tokens_for(&opened)?)
     }
 

@@ -118,7 +118,7 @@ impl Record {
 
     fn signing(self) -> Result<Dated, Damage> {
         let seed = self.seed.as_ref().ok_or(Damage::Key)?;
-        let key = SigningKey::from_seed(Secret::new(*bytes_32(seed.expose())?));
+        let key = SigningKey::from_seed(&Secret::new(*bytes_32(seed.expose())?));
         if key.kid() != self.kid || key.verifying().x() != self.x {
             return Err(Damage::Key);
         }

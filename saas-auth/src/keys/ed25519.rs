@@ -13,9 +13,10 @@ use saas_core::{Entropy, Secret, entropy::random};
 use sha2::{Digest, Sha256};
 
 /// A private key: it signs access tokens.
-#[derive(Debug)]
 pub struct SigningKey {
-    seed: Secret<[u8; 32]>,
+    /// With its public key, which a signature needs and which costs as much as the signature to work out. It wipes itself when dropped;
+    /// boxed, it is not copied about before.
+    key: Box<ed25519_dalek::SigningKey>,
     verifying: VerifyingKey,
 }
 
@@ -34,13 +35,13 @@ pub struct InvalidKey;
 impl SigningKey {
     /// A new key.
     pub fn generate(entropy: &dyn Entropy) -> Self {
-        Self::from_seed(Secret::new(random(entropy)))
+        Self::from_seed(&Secret::new(random(entropy)))
     }
 
     /// The key that belongs to a seed, the private key of RFC 8032 section 5.1.5.
-    pub fn from_seed(seed: Secret<[u8; 32]>) -> Self {
-        let verifying = VerifyingKey::new(expand(&seed).verifying_key());
-        Self { seed, verifying }
+    pub fn from_seed(seed: &Secret<[u8; 32]>) -> Self {
+        let key = Box::new(ed25519_dalek::SigningKey::from_bytes(seed.expose()));
+        Self { verifying: VerifyingKey::new(key.verifying_key()), key }
     }
 
     /// Its name: the public key's thumbprint.
@@ -53,14 +54,15 @@ impl SigningKey {
         &self.verifying
     }
 
-    pub(super) const fn seed(&self) -> &Secret<[u8; 32]> {
-        &self.seed
+    pub(super) fn seed(&self) -> Secret<[u8; 32]> {
+        Secret::new(self.key.to_bytes())
     }
 }
 
-/// The expanded key, for one use: it wipes itself when dropped.
-fn expand(seed: &Secret<[u8; 32]>) -> ed25519_dalek::SigningKey {
-    ed25519_dalek::SigningKey::from_bytes(seed.expose())
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey").field("kid", &self.kid()).finish_non_exhaustive()
+    }
 }
 
 impl VerifyingKey {
@@ -92,7 +94,7 @@ impl VerifyingKey {
 
 impl Signer<Vec<u8>> for SigningKey {
     fn try_sign(&self, message: &[u8]) -> Result<Vec<u8>, SignatureError> {
-        Ok(expand(&self.seed).sign(message).to_bytes().to_vec())
+        Ok(self.key.sign(message).to_bytes().to_vec())
     }
 }
 
@@ -131,7 +133,7 @@ mod tests {
         let mut seed = [0; 32];
         let length = URL_SAFE_NO_PAD.decode_slice("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A", &mut seed);
         assert_eq!(length, Ok(32));
-        SigningKey::from_seed(Secret::new(seed))
+        SigningKey::from_seed(&Secret::new(seed))
     }
 
     #[test]

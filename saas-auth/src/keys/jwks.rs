@@ -86,7 +86,7 @@ mod tests {
     use crate::keys::SigningKey;
 
     fn jwks() -> Jwks {
-        let key = SigningKey::from_seed(Secret::new([7; 32]));
+        let key = SigningKey::from_seed(&Secret::new([7; 32]));
         Jwks::new(
             [key.verifying()].into_iter(),
             DateTime::from_timestamp(1_767_225_600, 0).unwrap_or_default(),

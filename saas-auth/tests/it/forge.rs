@@ -150,7 +150,7 @@ pub(crate) fn kid(public: &[u8; 32]) -> String {
 /// A set in which `active` signs and the key with these public bytes only verifies.
 pub(crate) fn key_set(active: &SigningKey, retired: &[u8; 32]) -> Result<KeySet, keys::KeySetError> {
     let time = "2026-01-01T00:00:00Z";
-    let signing = keys::SigningKey::from_seed(Secret::new(active.to_bytes()));
+    let signing = keys::SigningKey::from_seed(&Secret::new(active.to_bytes()));
     let named = keys::VerifyingKey::from_bytes(retired).map_or("?".to_owned(), |key| key.kid().to_owned());
     let document = json!({"schema": 1, "changed_at": time, "keys": [
         {

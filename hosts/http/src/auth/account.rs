@@ -215,7 +215,7 @@ struct TokenClaims {
     )
 )]
 pub(crate) async fn me(Bearer(authenticated): Bearer) -> Result<Response, Problem> {
-    let user = &authenticated.user;
+    let user = authenticated.user();
     let principal = authenticated.actor.user().ok_or_else(Problem::internal)?;
     let me = Me {
         user_id: user.id.as_uuid(),
@@ -225,7 +225,7 @@ pub(crate) async fn me(Bearer(authenticated): Bearer) -> Result<Response, Proble
         tenant_id: principal.tenant.as_uuid(),
         role: principal.role.as_str(),
         scopes: principal.permissions.iter().map(Permission::as_str).collect(),
-        token_payload: &authenticated.claims_json,
+        token_payload: authenticated.claims_json(),
     };
     Ok((NO_STORE, Answer(SuccessResponse::new("This is you.", me))).into_response())
 }

@@ -217,7 +217,7 @@ pub(crate) async fn list(
         .sessions(&authenticated.actor, &wanted.filter, wanted.cursor.as_ref(), wanted.offset, wanted.size)
         .await?;
     let next = listed.page.next.as_ref().and_then(|cursor| SessionsQuery::next(&wanted, cursor));
-    let asking = authenticated.claims.sid;
+    let asking = authenticated.claims().sid;
     let body = SessionsResponse {
         sessions: listed.page.items.into_iter().map(|session| item(session, asking)).collect(),
         total: listed.total,

@@ -17,13 +17,14 @@ use super::{limits::Limits, notices::Notice};
 /// How long a connection that was asked to close may take when nothing is in work on it.
 const LEAVING: Duration = Duration::from_secs(2);
 
-/// What a connection is doing.
+/// What a connection is doing, and since when. That is `None` until it is judged next, in the same moment: of a request that comes and is
+/// answered at once, nobody has to know when each of its phases began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum Phase<Since = Option<Instant>> {
     /// A request is expected since the connection began, or has begun and is not understood yet.
-    Reading(Instant),
+    Reading(Since),
     /// Nothing since its last request.
-    Idle(Instant),
+    Idle(Since),
     /// So many requests.
     Working(usize),
 }
@@ -68,7 +69,7 @@ pub(super) struct Activity {
 impl Activity {
     pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
-            phase: Mutex::new(Phase::Reading(Instant::now())),
+            phase: Mutex::new(Phase::Reading(None)),
             wish: AtomicU8::new(Wish::Stay as u8),
             http2: AtomicBool::new(false),
             unread: AtomicBool::new(false),
@@ -107,14 +108,14 @@ impl Activity {
         }
         let mut phase = self.lock();
         if let Phase::Idle(_) = *phase {
-            *phase = Phase::Reading(Instant::now());
+            *phase = Phase::Reading(None);
         }
     }
 
     /// Bytes were taken after they had to wait.
     pub(super) fn took(&self) {
         if let Phase::Idle(since) = &mut *self.lock() {
-            *since = Instant::now();
+            *since = None;
         }
     }
 
@@ -125,7 +126,7 @@ impl Activity {
         }
         let mut phase = self.lock();
         if let Phase::Reading(_) = *phase {
-            *phase = Phase::Idle(Instant::now());
+            *phase = Phase::Idle(None);
         }
     }
 
@@ -152,7 +153,7 @@ impl Activity {
         let mut phase = self.lock();
         *phase = match *phase {
             Phase::Working(requests) if requests > 1 => Phase::Working(requests - 1),
-            _ => Phase::Idle(Instant::now()),
+            _ => Phase::Idle(None),
         };
         let idle = matches!(*phase, Phase::Idle(_));
         drop(phase);
@@ -162,15 +163,29 @@ impl Activity {
         }
     }
 
-    /// Judges. `closing` is when the connection was asked to close.
-    pub(super) fn verdict(&self, limits: &Limits, closing: Option<Instant>) -> Verdict {
+    /// What it is doing, judged: since when is known from here on.
+    fn judged(&self) -> Phase<Instant> {
+        match &mut *self.lock() {
+            Phase::Reading(since) => Phase::Reading(*since.get_or_insert_with(Instant::now)),
+            Phase::Idle(since) => Phase::Idle(*since.get_or_insert_with(Instant::now)),
+            Phase::Working(requests) => Phase::Working(*requests),
+        }
+    }
+
+    /// Judges. `closing` is when the connection was asked to close; `over` is the present, once a deadline may be over.
+    pub(super) fn verdict(
+        &self,
+        limits: &Limits,
+        closing: Option<Instant>,
+        over: Option<Instant>,
+    ) -> Verdict {
         let wish = self.wish.load(Ordering::Acquire);
         if wish == Wish::End as u8 {
             return Verdict::End(None);
         }
         let asked = wish != Wish::Stay as u8 && closing.is_none();
-        let now = Instant::now();
-        let until = match self.phase() {
+        let is_over = |deadline: Instant| over.is_some_and(|now| deadline <= now);
+        let until = match self.judged() {
             Phase::Working(_) if wish == Wish::Finish as u8 && asked => return Verdict::Close,
             Phase::Working(_) => {
                 // It is of use again: the room is made elsewhere.
@@ -184,16 +199,20 @@ impl Activity {
             }
             Phase::Reading(_) if wish == Wish::MakeRoom as u8 => return Verdict::End(None),
             Phase::Reading(_) | Phase::Idle(_) if asked => return Verdict::Close,
-            Phase::Reading(since) if since + limits.head_timeout <= now => {
-                return Verdict::End(Some(Notice::HeadTimedOut));
+            Phase::Reading(since) => {
+                let until = since + limits.head_timeout;
+                if is_over(until) {
+                    return Verdict::End(Some(Notice::HeadTimedOut));
+                }
+                until
             }
-            Phase::Reading(since) => since + limits.head_timeout,
-            Phase::Idle(since) => match closing {
-                Some(asked) if asked.max(since) + LEAVING <= now => return Verdict::End(None),
-                Some(asked) => asked.max(since) + LEAVING,
-                None if since + limits.keep_alive <= now => return Verdict::Close,
-                None => since + limits.keep_alive,
-            },
+            Phase::Idle(since) => {
+                let until = closing.map_or(since + limits.keep_alive, |asked| asked.max(since) + LEAVING);
+                if is_over(until) {
+                    return if closing.is_some() { Verdict::End(None) } else { Verdict::Close };
+                }
+                until
+            }
         };
         Verdict::Wait(Some(until))
     }

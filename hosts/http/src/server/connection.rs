@@ -21,7 +21,7 @@ use super::{
     notices::{Notice, Notices},
     socket::Socket,
 };
-use crate::{metrics, stopping::Stopping};
+use crate::{arrival::Arrival, metrics, stopping::Stopping};
 
 /// How much of an answer one stream of HTTP/2 may have waiting.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -53,8 +53,7 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, com
     let streams = Streams::new(limits.write_timeout, Arc::clone(notices));
     let exchanges = Exchanges {
         app: common.app.clone(),
-        peer,
-        stopping: common.stopping.clone(),
+        arrival: Arrival { peer: Some(peer), stopping: Some(common.stopping.clone()), id: None },
         activity: Arc::clone(activity),
         streams: streams.clone(),
     };
@@ -80,6 +79,8 @@ fn builder(streams: Streams, limits: &Limits) -> auto::Builder<Streams> {
     builder
         .http1()
         .timer(TokioTimer::new())
+        // Answers are small: copying a body behind its head costs less than sending both as parts.
+        .writev(false)
         // hyper's deadline begins when the connection is idle; `Activity` tells a head that is late from one that nobody sends.
         .header_read_timeout(None)
         // What is kept of a connection's bytes, either way: a head has to fit in.
@@ -124,7 +125,9 @@ async fn watched<C: GracefulConnection>(
             if let Poll::Ready(result) = connection.as_mut().poll(cx) {
                 return Poll::Ready(End::Itself(result));
             }
-            match activity.verdict(limits, closing) {
+            // A deadline can only be over when the timer is.
+            let now = timer.is_elapsed().then(Instant::now);
+            match activity.verdict(limits, closing, now) {
                 Verdict::End(notice) => return Poll::Ready(End::Cut(notice)),
                 Verdict::Close => {
                     closing = Some(Instant::now());

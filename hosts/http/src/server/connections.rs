@@ -77,8 +77,8 @@ impl Connections {
             .values()
             .filter(|activity| !activity.is_asked())
             .filter_map(|activity| match activity.phase() {
-                Phase::Idle(since) => Some((false, since, activity)),
-                Phase::Reading(since) if since + SLOW_HEAD <= now => Some((true, since, activity)),
+                Phase::Idle(since) => Some((false, since.unwrap_or(now), activity)),
+                Phase::Reading(Some(since)) if since + SLOW_HEAD <= now => Some((true, since, activity)),
                 Phase::Reading(_) | Phase::Working(_) => None,
             })
             .collect();

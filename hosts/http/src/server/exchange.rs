@@ -3,14 +3,13 @@
 use std::{
     convert::Infallible,
     mem,
-    net::SocketAddr,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
-use axum::{Router, body::Body, extract::ConnectInfo, routing::future::RouteFuture};
+use axum::{Router, body::Body, routing::future::RouteFuture};
 use http::{Request, Response, Version};
 use hyper::{
     body::{Body as HttpBody, Bytes, Frame, Incoming, SizeHint},
@@ -23,14 +22,13 @@ use super::{
     activity::{Activity, InWork},
     notices::{Notice, Notices},
 };
-use crate::stopping::Stopping;
+use crate::arrival::Arrival;
 
 /// The application as one connection sees it.
 #[derive(Debug)]
 pub(super) struct Exchanges {
     pub(super) app: Router,
-    pub(super) peer: SocketAddr,
-    pub(super) stopping: Stopping,
+    pub(super) arrival: Arrival,
     pub(super) activity: Arc<Activity>,
     pub(super) streams: Streams,
 }
@@ -50,19 +48,14 @@ impl Service<Request<Incoming>> for Exchanges {
         let mut request = request.map(|body| {
             if body.is_end_stream() { Body::empty() } else { Body::new(Taken { body, activity }) }
         });
-        request.extensions_mut().insert(ConnectInfo(self.peer));
-        request.extensions_mut().insert(self.stopping.clone());
-        let mut exchange = Exchange::Underway(Underway {
-            answer: tower::Service::call(&mut self.app.clone(), request),
-            progress,
-            in_work: Some(in_work),
-        });
+        request.extensions_mut().insert(self.arrival.clone());
+        let mut answer = tower::Service::call(&mut self.app.clone(), request);
         // Looked at here and not when hyper does: before that, hyper makes room for more of the connection's bytes, and while a request
         // is there it cannot take the room that the request's head is in. Who is not ready now is asked again, with a real waker.
-        if let Poll::Ready(answer) = exchange.look(&mut Context::from_waker(Waker::noop())) {
-            exchange = Exchange::Answered(Some(answer));
+        match Pin::new(&mut answer).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(answer)) => Exchange::Answered(Some(given(answer, progress, Some(in_work)))),
+            Poll::Pending => Exchange::Underway(Underway { answer, progress, in_work: Some(in_work) }),
         }
-        exchange
     }
 }
 
@@ -78,16 +71,23 @@ pub(super) struct Underway {
     in_work: Option<InWork>,
 }
 
+fn given(
+    answer: Response<Body>,
+    progress: Option<Arc<Progress>>,
+    in_work: Option<InWork>,
+) -> Response<Given> {
+    if let Some(progress) = &progress {
+        progress.given();
+    }
+    answer.map(|body| Given { body, progress, _in_work: in_work })
+}
+
 impl Exchange {
     fn look(&mut self, cx: &mut Context<'_>) -> Poll<Response<Given>> {
         match self {
             Self::Underway(underway) => {
                 let Ok(answer) = ready!(Pin::new(&mut underway.answer).poll(cx));
-                let (progress, in_work) = (underway.progress.take(), underway.in_work.take());
-                if let Some(progress) = &progress {
-                    progress.given();
-                }
-                Poll::Ready(answer.map(|body| Given { body, progress, _in_work: in_work }))
+                Poll::Ready(given(answer, underway.progress.take(), underway.in_work.take()))
             }
             Self::Answered(answer) => answer.take().map_or(Poll::Pending, Poll::Ready),
         }

@@ -355,7 +355,7 @@ on_both_engines! {
 
         assert!(ended(&test, &first).await);
         let second = test.refresh(&first.refresh_token).await.expect("the token is live");
-        assert_eq!(test.authenticate(&second).await.expect("it is of the new version").claims.ver, 2);
+        assert_eq!(test.authenticate(&second).await.expect("it is of the new version").claims().ver, 2);
         assert!(ended(&test, &first).await);
     }
 }
