@@ -138,8 +138,8 @@ impl Auth {
     async fn decision_anew(&self, token: Presented<'_>) -> Result<Arc<Decision>, AuthenticateError> {
         let (claims, kid) = self.verify(token.text()).await?;
         let claims_json = to_raw_value(&claims).map_err(InternalError::new)?;
-        let verified = Verified { signed: token.signed().into(), claims, claims_json, kid };
-        self.decide(token, Arc::new(verified)).await
+        let verified = Verified { signed: token.signed().as_bytes().into(), claims, claims_json, kid };
+        self.decide(token, verified).await
     }
 
     async fn decision_again(
@@ -147,7 +147,7 @@ impl Auth {
         token: Presented<'_>,
         known: Arc<Decision>,
     ) -> Result<Arc<Decision>, AuthenticateError> {
-        let decided = self.decide(token, Arc::clone(&known.token)).await;
+        let decided = self.decide(token, known.token.clone()).await;
         decided.inspect_err(|error| {
             if matches!(error, AuthenticateError::SessionEnded) {
                 self.decisions.remove(&token);
@@ -159,7 +159,7 @@ impl Auth {
     async fn decide(
         &self,
         token: Presented<'_>,
-        verified: Arc<Verified>,
+        verified: Verified,
     ) -> Result<Arc<Decision>, AuthenticateError> {
         let clock = &*self.ports.clock;
         let claims = &verified.claims;

@@ -20,11 +20,15 @@ use quick_cache::sync::Cache;
 use saas_core::{Permissions, UserId, actor::UserPrincipal};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
+use smallvec::SmallVec;
 
 use crate::{Changed, User, token::AccessClaims};
 
 /// How many tokens are remembered, some 3 KiB each.
 const CAPACITY: usize = 16_384;
+
+/// How long the signed part of most tokens is, at most; a longer one is kept elsewhere.
+const SIGNED: usize = 768;
 
 /// How many sets of permissions are shared.
 const SETS: usize = 16;
@@ -59,10 +63,10 @@ impl<'a> Presented<'a> {
 }
 
 /// A token whose signature was verified.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Verified {
-    /// What the token's signature is for.
-    pub(super) signed: Box<str>,
+    /// What the token's signature is for: kept in place, for where a thousand tokens come in turn each place to look costs a cache miss.
+    pub(super) signed: SmallVec<[u8; SIGNED]>,
     /// Its claims; their times are checked each time.
     pub(super) claims: AccessClaims,
     /// The same, as JSON.
@@ -74,7 +78,7 @@ pub(super) struct Verified {
 /// A verified token and what was decided by it.
 #[derive(Debug)]
 pub(super) struct Decision {
-    pub(super) token: Arc<Verified>,
+    pub(super) token: Verified,
     /// Who asks, as the storage had it.
     pub(super) principal: Arc<UserPrincipal>,
     /// Their profile, as the storage had it.
@@ -91,6 +95,8 @@ pub(super) struct Decision {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
     everybody: u64,
+    /// Which mark is the user's.
+    index: usize,
     user: u64,
 }
 
@@ -129,7 +135,7 @@ impl Decisions {
     /// What is remembered of a token, whether or not it still counts.
     pub(super) fn get(&self, token: &Presented<'_>) -> Option<Arc<Decision>> {
         // Another text under the same signature is a forgery.
-        self.tokens.get(&token.signature).filter(|known| *known.token.signed == *token.signed)
+        self.tokens.get(&token.signature).filter(|known| *known.token.signed == *token.signed.as_bytes())
     }
 
     /// Whether what the storage said then may still be acted on. Both clocks have to agree: the monotonic one stands still while the
@@ -138,14 +144,19 @@ impl Decisions {
         let passed = (now - decision.read_on).to_std().unwrap_or(Duration::MAX);
         monotonic.saturating_sub(decision.read_at) < self.max_age
             && passed < self.max_age
-            && decision.stamp == self.stamp(decision.principal.user)
+            && decision.stamp == self.marks(decision.stamp.index)
     }
 
     /// To be taken before the storage is asked.
     pub(super) fn stamp(&self, user: UserId) -> Stamp {
+        self.marks(self.index(user))
+    }
+
+    fn marks(&self, index: usize) -> Stamp {
         Stamp {
             everybody: self.everybody.load(Ordering::SeqCst),
-            user: self.mark(user).load(Ordering::SeqCst),
+            index,
+            user: self.users[index].load(Ordering::SeqCst),
         }
     }
 
@@ -172,15 +183,14 @@ impl Decisions {
     /// Voids what was read before.
     pub(super) fn void(&self, what: Changed) {
         match what {
-            Changed::User(user) => self.mark(user).fetch_add(1, Ordering::SeqCst),
+            Changed::User(user) => self.users[self.index(user)].fetch_add(1, Ordering::SeqCst),
             // Tenants change state rarely: all are asked for again.
             Changed::Tenant(_) | Changed::Everything => self.everybody.fetch_add(1, Ordering::SeqCst),
         };
     }
 
-    fn mark(&self, user: UserId) -> &AtomicU64 {
+    fn index(&self, user: UserId) -> usize {
         let hash = self.hasher.hash_one(user);
-        let index = usize::try_from(hash % MARKS as u64).unwrap_or_default();
-        &self.users[index]
+        usize::try_from(hash % MARKS as u64).unwrap_or_default()
     }
 }
