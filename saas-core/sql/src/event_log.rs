@@ -1,4 +1,4 @@
-//! [`EventLog`] in the database: appended in coalesced batches, read by cursor, woken in process and polled across processes.
+//! [`EventLog`] in the database: appended in coalesced batches, read by cursor, woken in process and across processes by signals where there are any, and polled.
 
 use std::{
     borrow::Borrow,
@@ -21,15 +21,20 @@ use tokio::sync::oneshot;
 
 use self::{
     live::{Live, Tail},
+    turns::Turns,
     writer::{Measures, Queue, Queued, Writer},
 };
-use crate::{SqlStorage, execute, fetch_all};
+use crate::{Signals, SqlStorage, execute, fetch_all};
 
 mod live;
+mod turns;
 mod writer;
 
 /// Why the log opens connections.
 const REACH: Reach = Reach::Platform("event log");
+
+/// What other processes are told when events were appended.
+const SIGNAL: &str = "events";
 
 /// How long a reader waits before it looks for what another process appended.
 const POLL: Duration = Duration::from_secs(1);
@@ -39,8 +44,8 @@ const POLL: Duration = Duration::from_secs(1);
 /// Every process that appends runs the [`Background`] of its log, which writes what has gathered while the batch before was on its way
 /// to the disk: many streams share one commit, and a lone event waits for nobody. Reading, waiting and removing work without it.
 ///
-/// Events of this process are handed to its readers from memory for a second after their commit, so that readers of a live topic do
-/// not each ask the database. A reader that begins (`after` 0) always asks it; one that follows may get events that another process
+/// Events are handed to readers from memory for a second after this process has committed them, or has read them for several at once, so that
+/// readers of a live topic do not each ask the database. A reader that begins (`after` 0) always asks it; one that follows may get events that another process
 /// removed within that second, and what another process appended after ours it gets with its next read: fewer than `limit` is not the
 /// end, none is.
 #[derive(Clone)]
@@ -49,7 +54,9 @@ pub struct SqlEventLog {
     clock: Arc<dyn Clock>,
     queue: Queue,
     live: Arc<Live>,
+    turns: Arc<Turns>,
     batches: Arc<AtomicU64>,
+    reads: Arc<AtomicU64>,
 }
 
 impl SqlEventLog {
@@ -57,7 +64,20 @@ impl SqlEventLog {
     ///
     /// The loop ends when the last clone of the log is dropped, after it has written what was queued.
     pub fn new(storage: SqlStorage, clock: Arc<dyn Clock>) -> (Self, Background) {
+        Self::made(storage, clock, None)
+    }
+
+    /// As [`SqlEventLog::new`], and other processes are told what was appended, and this one hears of theirs, without waiting for a poll.
+    pub fn with_signals(storage: SqlStorage, clock: Arc<dyn Clock>, signals: Signals) -> (Self, Background) {
+        Self::made(storage, clock, Some(signals))
+    }
+
+    fn made(storage: SqlStorage, clock: Arc<dyn Clock>, signals: Option<Signals>) -> (Self, Background) {
         let live = Arc::new(Live::new(Arc::clone(&clock)));
+        if let Some(signals) = &signals {
+            let live = Arc::clone(&live);
+            signals.hear(SIGNAL, move |topic| live.heard(topic));
+        }
         let batches = Arc::new(AtomicU64::new(0));
         let (queue, inbox) = writer::queue();
         let writer = Writer {
@@ -65,9 +85,11 @@ impl SqlEventLog {
             clock: Arc::clone(&clock),
             live: Arc::clone(&live),
             batches: Arc::clone(&batches),
+            signals,
             measures: Measures::new(),
         };
-        (Self { storage, clock, queue, live, batches }, Background::new("event log", writer.run(inbox)))
+        let log = Self { storage, clock, queue, live, turns: Arc::default(), batches, reads: Arc::default() };
+        (log, Background::new("event log", writer.run(inbox)))
     }
 
     /// How many transactions have appended so far.
@@ -75,12 +97,35 @@ impl SqlEventLog {
         self.batches.load(Ordering::Relaxed)
     }
 
+    /// How often the database was asked for events so far.
+    pub fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
     /// How many topics this process holds in memory: somebody waits on them, or an event was appended within the last second.
     pub fn live_topics(&self) -> usize {
         self.live.topics()
     }
 
+    /// Those who follow what another process appends ask the database one after the other, and all but the first find it in memory.
+    async fn in_turn(&self, topic: &Topic, after: i64, limit: u32) -> Result<Vec<Event>, EventLogError> {
+        let turn = self.turns.of(topic);
+        let _mine = turn.lock().await;
+        if let Tail::Holds(events) = self.live.read(topic, after, limit) {
+            return Ok(events);
+        }
+        let mark = self.live.mark();
+        let events = self.stored(topic, after, limit).await.map_err(failed)?;
+        // Where nobody else asks, nothing is kept for them.
+        let shared = Arc::strong_count(&turn) > 1;
+        if shared && events.len() < usize::try_from(limit).unwrap_or(usize::MAX) {
+            self.live.publish(events.iter().map(|event| (topic, event)), Some(mark));
+        }
+        Ok(events)
+    }
+
     async fn stored(&self, topic: &Topic, after: i64, limit: u32) -> Result<Vec<Event>, StoreError> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
         let mut conn = self.storage.read(REACH).await?;
         let rows = fetch_all!(
             &mut conn,
@@ -129,7 +174,11 @@ impl EventLog for SqlEventLog {
             Tail::Holds(events) => return Ok(events),
             Tail::Lacks { highest } => highest,
         };
-        let events = self.stored(topic, after, limit).await.map_err(failed)?;
+        let events = if after == 0 {
+            self.stored(topic, after, limit).await.map_err(failed)?
+        } else {
+            self.in_turn(topic, after, limit).await?
+        };
         if events.is_empty() && highest > after {
             self.live.correct(topic, highest, after);
         }

@@ -30,6 +30,7 @@ mod postgres;
 pub mod root_key;
 pub mod schema;
 mod sealed;
+mod signals;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod storage;
@@ -48,6 +49,7 @@ pub use once::RowsAffected;
 pub use options::{EngineKind, InvalidDatabaseUrl, SqlOptions, Synchronous};
 pub use root_key::{InvalidRootKey, RootKey, RootKeyError};
 pub use sealed::SealedSecrets;
+pub use signals::Signals;
 pub use sqlx;
 pub use storage::{OpenError, Released, SqlStorage};
 

@@ -4,10 +4,10 @@
 
 use std::{future::poll_fn, iter, pin::Pin, sync::Arc, task::Poll, time::Duration};
 
-use saas_core::{Event, EventLog, EventLogError, Topic, clock::ManualClock};
+use saas_core::{Event, EventLog, EventLogError, Topic, clock::ManualClock, entropy::SystemEntropy};
 use saas_kit::testing::{TestDatabase, TestEngine};
-use saas_sql::{CORE, SqlEventLog, SqlStorage};
-use tokio::task::JoinSet;
+use saas_sql::{CORE, Signals, SqlEventLog, SqlStorage};
+use tokio::{sync::Barrier, task::JoinSet};
 
 use crate::engines::open;
 
@@ -180,6 +180,45 @@ on_both_engines! {
             assert_eq!(seen, events(1..=EVENTS));
         }
         time.abort();
+    }
+
+    async fn a_thousand_followers_of_what_another_process_appends_share_one_read(engine: TestEngine) {
+        const FOLLOWERS: usize = 1_000;
+        let (_database, storage, clock) = migrated(engine).await;
+        let (first, second) = (running(&storage, &clock), running(&storage, &clock));
+        append(&first, &topic(1), [1]).await;
+        let begun = Arc::new(Barrier::new(FOLLOWERS + 1));
+        let mut followers = JoinSet::new();
+        for _ in 0..FOLLOWERS {
+            let (log, begun) = (second.clone(), Arc::clone(&begun));
+            followers.spawn(async move {
+                assert_eq!(log.read(&topic(1), 0, 100).await.unwrap(), events([1]));
+                begun.wait().await;
+                loop {
+                    log.changed(&topic(1), 1).await;
+                    let next = log.read(&topic(1), 1, 100).await.unwrap();
+                    if !next.is_empty() {
+                        return next;
+                    }
+                }
+            });
+        }
+        begun.wait().await;
+        append(&first, &topic(1), [2]).await;
+        let before = second.reads();
+        let mut seen = 0;
+        while seen < FOLLOWERS {
+            clock.advance(SECOND);
+            // Whoever did not wait yet looks with the next second.
+            while let Ok(Some(next)) =
+                tokio::time::timeout(Duration::from_millis(50), followers.join_next()).await
+            {
+                assert_eq!(next.unwrap(), events([2]));
+                seen += 1;
+            }
+        }
+        let reads = second.reads() - before;
+        assert!((1..=10).contains(&reads), "the database was asked {reads} times");
     }
 
     async fn who_waits_is_woken_by_an_event_past_the_cursor_by_a_wake_or_by_the_poll(engine: TestEngine) {
@@ -420,4 +459,48 @@ on_both_engines! {
         }
         assert!(kept < 200, "no removal came after its append");
     }
+}
+
+/// The log of one process, running, with signals.
+fn signalled(storage: &SqlStorage, clock: &Arc<ManualClock>) -> (SqlEventLog, JoinSet<()>) {
+    let (signals, carrying) = Signals::new(storage, Arc::<ManualClock>::clone(clock), &SystemEntropy);
+    let (log, writing) =
+        SqlEventLog::with_signals(storage.clone(), Arc::<ManualClock>::clone(clock), signals);
+    let mut loops = JoinSet::new();
+    loops.spawn(carrying.future);
+    loops.spawn(writing.future);
+    (log, loops)
+}
+
+/// The clock stands still: nobody polls.
+#[tokio::test]
+async fn on_postgres_a_follower_hears_of_another_processs_events_at_once() {
+    let (_database, storage, clock) = migrated(TestEngine::Postgres).await;
+    let (first, _first_loops) = signalled(&storage, &clock);
+    let (second, _second_loops) = signalled(&storage, &clock);
+    let follower = tokio::spawn(follow(second, topic(1), 1, 10));
+    append(&first, &topic(1), [1]).await;
+    assert_eq!(follower.await.unwrap(), events([1]));
+}
+
+#[tokio::test]
+async fn on_postgres_signals_are_heard_by_others_alone_and_say_what_they_are_about() {
+    let (_database, storage, clock) = migrated(TestEngine::Postgres).await;
+    let (sender, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let mut loops = JoinSet::new();
+    let mut process = |name: &'static str| {
+        let (signals, carrying) = Signals::new(&storage, Arc::<ManualClock>::clone(&clock), &SystemEntropy);
+        let sender = sender.clone();
+        signals.hear("looks", move |about| drop(sender.send((name, about.map(str::to_owned)))));
+        loops.spawn(carrying.future);
+        signals
+    };
+    let (first, _second) = (process("first"), process("second"));
+    // Both have begun to listen: anything may have been raised before.
+    let mut begun = [heard.recv().await, heard.recv().await].map(|heard| heard.map(|(name, _)| name));
+    begun.sort_unstable();
+    assert_eq!(begun, [Some("first"), Some("second")]);
+    first.raise_about("looks", "run:1");
+    assert_eq!(heard.recv().await, Some(("second", Some("run:1".to_owned()))));
+    assert!(heard.try_recv().is_err(), "who raises hears nothing");
 }

@@ -450,14 +450,14 @@ impl Parts {
     const PREFIX: &str = "saas_rt_";
 
     fn of(token: &Secret<String>) -> Self {
-        let bytes = token.expose().strip_prefix(Self::PREFIX).map(|text| URL_SAFE_NO_PAD.decode(text));
-        let bytes = bytes.and_then(Result::ok).expect("it is one of ours");
-        assert_eq!(bytes.len(), 120);
         fn next<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
             let (first, after) = rest.split_first_chunk().expect("it is long enough");
             *rest = after;
             *first
         }
+        let bytes = token.expose().strip_prefix(Self::PREFIX).map(|text| URL_SAFE_NO_PAD.decode(text));
+        let bytes = bytes.and_then(Result::ok).expect("it is one of ours");
+        assert_eq!(bytes.len(), 120);
         let rest = &mut bytes.as_slice();
         Self {
             session: next(rest),

@@ -157,6 +157,16 @@ impl Live {
         }
     }
 
+    /// Another process has appended to that topic, or may have to any.
+    pub(super) fn heard(&self, topic: Option<&str>) {
+        let topics = self.lock();
+        for (name, entry) in &topics.by_name {
+            if topic.is_none_or(|topic| topic == name.as_str()) {
+                entry.state.send_modify(|state| state.wakes += 1);
+            }
+        }
+    }
+
     /// Forgets the topic's events now and when the removal is dropped, and keeps none that may be among the removed.
     pub(super) fn removing<'a>(&'a self, topic: &'a Topic) -> Removal<'a> {
         let mut topics = self.lock();

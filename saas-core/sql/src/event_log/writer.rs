@@ -18,14 +18,17 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::{REACH, live::Live, passes};
-use crate::{RowsAffected, SqlError, SqlStorage, sql};
+use super::{REACH, SIGNAL, live::Live, passes};
+use crate::{RowsAffected, Signals, SqlError, SqlStorage, sql};
 
 /// How many bytes of events wait or are on their way at most, and so how large a batch is.
 const ROOM: u32 = 8 * 1024 * 1024;
 
 /// What an event takes in the queue beside its text.
 const OVERHEAD: usize = 256;
+
+/// The longest topic that a signal names, in bytes.
+const ABOUT: usize = 256;
 
 /// How many events a transaction takes.
 const BATCH: usize = 1_000;
@@ -93,6 +96,7 @@ pub(super) struct Writer {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) live: Arc<Live>,
     pub(super) batches: Arc<AtomicU64>,
+    pub(super) signals: Option<Signals>,
     pub(super) measures: Measures,
 }
 
@@ -168,10 +172,27 @@ impl Writer {
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.measures.batches.increment(1);
         self.measures.events.increment(inserted);
+        self.tell(part);
         // Where a number was there already, the database has another text than the batch.
         let all_new = usize::try_from(inserted) == Ok(part.len());
         self.live.publish(part.iter().map(|queued| (&queued.topic, &queued.event)), all_new.then_some(mark));
         Ok(())
+    }
+}
+
+impl Writer {
+    /// Tells other processes which topics there is something new of.
+    fn tell(&self, part: &[Queued]) {
+        let Some(signals) = &self.signals else { return };
+        // They are in the order of their topics.
+        for queued in part.chunk_by(|one, next| one.topic == next.topic).filter_map(<[Queued]>::first) {
+            let topic = queued.topic.as_str();
+            if topic.len() <= ABOUT && !topic.contains(char::is_whitespace) {
+                signals.raise_about(SIGNAL, topic);
+            } else {
+                signals.raise(SIGNAL);
+            }
+        }
     }
 }
 
