@@ -28,6 +28,8 @@ pub mod clock;
 pub mod entropy;
 pub mod event_log;
 pub mod job_store;
+pub mod mail_service;
+pub mod mailer;
 pub mod memberships;
 pub mod secret_store;
 pub mod storage;

@@ -1,0 +1,11 @@
+//! What the mails say, and every mailer against the other side that it is for.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should fail loudly")]
+
+mod folder;
+mod letters;
+mod memory;
+mod resend;
+mod resend_server;
+mod smtp;
+mod smtp_server;
+mod system;
