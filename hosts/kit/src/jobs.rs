@@ -11,6 +11,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use saas_core::{
     Conn, InternalError, Reach, Storage, StoreError, TenantId, Tx,
     jobs::{Job, JobId, Jobs, NewJob, StoredJob, UnreadableJob},
@@ -43,6 +44,9 @@ pub enum JobError {
     /// It may go well later.
     #[error("{0}")]
     Retry(String),
+    /// It may go well later, and not before that time: whoever was asked said so. A day at most.
+    #[error("{0}")]
+    RetryAfter(String, Duration),
     /// It never will: the job is given up at once.
     #[error("{0}")]
     Hopeless(String),
@@ -150,6 +154,11 @@ impl Attempt {
         self.job.tenant
     }
 
+    /// When the job was enqueued.
+    pub const fn enqueued_at(&self) -> DateTime<Utc> {
+        self.job.created_at
+    }
+
     /// A transaction of the product's storage, to [complete](Attempt::complete_in) the job in.
     pub async fn begin(&self) -> Result<Tx, StoreError> {
         self.storage.begin(self.reach()).await
@@ -218,6 +227,13 @@ impl Handlers {
     pub(crate) fn add<J: Job>(&mut self, handler: impl JobHandler<J>, at_once: usize) {
         let handler = Typed::<J, _>(handler, std::marker::PhantomData);
         self.0.insert(J::KIND, (Arc::new(handler), at_once.max(1)));
+    }
+
+    /// As [`Handlers::add`], unless there is one for the kind.
+    pub(crate) fn add_missing<J: Job>(&mut self, handler: impl JobHandler<J>, at_once: usize) {
+        if !self.0.contains_key(J::KIND) {
+            self.add(handler, at_once);
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! A mail as a message of RFC 5322, with both bodies in it.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use chrono::{DateTime, Utc};
 use lettre::{
     Address, Message,
@@ -51,11 +52,43 @@ pub(crate) fn message(mail: &Mail, now: DateTime<Utc>) -> Result<Message, Unmail
     if let Some(reply_to) = &mail.reply_to {
         builder = builder.reply_to(mailbox(reply_to)?);
     }
+    if let Some(words) = shielded(mail.subject.as_str()) {
+        builder = builder.raw_header(written("Subject", mail.subject.to_string(), words));
+    }
+    for (name, mailbox) in [("From", &mail.from), ("To", &mail.to)] {
+        if let Some(words) = mailbox.name.as_ref().and_then(|name| shielded(name.as_str())) {
+            let address = address(mailbox)?;
+            builder = builder.raw_header(written(name, address.to_string(), format!("{words}\r\n <{address}>")));
+        }
+    }
     let bodies = MultiPart::alternative()
         .boundary(format!("saas-{}", mail.key.as_str()))
         .singlepart(SinglePart::plain(mail.text.clone()))
         .singlepart(SinglePart::html(mail.html.clone()));
     builder.multipart(bodies).map_err(|error| UnmailableError::Message(InternalError::new(error)))
+}
+
+/// Encoded words (RFC 2047) for a text that looks as if it had some in it. lettre leaves those as they are, so that readers decode what
+/// somebody typed: a way around whatever was done to the text before.
+fn shielded(text: &str) -> Option<String> {
+    /// With what stands around it, a word of them has 72 characters; 75 are allowed.
+    const BYTES: usize = 45;
+    if !text.contains("=?") {
+        return None;
+    }
+    let mut chunks: Vec<String> = Vec::new();
+    for c in text.chars() {
+        match chunks.last_mut() {
+            Some(last) if last.len() + c.len_utf8() <= BYTES => last.push(c),
+            _ => chunks.push(c.to_string()),
+        }
+    }
+    let words: Vec<_> = chunks.iter().map(|chunk| format!("=?utf-8?B?{}?=", STANDARD.encode(chunk))).collect();
+    Some(words.join("\r\n "))
+}
+
+fn written(name: &'static str, raw: String, encoded: String) -> HeaderValue {
+    HeaderValue::dangerous_new_pre_encoded(HeaderName::new_from_ascii_str(name), raw, encoded)
 }
 
 fn mailbox(mailbox: &Mailbox) -> Result<MessageMailbox, UnmailableError> {

@@ -138,7 +138,8 @@ async fn a_mail_arrives_as_it_was_given_whatever_characters_it_has(subject: Mail
         let received = subject.received().await;
         assert_eq!(received.len(), number + 1);
         let arrived = received.iter().find(|received| received.subject == mail.subject.as_str());
-        assert_same(arrived.expect("a mail has the subject"), &mail);
+        let subjects = || received.iter().map(|received| received.subject.as_str()).collect::<Vec<_>>();
+        assert_same(arrived.unwrap_or_else(|| panic!("{} is not among {:?}", mail.subject, subjects())), &mail);
     }
 }
 

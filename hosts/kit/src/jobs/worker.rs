@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
 use futures_util::FutureExt;
 use saas_core::{
     Clock, Reach, Storage, StoreError,
@@ -25,6 +26,9 @@ const POLL: Duration = Duration::from_secs(1);
 
 /// How often a schedule is looked at, when it does not fire more often.
 const LOOK: Duration = Duration::from_mins(1);
+
+/// The longest that whoever was asked may have a job wait.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// The longest text of an error that is stored, in characters.
 const ERROR_MAX: usize = 1_000;
@@ -207,11 +211,20 @@ impl Worker {
 
     async fn retry(&self, attempt: &Attempt, error: &JobError) -> Result<(), StoreError> {
         let job = &attempt.job;
-        let due_at = self.jobs.next_attempt(job.attempt);
+        let due_at = self.jobs.next_attempt(job.attempt).max(self.asked_for(error));
         tracing::warn!(job.id = %job.id, job.kind, job.attempt, error = chain(error), "a job failed, and is tried again");
         let mut tx = self.storage.begin_single(REACH).await?;
         self.jobs.store().retry(&mut tx, &job.lease(&self.owner), due_at, &text(error)).await?;
         tx.commit().await
+    }
+
+    /// The time before which there is no use in trying.
+    fn asked_for(&self, error: &JobError) -> DateTime<Utc> {
+        let now = stored_now(&*self.clock);
+        match error {
+            JobError::RetryAfter(_, wait) => now + (*wait).min(LONGEST_WAIT),
+            _ => now,
+        }
     }
 
     async fn give_up(&self, attempt: &Attempt, error: &JobError) -> Result<(), StoreError> {

@@ -63,7 +63,27 @@ async fn a_mail_is_posted_under_its_key() {
     assert_eq!(request.headers["idempotency-key"], "key-1");
     assert_eq!(request.headers["content-type"], "application/json");
     assert!(request.headers["user-agent"].starts_with("saas-mail/"));
-    insta::assert_json_snapshot!(request.body, @r#""#);
+    insta::assert_json_snapshot!(request.body, @r#"
+    {
+      "from": "Acme <post@acme.example>",
+      "headers": {
+        "Auto-Submitted": "auto-generated"
+      },
+      "html": "the html",
+      "reply_to": "help@acme.example",
+      "subject": "A test mail of Acme",
+      "tags": [
+        {
+          "name": "category",
+          "value": "test"
+        }
+      ],
+      "text": "the text",
+      "to": [
+        "\"Lovelace, Ada\" <ada@example.com>"
+      ]
+    }
+    "#);
 }
 
 #[tokio::test]
@@ -72,7 +92,34 @@ async fn a_letter_with_a_template_at_resend_goes_as_its_variables() {
     let config = ResendConfig::new(Secret::new(KEY.to_owned())).unwrap().with_base_url(&server.url()).unwrap();
     let resend = over(config.with_template("verify_email", "confirm-address"));
     resend.send(&mail("verify_email")).await.unwrap();
-    insta::assert_json_snapshot!(server.requests()[0].body, @r#""#);
+    insta::assert_json_snapshot!(server.requests()[0].body, @r#"
+    {
+      "from": "Acme <post@acme.example>",
+      "headers": {
+        "Auto-Submitted": "auto-generated"
+      },
+      "reply_to": "help@acme.example",
+      "subject": "Confirm your e-mail address for Acme",
+      "tags": [
+        {
+          "name": "category",
+          "value": "verify_email"
+        }
+      ],
+      "template": {
+        "id": "confirm-address",
+        "variables": {
+          "app_name": "Acme",
+          "expires_at": "March 14, 2026 16:09 UTC",
+          "link": "https://app.acme.example/verify-email?token=saas_sample_tokenThatOpensNothing",
+          "token": "saas_sample_tokenThatOpensNothing"
+        }
+      },
+      "to": [
+        "\"Lovelace, Ada\" <ada@example.com>"
+      ]
+    }
+    "#);
 }
 
 /// The variant, and what stands in it.
@@ -116,7 +163,27 @@ async fn every_error_of_the_reference_says_what_can_be_done() {
         server.answer(answer);
         lines.push(told(&resend.send(&mail).await.unwrap_err()));
     }
-    insta::assert_snapshot!(lines.join("\n"), @"");
+    insta::assert_snapshot!(lines.join("\n"), @r"
+    refused: the mail (400 invalid_idempotency_key)
+    refused: the mail (400 validation_error)
+    refused: our credentials (400 validation_error)
+    refused: our credentials (401 missing_api_key)
+    refused: our credentials (401 restricted_api_key)
+    refused: our credentials (403 invalid_api_key)
+    refused: our credentials (403 validation_error)
+    the mail service does not answer: there is no Resend at that address (status 404)
+    the mail service does not answer: there is no Resend at that address (status 405)
+    refused: the mail (409 invalid_idempotent_request)
+    later: None (409 concurrent_idempotent_requests)
+    refused: the mail (422 invalid_from_address)
+    refused: the mail (422 missing_required_field)
+    later: None (429 monthly_quota_exceeded)
+    later: Some(3600s) (429 daily_quota_exceeded)
+    later: Some(1s) (429 rate_limit_exceeded)
+    refused: the mail (451 security_error)
+    later: None (500 application_error)
+    later: None (500 internal_server_error)
+    ");
     // What stands before Resend answers without its words.
     for (answer, expected) in [
         (Answer::new(502, "<html>bad gateway</html>"), "later: None (502)"),
