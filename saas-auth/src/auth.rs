@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use saas_core::{Clock, Entropy, Memberships, SecretStore, Storage, clock::stored_now};
+use saas_core::{Clock, Entropy, Memberships, SecretStore, Storage, clock::stored_now, jobs::Jobs};
 
 use crate::{
     ChangeFeed, Keyring, KeyringError, PasswordHasher, PasswordPolicy, RefreshKeys, SessionStore, UserStore,
@@ -48,6 +48,8 @@ pub struct AuthPorts {
     pub hasher: Arc<dyn PasswordHasher>,
     /// Where keys are.
     pub secrets: Arc<dyn SecretStore>,
+    /// Where the mails that are to be sent are left; without it nobody is mailed.
+    pub jobs: Option<Jobs>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

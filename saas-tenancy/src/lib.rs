@@ -27,5 +27,5 @@ pub use register::{
     PrepareRegistrationError, PreparedRegistration, Register, RegisterError, RegisterInError, Registered,
     RegisteredIn,
 };
-pub use tenancy::{SignupPolicy, Tenancy, TenancyConfig, TenancyPorts};
+pub use tenancy::{SignupPolicy, Tenancy, TenancyConfig, TenancyPorts, TenantError};
 pub use tenant::{MembershipStore, Tenant, TenantStore};

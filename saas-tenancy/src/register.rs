@@ -4,8 +4,8 @@ use saas_auth::{
     InsertError, NewSession, OpenedSession, PrepareError, PreparedUser, Registration, Tokens, User,
 };
 use saas_core::{
-    Actor, DisplayName, Email, ErrorKind, Fault, InternalError, Principal, Reach, Report, Role, Secret, Slug,
-    StoreError, TenantId, TenantName, TenantState, Tx, clock::stored_now, entropy::random,
+    Actor, DisplayName, Email, ErrorKind, Fault, InternalError, Principal, Reach, Report, Role, Secret, SendMail,
+    Slug, StoreError, TenantId, TenantName, TenantState, Tx, clock::stored_now, entropy::random,
 };
 
 use crate::{SignupPolicy, Tenancy, Tenant};
@@ -189,7 +189,7 @@ impl Tenancy {
         })
     }
 
-    /// Writes a prepared registration into the caller's transaction.
+    /// Writes a prepared registration into the caller's transaction, and leaves the mail that welcomes them behind in it.
     pub async fn register_in(
         &self,
         tx: &mut Tx,
@@ -201,6 +201,10 @@ impl Tenancy {
         self.ports.memberships.insert(tx, user.id, tenant.id, Role::Owner, tenant.created_at).await?;
         let new = NewSession { user: &user, tenant: tenant.id, role: Role::Owner };
         let session = self.auth.open_session_in(tx, actor, new).await?;
+        if let Some(jobs) = &self.ports.jobs {
+            let welcome = SendMail::Welcome { user: user.id, tenant: tenant.id };
+            jobs.insert(tx, &jobs.prepare(&welcome)?.in_tenant(tenant.id)).await?;
+        }
         Ok(RegisteredIn { user, tenant, session })
     }
 

@@ -3,9 +3,11 @@
 use std::{fmt, str::FromStr, sync::Arc};
 
 use saas_auth::Auth;
-use saas_core::{Clock, Entropy, Storage};
+use saas_core::{
+    Actor, Clock, Entropy, ErrorKind, Fault, Principal, Reach, Report, Storage, StoreError, TenantId, jobs::Jobs,
+};
 
-use crate::{MembershipStore, TenantStore};
+use crate::{MembershipStore, Tenant, TenantStore};
 
 /// What tenancy works with.
 #[derive(Debug, Clone)]
@@ -16,6 +18,8 @@ pub struct TenancyPorts {
     pub tenants: Arc<dyn TenantStore>,
     /// Where memberships are.
     pub memberships: Arc<dyn MembershipStore>,
+    /// Where the mails that are to be sent are left; without it nobody is mailed.
+    pub jobs: Option<Jobs>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -67,6 +71,31 @@ impl FromStr for SignupPolicy {
     }
 }
 
+/// Why a tenant was not shown.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TenantError {
+    /// This actor may not.
+    #[error("this needs an operator")]
+    Forbidden,
+    /// There is no such tenant.
+    #[error("there is no such tenant")]
+    NotFound,
+    /// The storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Fault for TenantError {
+    fn report(&self) -> Report<'_> {
+        match self {
+            Self::Forbidden => Report::new(ErrorKind::Forbidden, "forbidden"),
+            Self::NotFound => Report::new(ErrorKind::NotFound, "tenant_not_found"),
+            Self::Store(error) => error.report(),
+        }
+    }
+}
+
 /// How tenancy behaves.
 #[derive(Debug, Clone)]
 pub struct TenancyConfig {
@@ -86,5 +115,14 @@ impl Tenancy {
     /// The service over its ports and auth.
     pub fn new(ports: TenancyPorts, config: TenancyConfig, auth: Auth) -> Self {
         Self { ports, config, auth }
+    }
+
+    /// Any tenant, by id. For operators.
+    pub async fn tenant(&self, actor: &Actor, id: TenantId) -> Result<Tenant, TenantError> {
+        if !matches!(actor.principal, Principal::System(_)) {
+            return Err(TenantError::Forbidden);
+        }
+        let mut conn = self.ports.storage.read(Reach::Platform("an operator's look at a tenant")).await?;
+        self.ports.tenants.by_id(&mut conn, id).await?.ok_or(TenantError::NotFound)
     }
 }

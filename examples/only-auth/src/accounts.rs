@@ -85,6 +85,8 @@ impl Accounts {
             changes: Arc::new(SqlChanges),
             hasher: Arc::new(Hasher::new(argon2id, 2, 64)),
             secrets,
+            // Nobody does jobs here: whose session ends because its refresh token was copied is not mailed about it.
+            jobs: None,
             clock,
             entropy,
         };

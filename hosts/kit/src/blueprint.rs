@@ -9,7 +9,8 @@ use saas_auth::{
     password::{Argon2idParams, OpenArgon2idError},
 };
 use saas_auth_sql::{AUTH, SqlChanges, SqlSessions, SqlUsers};
-use saas_core::{Clock, Entropy, EventLog, SecretStore, Storage, id::uuid_v7, jobs::Jobs};
+use saas_core::{Clock, Entropy, EventLog, Mailer, SecretStore, Storage, id::uuid_v7, jobs::Jobs};
+use saas_mail::Letters;
 use saas_sql::{
     Component, MigrationStatus, RootKey, RootKeyError, SealedSecrets, SqlEventLog, SqlJobs, SqlOptions,
     SqlStorage,
@@ -19,8 +20,9 @@ use saas_tenancy_sql::{SqlMemberships, SqlTenants, TENANCY};
 use tokio::sync::{Notify, OnceCell};
 
 use crate::{
-    HashPool, RootKeyFileError, Saas,
-    jobs::Worker,
+    HashPool, MailerError, RootKeyFileError, Saas,
+    jobs::{Handlers, Worker},
+    mail::{self, Transport},
     ports::{Ports, or},
     root_key_file,
     saas::Parts,
@@ -42,6 +44,8 @@ pub struct Blueprint {
     pub(crate) tenancy: TenancyConfig,
     pub(crate) hashing: Argon2idParams,
     pub(crate) ports: Ports,
+    pub(crate) letters: Letters,
+    pub(crate) transport: Transport,
     #[cfg(feature = "openai")]
     pub(crate) openai: Option<saas_agents_openai::OpenAiConfig>,
     pub(crate) agents: AgentsConfig,
@@ -90,6 +94,9 @@ pub enum OpenError {
     /// The keys could not be loaded.
     #[error(transparent)]
     Auth(#[from] OpenAuthError),
+    /// The mailer could not be made.
+    #[error(transparent)]
+    Mailer(#[from] MailerError),
     /// The chat model's client could not be made.
     #[cfg(feature = "openai")]
     #[error(transparent)]
@@ -150,6 +157,7 @@ impl Blueprint {
             None => self.hash_pool(&*secrets).await?,
         };
         let shared: Arc<dyn Storage> = Arc::new(storage.clone());
+        let (jobs, wake) = self.jobs(Arc::clone(&shared));
         let memberships = or(self.ports.memberships.as_ref(), || Arc::new(SqlMemberships));
         let ports = AuthPorts {
             storage: Arc::clone(&shared),
@@ -159,6 +167,7 @@ impl Blueprint {
             changes: Arc::new(SqlChanges),
             hasher,
             secrets,
+            jobs: Some(jobs.clone()),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
         };
@@ -167,11 +176,14 @@ impl Blueprint {
             storage: Arc::clone(&shared),
             tenants: or(self.ports.tenants.as_ref(), || Arc::new(SqlTenants)),
             memberships,
+            jobs: Some(jobs.clone()),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
         };
         let tenancy = Tenancy::new(ports, self.tenancy.clone(), auth.clone());
-        let worker = self.worker(Arc::clone(&shared));
+        let mut handlers = self.ports.handlers.clone();
+        handlers.add_missing(self.sender(auth.clone(), tenancy.clone())?, mail::AT_ONCE);
+        let worker = self.worker(Arc::clone(&shared), jobs, wake, handlers);
         let (agents, workers) = self.agents(&storage, shared, self.model()?);
         let handle = Parts {
             settings: Arc::clone(&self.settings),
@@ -188,22 +200,55 @@ impl Blueprint {
         Ok(Saas { parts: Arc::new(handle) })
     }
 
-    /// The worker of this process, and the jobs that it does.
-    fn worker(&self, storage: Arc<dyn Storage>) -> Worker {
+    /// The mailer that the product would open; nothing is connected before the first mail.
+    pub fn mailer(&self) -> Result<Arc<dyn Mailer>, MailerError> {
+        self.transport.open(Arc::clone(&self.clock))
+    }
+
+    /// What makes the product's mails.
+    pub const fn letters(&self) -> &Letters {
+        &self.letters
+    }
+
+    /// What does the jobs that send mails.
+    fn sender(&self, auth: Auth, tenancy: Tenancy) -> Result<mail::Sender, MailerError> {
+        Ok(mail::Sender {
+            auth,
+            tenancy,
+            letters: self.letters.clone(),
+            mailer: self.mailer()?,
+            transport: self.transport.as_str(),
+            clock: Arc::clone(&self.clock),
+        })
+    }
+
+    /// What enqueues jobs, and what wakes the worker of this process.
+    fn jobs(&self, storage: Arc<dyn Storage>) -> (Jobs, Arc<Notify>) {
         let wake = Arc::new(Notify::new());
         let woken = Arc::clone(&wake);
         let jobs = Jobs::new(
-            Arc::clone(&storage),
+            storage,
             or(self.ports.jobs.as_ref(), || Arc::new(SqlJobs)),
             Arc::clone(&self.clock),
             Arc::clone(&self.entropy),
             Arc::new(move || woken.notify_one()),
         );
+        (jobs, wake)
+    }
+
+    /// The worker of this process, and the jobs that it does.
+    fn worker(
+        &self,
+        storage: Arc<dyn Storage>,
+        jobs: Jobs,
+        wake: Arc<Notify>,
+        handlers: Handlers,
+    ) -> Worker {
         Worker {
             storage,
             jobs,
             clock: Arc::clone(&self.clock),
-            handlers: Arc::new(self.ports.handlers.clone()),
+            handlers: Arc::new(handlers),
             schedules: self.ports.schedules.clone().into(),
             lease: self.settings.job_lease.duration(),
             owner: uuid_v7(&*self.clock, &*self.entropy).to_string().into(),

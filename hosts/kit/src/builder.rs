@@ -13,7 +13,7 @@ use saas_auth::{
     token::{AccessTokenRules, InvalidRules},
 };
 use saas_core::{
-    Background, Clock, Entropy, EventLog, SecretStore,
+    Background, Clock, Entropy, EventLog, Mailer, SecretStore,
     entropy::SystemEntropy,
     jobs::{Job, JobStore},
 };
@@ -23,6 +23,7 @@ use saas_tenancy::{MembershipStore, SignupPolicy, TenancyConfig, TenantStore};
 use crate::{
     Blueprint, SystemClock,
     jobs::{JobHandler, Schedule},
+    mail,
     ports::Ports,
     settings::{DatabaseUrl, Settings, SignupAccessPolicy, SqliteSynchronous},
 };
@@ -104,6 +105,13 @@ impl SaasBuilder {
     #[must_use]
     pub fn job_store(mut self, jobs: Arc<dyn JobStore>) -> Self {
         self.ports.jobs = Some(jobs);
+        self
+    }
+
+    /// Your mailer instead of what `MAIL_TRANSPORT` says.
+    #[must_use]
+    pub fn mailer(mut self, mailer: Arc<dyn Mailer>) -> Self {
+        self.ports.mailer = Some(mailer);
         self
     }
 
@@ -200,7 +208,12 @@ impl SaasBuilder {
         if settings.openai_api_key.is_some() && self.ports.chat_model.is_none() {
             problems.push("OPENAI_API_KEY: this build has no openai support: build with its feature `openai`, or unset it".to_owned());
         }
-        let (Some(database), Some(auth), true) = (database, auth, problems.is_empty()) else {
+        let letters = mail::letters(&settings).map_err(|problem| problems.push(problem)).ok();
+        let transport = match self.ports.mailer.clone() {
+            Some(mailer) => Some(mail::Transport::Own(mailer)),
+            None => mail::Transport::of(&settings).map_err(|problem| problems.push(problem)).ok(),
+        };
+        let (Some(database), Some(auth), Some(letters), Some(transport), true) = (database, auth, letters, transport, problems.is_empty()) else {
             return Err(BuildError { problems });
         };
         let scripted = settings.openai_api_key.is_none() && self.ports.chat_model.is_none();
@@ -222,6 +235,8 @@ impl SaasBuilder {
             tenancy,
             hashing,
             ports: self.ports,
+            letters,
+            transport,
             #[cfg(feature = "openai")]
             openai,
             agents: AgentsConfig::new(models),

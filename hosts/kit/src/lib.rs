@@ -24,6 +24,7 @@ mod builder;
 mod hash_pool;
 mod health;
 pub mod jobs;
+mod mail;
 #[cfg(feature = "openai")]
 mod openai;
 mod ports;
@@ -40,6 +41,7 @@ mod workers;
 pub use blueprint::{Blueprint, MigrateError, OpenError};
 pub use builder::{BuildError, SaasBuilder};
 pub use hash_pool::HashPool;
+pub use mail::MailerError;
 pub use health::{Check, Readiness};
 #[cfg(feature = "openai")]
 pub use openai::OpenAiError;

@@ -34,6 +34,7 @@ mod env_file;
 mod inventory;
 mod load;
 mod log_level;
+mod mail;
 mod problem;
 mod profile;
 mod public_url;
@@ -44,7 +45,7 @@ mod time;
 mod value;
 
 pub use catalogue::Settings;
-pub use choice::{LogFormat, SignupAccessPolicy, SqliteSynchronous};
+pub use choice::{LogFormat, MailTransport, SignupAccessPolicy, SmtpEncryption, SqliteSynchronous};
 pub use database_url::{DatabaseEngine, DatabaseUrl};
 pub use inventory::inventory;
 pub use load::Effective;

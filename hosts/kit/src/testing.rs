@@ -22,6 +22,7 @@ use std::{sync::Arc, time::Duration};
 use saas_agents::ScriptedModel;
 
 use saas_core::{Actor, Email, Secret, TenantName, clock::ManualClock, entropy::SeededEntropy};
+use saas_mail::MemoryMailer;
 use saas_sql::RootKey;
 use saas_tenancy::{Register, Registered};
 use tokio::{sync::Notify, task::JoinHandle};
@@ -49,6 +50,8 @@ pub struct TestSaas {
     pub clock: Arc<ManualClock>,
     /// Its workers; they stop when this goes.
     pub workers: TestWorkers,
+    /// The mails that it sent, unless [`TestSaas::with_ports`] gave it another mailer.
+    pub mail: Arc<MemoryMailer>,
     /// Its database; it goes when this goes.
     pub database: TestDatabase,
 }
@@ -101,11 +104,13 @@ impl TestSaas {
     ) -> Self {
         let database = TestDatabase::create(engine).await;
         let clock = Arc::new(ManualClock::default());
-        let builder = ports(Self::builder(&database, Arc::clone(&clock), 1, settings));
+        let mail = Arc::new(MemoryMailer::default());
+        let builder = Self::builder(&database, Arc::clone(&clock), 1, settings);
+        let builder = ports(builder.mailer(Arc::<MemoryMailer>::clone(&mail)));
         let blueprint = builder.build().expect("the settings fit");
         blueprint.migrate().await.expect("a new database migrates");
         let saas = blueprint.open().await.expect("a migrated database opens");
-        Self { workers: TestWorkers::start(&saas), saas, clock, database }
+        Self { workers: TestWorkers::start(&saas), saas, clock, mail, database }
     }
 
     /// What a second server on the same database would open: the same clock and root key, other randomness.
@@ -132,6 +137,7 @@ impl TestSaas {
         let model = ScriptedModel::new(clock.clone()).with_pace(Duration::ZERO);
         Saas::builder(settings)
             .chat_model(Arc::new(model))
+            .mailer(Arc::new(MemoryMailer::default()))
             .clock(clock)
             .entropy(Arc::new(SeededEntropy::new(seed)))
             .root_key(RootKey::new(&[7; 32]).expect("32 bytes are a root key"))

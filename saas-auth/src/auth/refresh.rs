@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use saas_core::{
-    Actor, Conn, ErrorKind, Fault, InternalError, Reach, Report, Role, Secret, StoreError, TenantId,
+    Actor, Conn, ErrorKind, Fault, InternalError, Reach, Report, Role, Secret, SendMail, StoreError, TenantId,
     TenantState, Tx, UserId,
 };
 
@@ -169,6 +169,10 @@ impl Auth {
         let why = Revocation::RefreshReuse;
         let ended = self.ports.sessions.revoke(&mut tx, session.user, session.id, why, now).await?;
         self.note_change(&mut tx, Changed::User(session.user)).await?;
+        if let (true, Some(jobs)) = (ended, &self.ports.jobs) {
+            let told = SendMail::SessionRevoked { user: session.user, session: session.id };
+            jobs.insert(&mut tx, &jobs.prepare(&told)?).await?;
+        }
         tx.commit().await?;
         measures::sessions_revoked(why, u64::from(ended));
         tracing::warn!(user.id = %session.user, session.id = %session.id, "a refresh token was used again: its session is revoked");

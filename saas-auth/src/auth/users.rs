@@ -1,11 +1,11 @@
 //! Commands on users.
 
 use saas_core::{
-    Actor, Cursor, Email, ErrorKind, Fault, InvalidCursor, Page, PageSize, Reach, Report, StoreError, UserId,
+    Actor, Cursor, Email, ErrorKind, Fault, InvalidCursor, Page, PageSize, Reach, Report, SessionId, StoreError, UserId,
 };
 
 use super::{Auth, keys::is_operator, measures};
-use crate::{Changed, Revocation, User, UserStatus};
+use crate::{Changed, Revocation, Session, User, UserStatus};
 
 /// The signed-in user, as they may see themselves.
 pub type Profile = User;
@@ -111,6 +111,16 @@ impl Auth {
         let mut conn = self.ports.storage.read(OPERATOR).await?;
         let found = self.ports.users.credentials(&mut conn, email).await?;
         found.map(|found| found.user).ok_or(CommandError::NotFound)
+    }
+
+    /// Any session, by id, one that has ended as well. For operators.
+    pub async fn session(&self, actor: &Actor, id: SessionId) -> Result<Option<Session>, CommandError> {
+        if !is_operator(actor) {
+            return Err(CommandError::Forbidden);
+        }
+        let mut conn = self.ports.storage.read(OPERATOR).await?;
+        let family = self.ports.sessions.family(&mut conn, id).await?;
+        Ok(family.map(|(family, _)| family.session))
     }
 
     /// Disables a user and ends their sessions, together. For operators.

@@ -226,6 +226,7 @@ async fn a_production_with_what_was_missing_starts_without_a_warning() {
         ("APP_PUBLIC_URL", "https://app.example.com"),
         ("DATABASE_URL", database.url()),
         ("ROOT_KEY", "q3xJ0l1B8mVYc2Zt5nRw7eKd4uHs6gPa9fXoTiUyWbM="),
+        ("MAIL_TRANSPORT", "folder"),
     ];
     // A hardened server does not change the schema by itself: that is the one step that is left, and it says so.
     let refused = program(folder.path(), set).output().expect("the program starts");

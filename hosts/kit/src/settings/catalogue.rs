@@ -3,14 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use saas_core::Secret;
+use saas_core::{Email, Mailbox, Secret};
 
 use super::Preset::{Derived, Required, Text, Unset};
 use super::load::{Loader, Slot};
 use super::{
-    Condition, DatabaseEngine, DatabaseUrl, LogFormat, LogLevel, Minutes, Origin, Profile, PublicUrl,
-    RootKey, Seconds, Section, Setting, SettingValue, SettingWarning, SignupAccessPolicy, SqliteSynchronous,
-    TextList,
+    Condition, DatabaseEngine, DatabaseUrl, LogFormat, LogLevel, MailTransport, Minutes, Origin, Profile,
+    PublicUrl, RootKey, Seconds, Section, Setting, SettingValue, SettingWarning, SignupAccessPolicy,
+    SmtpEncryption, SqliteSynchronous, TextList,
 };
 
 settings! {
@@ -346,6 +346,105 @@ settings! {
             default: Text("30"),
             range: 1..=3_600,
             fix: "set a number of seconds, for example 30",
+        }
+    }
+    Mail {
+        /// How mails leave: as files in a folder, by SMTP, or by Resend.
+        mail_transport: Option<MailTransport> = "MAIL_TRANSPORT" {
+            default: Derived("`resend` where `RESEND_API_KEY` is set, `smtp` where `SMTP_HOST` is, else `folder`"),
+            hardened: Derived("`resend` where `RESEND_API_KEY` is set, `smtp` where `SMTP_HOST` is"),
+            rule: "must be `folder` by name, if mails shall reach nobody",
+            fix: "set RESEND_API_KEY, or SMTP_HOST, or folder if mails shall stay in files on this machine",
+        }
+        /// Whom mails are from: an address, or a name and an address as in `Acme <post@acme.example>`. Without a name it is `APP_NAME`.
+        mail_from: Option<Mailbox> = "MAIL_FROM" {
+            default: Derived("`RESEND_DEFAULT_FROM`; without both `no-reply@saas.example`, for the folder alone"),
+            fix: "set an address of a domain that your mail service sends for, for example Acme <post@acme.example>",
+        }
+        /// Where people can ask: mails name it, and answers to them go there.
+        mail_support_address: Option<Email> = "MAIL_SUPPORT_ADDRESS" {
+            default: Unset,
+            fix: "set an e-mail address that somebody reads, or unset it",
+        }
+        /// The folder that mails are written to, each into a file.
+        mail_folder: PathBuf = "MAIL_FOLDER" {
+            default: Derived("`<DATA_DIR>/mail`"),
+            when: ("mails go to a folder", |settings| settings.mail_transport() == MailTransport::Folder),
+            fix: "name a directory that the program may write to",
+        }
+        /// How long handing a mail to its service may take.
+        mail_timeout: Seconds = "MAIL_TIMEOUT_SECONDS" {
+            default: Text("30"),
+            range: 1..=300,
+            when: ("mails go by SMTP or Resend", |settings| settings.mail_transport() != MailTransport::Folder),
+            fix: "set a number of seconds, for example 30",
+        }
+        /// The host of the SMTP server.
+        smtp_host: Option<String> = "SMTP_HOST" {
+            default: Unset,
+            when: ("mails go by SMTP", |settings| settings.mail_transport() == MailTransport::Smtp),
+            fix: "set the name of your mail server, for example smtp.example.com",
+        }
+        /// Its port.
+        smtp_port: Option<u16> = "SMTP_PORT" {
+            default: Derived("587 for `starttls`, 465 for `implicit`, 25 for `none`: see `SMTP_TLS`"),
+            range: 1..=65_535,
+            when: ("mails go by SMTP", |settings| settings.mail_transport() == MailTransport::Smtp),
+            fix: "set a port number, for example 587, or unset it",
+        }
+        /// How the connection to it is encrypted: after the command STARTTLS, without which no mail is sent; from its first byte; or not
+        /// at all, which is for a server on the same machine.
+        smtp_tls: SmtpEncryption = "SMTP_TLS" {
+            default: Text("starttls"),
+            rule: "must not be `none` but for a server on this machine",
+            when: ("mails go by SMTP", |settings| settings.mail_transport() == MailTransport::Smtp),
+            fix: "use starttls, implicit or none",
+        }
+        /// Whom the SMTP server knows us as.
+        smtp_username: Option<String> = "SMTP_USERNAME" {
+            default: Unset,
+            when: ("mails go by SMTP", |settings| settings.mail_transport() == MailTransport::Smtp),
+            fix: "set the user name and SMTP_PASSWORD, or unset both",
+        }
+        /// The password that goes with it.
+        smtp_password: Option<Secret<String>> = "SMTP_PASSWORD" {
+            default: Unset,
+            rule: "must not be a placeholder",
+            when: ("mails go by SMTP", |settings| settings.mail_transport() == MailTransport::Smtp),
+            fix: "set the password of SMTP_USERNAME, or unset both",
+        }
+        /// The key for Resend's API.
+        resend_api_key: Option<Secret<String>> = "RESEND_API_KEY" {
+            default: Unset,
+            rule: "must not be a placeholder",
+            when: ("mails go by Resend", |settings| settings.mail_transport() == MailTransport::Resend),
+            fix: "set a key of your Resend team that may send, or unset it",
+        }
+        /// Where that API is.
+        resend_base_url: PublicUrl = "RESEND_BASE_URL" {
+            default: Text("https://api.resend.com"),
+            rule: "must begin with https://",
+            when: ("mails go by Resend", |settings| settings.mail_transport() == MailTransport::Resend),
+            fix: "set the address of the API, https://api.resend.com, or unset it",
+        }
+        /// Whom mails are from where `MAIL_FROM` does not say.
+        resend_default_from: Option<Mailbox> = "RESEND_DEFAULT_FROM" {
+            default: Unset,
+            when: ("`MAIL_FROM` is not set", |settings| settings.mail_from.is_none()),
+            fix: "set MAIL_FROM instead, or an address of a domain that Resend sends for",
+        }
+        /// A template at Resend for the mail that confirms an address, by its id or alias; its variables are `link`, `token`, `expires_at`
+        /// and `app_name`. Without it the mail is ours.
+        resend_email_verification_template_id: Option<String> = "RESEND_EMAIL_VERIFICATION_TEMPLATE_ID" {
+            default: Unset,
+            when: ("mails go by Resend", |settings| settings.mail_transport() == MailTransport::Resend),
+            fix: "set the id of a published template, or unset it",
+        }
+        /// A template at Resend for the mail that lets somebody set a new password, with the same variables. Without it the mail is ours.
+        resend_password_reset_template_id: Option<String> = "RESEND_PASSWORD_RESET_TEMPLATE_ID" {
+            default: Unset,
+            when: ("mails go by Resend", |settings| settings.mail_transport() == MailTransport::Resend),
+            fix: "set the id of a published template, or unset it",
         }
     }
     Logging {

@@ -3,7 +3,7 @@
 use super::catalogue::Draft;
 use super::load::Loader;
 use super::root_key::is_placeholder;
-use super::{DatabaseEngine, DatabaseUrl, PublicUrl, Setting};
+use super::{DatabaseEngine, DatabaseUrl, PublicUrl, Setting, mail};
 
 /// Memory in KiB and iterations of Argon2id: the first three equivalent settings of OWASP's Password Storage Cheat Sheet, each a
 /// floor. The two with less memory are left out: memory is what a cracker pays for.
@@ -13,11 +13,13 @@ const OWASP: [(u32, u32); 3] = [(47_104, 1), (19_456, 2), (12_288, 3)];
 pub(super) fn check(draft: &Draft, loader: &mut Loader<'_>) {
     migration_engine(draft, loader);
     session_lifetimes(draft, loader);
+    mail::check(draft, loader);
     if loader.profile().is_hardened() {
         encrypted_addresses(draft, loader);
         database_passwords(draft, loader);
         root_key(draft, loader);
         model_key(draft, loader);
+        mail::check_hardened(draft, loader);
         metrics_token(draft, loader);
         password_length(draft, loader);
         password_hashing(draft, loader);

@@ -80,6 +80,30 @@ choice! {
     }
 }
 
+choice! {
+    /// How mails leave.
+    MailTransport {
+        /// Each into a file.
+        Folder = "folder",
+        /// By an SMTP server.
+        Smtp = "smtp",
+        /// By Resend's API.
+        Resend = "resend",
+    }
+}
+
+choice! {
+    /// How the connection to an SMTP server is encrypted.
+    SmtpEncryption {
+        /// By the command `STARTTLS`, and not without.
+        StartTls = "starttls",
+        /// From its first byte.
+        Implicit = "implicit",
+        /// Not at all.
+        None = "none",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{LogFormat, SettingValue, SignupAccessPolicy};

@@ -77,6 +77,9 @@ fn derive(draft: &mut Draft, loader: &Loader<'_>) {
         draft.database_url =
             draft.data_dir.as_ref().map(|directory| DatabaseUrl::sqlite(&directory.join("saas.db")));
     }
+    if draft.mail_folder.is_none() && loader.may_derive("MAIL_FOLDER") {
+        draft.mail_folder = draft.data_dir.as_ref().map(|directory| directory.join("mail"));
+    }
 }
 
 /// Takes the settings out of the layers one by one and remembers what it found.

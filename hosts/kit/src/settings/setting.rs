@@ -125,6 +125,8 @@ pub enum Section {
     Agents,
     /// Work that commands leave behind.
     Jobs,
+    /// How mails leave, and whom they are from.
+    Mail,
     /// What the program tells its operator.
     Logging,
     /// What it counts and measures, and who may read that.
@@ -145,6 +147,7 @@ impl Section {
             Self::Signup => "Signup",
             Self::Agents => "Agents",
             Self::Jobs => "Jobs",
+            Self::Mail => "Mail",
             Self::Logging => "Logging",
             Self::Metrics => "Metrics",
         }
@@ -159,6 +162,7 @@ impl Section {
             Self::Tokens | Self::Sessions | Self::Passwords => "saas-auth",
             Self::Signup => "saas-tenancy",
             Self::Agents => "saas-agents",
+            Self::Mail => "saas-mail",
         }
     }
 }

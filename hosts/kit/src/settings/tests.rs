@@ -2,8 +2,8 @@ use saas_auth::{AuthConfig, keys::KeySet, token::AccessTokenRules};
 use saas_core::Secret;
 
 use super::{
-    DatabaseEngine, NoEffect, Origin, Preset, Profile, SettingProblem, Settings, SettingsErrors,
-    SignupAccessPolicy, Sources, inventory,
+    DatabaseEngine, MailTransport, NoEffect, Origin, Preset, Profile, SettingProblem, Settings, SettingsErrors,
+    SettingValue, SignupAccessPolicy, Sources, inventory,
 };
 
 const KEY: &str = "q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k=";
@@ -53,9 +53,12 @@ fn auth_alone_has_the_same_defaults() -> Result<(), Box<dyn std::error::Error>> 
 fn production_with_nothing_set_lists_all_that_is_missing_at_once() {
     for name in ["production", "staging"] {
         let errors = refused(&environment(&[("SAAS_ENVIRONMENT", name)]));
-        assert_eq!(subjects(&errors), ["SAAS_APP_PUBLIC_URL", "SAAS_DATABASE_URL", "SAAS_ROOT_KEY"]);
+        assert_eq!(
+            subjects(&errors),
+            ["SAAS_APP_PUBLIC_URL", "SAAS_DATABASE_URL", "SAAS_ROOT_KEY", "SAAS_MAIL_TRANSPORT"]
+        );
         assert!(errors.problems().iter().all(|problem| !problem.fix.is_empty() && problem.origin.is_none()));
-        assert_eq!(errors.to_string().lines().count(), 4, "{errors}");
+        assert_eq!(errors.to_string().lines().count(), 5, "{errors}");
     }
 }
 
@@ -66,7 +69,10 @@ fn production_with_those_set_starts_without_a_warning() -> Result<(), SettingsEr
         ("SAAS_APP_PUBLIC_URL", "https://app.example.com/"),
         ("SAAS_DATABASE_URL", "postgresql+asyncpg://saas:hunter2@db/saas"),
         ("SAAS_ROOT_KEY", KEY),
+        ("SAAS_RESEND_API_KEY", "re_0123456789abcdef"),
+        ("SAAS_RESEND_DEFAULT_FROM", "post@example.com"),
     ]))?;
+    assert_eq!(settings.mail_transport(), MailTransport::Resend);
     assert_eq!(settings.database_url.engine(), DatabaseEngine::Postgres);
     assert_eq!(settings.signup_access_policy, SignupAccessPolicy::InviteOnly);
     assert!(!settings.auto_run_migrations() && settings.warnings().is_empty());
@@ -81,6 +87,7 @@ fn production_on_sqlite_needs_no_root_key() -> Result<(), SettingsErrors> {
         ("SAAS_ENVIRONMENT", "production"),
         ("SAAS_APP_PUBLIC_URL", "https://app.example.com"),
         ("SAAS_DATABASE_URL", "sqlite:/srv/saas.db"),
+        ("SAAS_MAIL_TRANSPORT", "folder"),
     ]))?;
     assert!(settings.root_key.is_none() && settings.auto_run_migrations());
     Ok(())
@@ -95,6 +102,9 @@ fn a_hardened_environment_refuses_every_weak_setting_at_once() {
         ("SAAS_DATABASE_URL", "postgres://saas:change-me@db/saas"),
         ("SAAS_MIGRATION_DATABASE_URL", "sqlite:x.db"),
         ("SAAS_ROOT_KEY", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+        ("SAAS_SMTP_HOST", "smtp.example.com"),
+        ("SAAS_SMTP_TLS", "none"),
+        ("SAAS_MAIL_FROM", "post@example.com"),
         ("SAAS_METRICS_TOKEN", "change-me-to-something-that-is-long-enough"),
         ("SAAS_AUTH_PASSWORD_MIN_LENGTH", "8"),
         ("SAAS_PASSWORD_HASH_ITERATIONS", "1"),
@@ -112,6 +122,7 @@ fn a_hardened_environment_refuses_every_weak_setting_at_once() {
             "SAAS_ISSUER",
             "SAAS_DATABASE_URL",
             "SAAS_ROOT_KEY",
+            "SAAS_SMTP_TLS",
             "SAAS_METRICS_TOKEN",
             "SAAS_AUTH_PASSWORD_MIN_LENGTH",
             "SAAS_PASSWORD_HASH_MEMORY_KIB",
@@ -125,6 +136,7 @@ fn a_token_for_metrics_is_long_where_it_counts() {
         ("SAAS_ENVIRONMENT", "staging"),
         ("SAAS_APP_PUBLIC_URL", "https://app.example.com"),
         ("SAAS_DATABASE_URL", "sqlite:/srv/saas.db"),
+        ("SAAS_MAIL_TRANSPORT", "folder"),
     ];
     for (length, fits) in [(31, false), (32, true)] {
         let token = &"0123456789abcdef".repeat(2)[..length];
@@ -132,6 +144,85 @@ fn a_token_for_metrics_is_long_where_it_counts() {
         all.push(("SAAS_METRICS_TOKEN", token));
         assert_eq!(Settings::load(&environment(&all)).is_ok(), fits, "{length}");
         assert!(Settings::load(&environment(&[("SAAS_METRICS_TOKEN", token)])).is_ok(), "{length}");
+    }
+}
+
+/// Those of a hardened environment, and more.
+fn hardened<'a>(more: &[(&'a str, &'a str)]) -> Sources {
+    let hardened = [
+        ("SAAS_ENVIRONMENT", "production"),
+        ("SAAS_APP_PUBLIC_URL", "https://app.example.com"),
+        ("SAAS_DATABASE_URL", "sqlite:/srv/saas.db"),
+    ];
+    environment(&[&hardened, more].concat())
+}
+
+#[test]
+fn mails_go_where_there_is_something_to_send_them_with() -> Result<(), SettingsErrors> {
+    const FROM: (&str, &str) = ("SAAS_MAIL_FROM", "Acme <post@acme.example>");
+    const SMTP: (&str, &str) = ("SAAS_SMTP_HOST", "smtp.example.com");
+    const RESEND: (&str, &str) = ("SAAS_RESEND_API_KEY", "re_0123456789abcdef");
+    for (set, expected) in [
+        (&[][..], MailTransport::Folder),
+        (&[FROM, SMTP], MailTransport::Smtp),
+        (&[FROM, RESEND], MailTransport::Resend),
+        (&[FROM, SMTP, RESEND, ("SAAS_MAIL_TRANSPORT", "smtp")], MailTransport::Smtp),
+        (&[SMTP, ("SAAS_MAIL_TRANSPORT", "folder")], MailTransport::Folder),
+    ] {
+        assert_eq!(Settings::load(&environment(set))?.mail_transport(), expected, "{set:?}");
+    }
+    let nothing = Settings::load(&Sources::empty())?;
+    assert_eq!(nothing.mail_folder.to_str(), Some("var/mail"));
+    let shown = |settings: &Settings| SettingValue::shown(&settings.mail_from());
+    assert_eq!(shown(&nothing).as_deref(), Some("SaaS <no-reply@saas.example>"));
+    let named = environment(&[RESEND, ("SAAS_RESEND_DEFAULT_FROM", "post@acme.example"), ("SAAS_APP_NAME", "Acme")]);
+    assert_eq!(shown(&Settings::load(&named)?).as_deref(), Some("Acme <post@acme.example>"));
+    Ok(())
+}
+
+#[test]
+fn a_way_for_mails_that_lacks_something_is_refused_with_what_it_lacks() {
+    const FROM: (&str, &str) = ("SAAS_MAIL_FROM", "post@acme.example");
+    const SMTP: (&str, &str) = ("SAAS_SMTP_HOST", "smtp.example.com");
+    const RESEND: (&str, &str) = ("SAAS_RESEND_API_KEY", "re_0123456789abcdef");
+    const USER: (&str, &str) = ("SAAS_SMTP_USERNAME", "saas");
+    const PASSWORD: (&str, &str) = ("SAAS_SMTP_PASSWORD", "0123456789abcdef");
+    const PLAIN: (&str, &str) = ("SAAS_SMTP_TLS", "none");
+    for (set, expected) in [
+        (&[("SAAS_MAIL_TRANSPORT", "smtp")][..], &["SAAS_SMTP_HOST", "SAAS_MAIL_FROM"][..]),
+        (&[("SAAS_MAIL_TRANSPORT", "resend"), FROM], &["SAAS_RESEND_API_KEY"]),
+        (&[SMTP], &["SAAS_MAIL_FROM"]),
+        (&[SMTP, RESEND, FROM], &["SAAS_MAIL_TRANSPORT"]),
+        (&[SMTP, FROM, USER], &["SAAS_SMTP_PASSWORD"]),
+        (&[SMTP, FROM, PASSWORD], &["SAAS_SMTP_USERNAME"]),
+        (&[SMTP, FROM, USER, PASSWORD, PLAIN], &["SAAS_SMTP_TLS"]),
+    ] {
+        assert_eq!(subjects(&refused(&environment(set))), expected, "{set:?}");
+    }
+    let local = [("SAAS_SMTP_HOST", "127.0.0.1"), FROM, USER, PASSWORD, PLAIN];
+    assert!(Settings::load(&environment(&local)).is_ok(), "it stays on this machine");
+}
+
+#[test]
+fn a_hardened_environment_keeps_mails_from_a_folder_and_from_readers_on_the_way() {
+    const FROM: (&str, &str) = ("SAAS_MAIL_FROM", "post@acme.example");
+    const SMTP: (&str, &str) = ("SAAS_SMTP_HOST", "smtp.example.com");
+    const RESEND: (&str, &str) = ("SAAS_RESEND_API_KEY", "re_0123456789abcdef");
+    const PLAIN: (&str, &str) = ("SAAS_SMTP_TLS", "none");
+    for (set, expected) in [
+        (&[][..], &["SAAS_MAIL_TRANSPORT"][..]),
+        (&[("SAAS_MAIL_TRANSPORT", "folder")], &[]),
+        (&[SMTP, FROM], &[]),
+        (&[SMTP, FROM, PLAIN], &["SAAS_SMTP_TLS"]),
+        (&[("SAAS_SMTP_HOST", "localhost"), FROM, PLAIN], &[]),
+        (&[SMTP, FROM, ("SAAS_SMTP_USERNAME", "a"), ("SAAS_SMTP_PASSWORD", "change-me")], &["SAAS_SMTP_PASSWORD"]),
+        (&[RESEND, FROM], &[]),
+        (&[FROM, ("SAAS_RESEND_API_KEY", "re_change_me")], &["SAAS_RESEND_API_KEY"]),
+        (&[RESEND, FROM, ("SAAS_RESEND_BASE_URL", "http://api.resend.com")], &["SAAS_RESEND_BASE_URL"]),
+    ] {
+        let loaded = Settings::load(&hardened(set));
+        let found = loaded.as_ref().err().map(subjects).unwrap_or_default();
+        assert_eq!(found, expected, "{set:?}");
     }
 }
 
@@ -148,6 +239,7 @@ fn the_pairs_that_owasp_names_are_strong_enough() {
             ("SAAS_ENVIRONMENT", "staging"),
             ("SAAS_APP_PUBLIC_URL", "https://app.example.com"),
             ("SAAS_DATABASE_URL", "sqlite:/srv/saas.db"),
+            ("SAAS_MAIL_TRANSPORT", "folder"),
             ("SAAS_PASSWORD_HASH_MEMORY_KIB", memory),
             ("SAAS_PASSWORD_HASH_ITERATIONS", iterations),
         ]);

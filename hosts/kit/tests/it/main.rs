@@ -16,6 +16,7 @@ mod hash_pool;
 mod job_crash;
 mod jobs;
 mod keys;
+mod mail;
 mod migrations;
 mod plans;
 mod refresh;

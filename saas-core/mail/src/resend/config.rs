@@ -56,6 +56,11 @@ impl ResendConfig {
         Ok(self)
     }
 
+    /// Whether the connection is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.endpoint.scheme() == "https"
+    }
+
     /// With a template that Resend keeps, by its id or alias, for the letters of that name ("Templates").
     #[must_use]
     pub fn with_template(mut self, letter: &'static str, id: impl Into<String>) -> Self {

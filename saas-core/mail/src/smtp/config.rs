@@ -61,6 +61,11 @@ impl SmtpConfig {
         Ok(Self { host, port: tls.default_port(), tls, credentials: None, timeout: Duration::from_secs(30) })
     }
 
+    /// Whether anything of it is encrypted.
+    pub const fn is_encrypted(&self) -> bool {
+        !matches!(self.tls, SmtpTls::None)
+    }
+
     /// On another port.
     #[must_use]
     pub fn with_port(self, port: u16) -> Self {

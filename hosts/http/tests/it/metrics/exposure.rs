@@ -14,10 +14,11 @@ use crate::{
 const TOKEN: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a6978";
 
 /// What makes an environment hardened, so that it starts.
-const HARDENED: [(&str, &str); 5] = [
+const HARDENED: [(&str, &str); 6] = [
     ("ENVIRONMENT", "production"),
     ("APP_PUBLIC_URL", "https://app.example.com"),
     ("SIGNUP_ACCESS_POLICY", "public"),
+    ("MAIL_TRANSPORT", "folder"),
     ("PASSWORD_HASH_MEMORY_KIB", "12288"),
     ("PASSWORD_HASH_ITERATIONS", "3"),
 ];
@@ -57,7 +58,7 @@ fn in_production_metrics_are_nowhere_unless_somebody_says_where() {
 #[test]
 fn a_token_opens_them_and_nothing_else_does() {
     recorded(|handle| async move {
-        let settings: [_; 6] = hardened_with([("METRICS_TOKEN", TOKEN)]);
+        let settings: [_; 7] = hardened_with([("METRICS_TOKEN", TOKEN)]);
         let api = start(TestEngine::Sqlite, &handle, settings).await;
         let refused = (401, "unauthenticated".to_owned());
         for token in ["", "wrong", &TOKEN[1..], &format!("{TOKEN}0"), &TOKEN.to_uppercase()] {
@@ -79,7 +80,7 @@ fn a_token_opens_them_and_nothing_else_does() {
 #[test]
 fn an_address_of_their_own_serves_the_operations_alone() {
     recorded(|handle| async move {
-        let settings: [_; 7] = hardened_with([("METRICS_ADDRESS", "127.0.0.1:0"), ("PORT", "0")]);
+        let settings: [_; 8] = hardened_with([("METRICS_ADDRESS", "127.0.0.1:0"), ("PORT", "0")]);
         let api = start(TestEngine::Sqlite, &handle, settings).await;
         assert_eq!(problem(&api, get("/metrics")).await, (404, "unknown_route".to_owned()));
 

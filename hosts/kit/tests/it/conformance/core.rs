@@ -4,6 +4,7 @@ mod clock;
 mod entropy;
 mod event_log;
 mod job_store;
+mod mailer;
 mod memberships;
 mod secret_store;
 mod storage;
