@@ -22,6 +22,7 @@ pub mod conformance;
 mod device;
 pub mod keyring;
 pub mod keys;
+mod mail_token;
 pub mod password;
 mod refresh_token;
 mod session;
@@ -37,6 +38,7 @@ pub use auth::{
 pub use change_feed::{Change, ChangeFeed, ChangeId, Changed};
 pub use device::Device;
 pub use keyring::{Keyring, KeyringError};
+pub use mail_token::{InvalidMailToken, MailPurpose, MailToken, MailTokens};
 pub use password::{
     Argon2id, Argon2idParams, HashError, Password, PasswordHash, PasswordHasher, PasswordPolicy,
     PasswordTooLong, WeakPassword,

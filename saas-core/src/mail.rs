@@ -185,7 +185,9 @@ mod tests {
             assert_eq!(mailbox.name.as_ref().map(DisplayName::as_str), name, "{text}");
             assert_eq!(mailbox.address.shown(), address, "{text}");
         }
-        for text in ["", "Ada", "Ada <ada>", "Ada\r\nBcc: eve@example.com <ada@example.com>", "Ada <a@b.c", "a@b.c>"] {
+        for text in
+            ["", "Ada", "Ada <ada>", "Ada\r\nBcc: eve@example.com <ada@example.com>", "Ada <a@b.c", "a@b.c>"]
+        {
             assert!(Mailbox::parse(text).is_err(), "{text:?}");
         }
     }

@@ -48,7 +48,8 @@ mod tests {
         let expected = r#"{"mail":"welcome","user":"00000000-0000-0000-0000-000000000007","tenant":"00000000-0000-0000-0000-000000000007"}"#;
         assert_eq!(json, expected);
         assert_eq!(SendMail::read(1, expected).unwrap(), welcome);
-        let revoked = SendMail::SessionRevoked { user: UserId::from_uuid(id), session: SessionId::from_uuid(id) };
+        let revoked =
+            SendMail::SessionRevoked { user: UserId::from_uuid(id), session: SessionId::from_uuid(id) };
         let expected = r#"{"mail":"session_revoked","user":"00000000-0000-0000-0000-000000000007","session":"00000000-0000-0000-0000-000000000007"}"#;
         assert_eq!(serde_json::to_string(&revoked).unwrap(), expected);
         assert_eq!(SendMail::read(1, expected).unwrap(), revoked);

@@ -4,8 +4,8 @@ use saas_auth::{
     InsertError, NewSession, OpenedSession, PrepareError, PreparedUser, Registration, Tokens, User,
 };
 use saas_core::{
-    Actor, DisplayName, Email, ErrorKind, Fault, InternalError, Principal, Reach, Report, Role, Secret, SendMail,
-    Slug, StoreError, TenantId, TenantName, TenantState, Tx, clock::stored_now, entropy::random,
+    Actor, DisplayName, Email, ErrorKind, Fault, InternalError, Principal, Reach, Report, Role, Secret,
+    SendMail, Slug, StoreError, TenantId, TenantName, TenantState, Tx, clock::stored_now, entropy::random,
 };
 
 use crate::{SignupPolicy, Tenancy, Tenant};

@@ -4,7 +4,8 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use saas_auth::Auth;
 use saas_core::{
-    Actor, Clock, Entropy, ErrorKind, Fault, Principal, Reach, Report, Storage, StoreError, TenantId, jobs::Jobs,
+    Actor, Clock, Entropy, ErrorKind, Fault, Principal, Reach, Report, Storage, StoreError, TenantId,
+    jobs::Jobs,
 };
 
 use crate::{MembershipStore, Tenant, TenantStore};

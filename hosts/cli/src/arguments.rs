@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use saas_agents::{AgentName, ConversationKey};
 use saas_core::{Cursor, DisplayName, Email, PageSize, TenantId, TenantName, UserId, jobs::JobId};
+use saas_mail::Letter;
 use url::Url;
 
 const EXIT_CODES: &str = "\
@@ -69,6 +70,9 @@ pub(crate) enum Command {
     /// Shows the work that commands left behind, and what became of it.
     #[command(subcommand)]
     Jobs(Jobs),
+    /// Shows what the product's mails look like, and sends one to try out.
+    #[command(subcommand)]
+    Mail(Mail),
     /// Does jobs and agents' runs without serving, until SIGTERM or Ctrl-C.
     ///
     /// Any number of them share a database, beside servers or behind them.
@@ -228,6 +232,45 @@ pub(crate) struct WhichJob {
     pub(crate) id: JobId,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Mail {
+    /// Lists the mails, or shows one with made-up content.
+    Preview(PreviewMail),
+    /// Sends a test mail as the settings say.
+    ///
+    /// Nothing else is opened for it, and it is tried once.
+    Test(TestMail),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PreviewMail {
+    /// The mail's name; without it all are listed.
+    #[arg(value_parser = letter)]
+    pub(crate) name: Option<&'static str>,
+    /// What to show of it.
+    #[arg(long, value_enum, default_value_t = MailFormat::Text, value_name = "FORMAT", requires = "name")]
+    pub(crate) format: MailFormat,
+    /// Writes it into this file.
+    #[arg(long, value_name = "PATH", requires = "name")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// What is shown of a mail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MailFormat {
+    Text,
+    Html,
+    // As it would be sent; mail programs open it.
+    Eml,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TestMail {
+    /// Whom to send it to.
+    #[arg(long, value_name = "ADDRESS", value_parser = Email::parse)]
+    pub(crate) to: Email,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Chat {
     /// Whom to sign in as.
@@ -258,6 +301,11 @@ pub(crate) struct Man {
 
 fn page_size(text: &str) -> Result<PageSize, &'static str> {
     text.parse().ok().and_then(PageSize::new).ok_or("a page has 1 to 100 of them")
+}
+
+fn letter(text: &str) -> Result<&'static str, &'static str> {
+    let named = Letter::NAMES.into_iter().find(|name| *name == text);
+    named.ok_or("no mail has that name; they are listed by: saas mail preview")
 }
 
 fn user(text: &str) -> Result<UserName, &'static str> {

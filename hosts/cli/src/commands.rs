@@ -4,6 +4,7 @@ pub(crate) mod about;
 pub(crate) mod config;
 pub(crate) mod jobs;
 pub(crate) mod keys;
+pub(crate) mod mail;
 pub(crate) mod migrate;
 pub(crate) mod serve;
 pub(crate) mod users;

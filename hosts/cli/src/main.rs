@@ -46,6 +46,7 @@ fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Users(command) => commands::users::run(context, command),
         Command::Keys(command) => commands::keys::run(context, &command),
         Command::Jobs(command) => commands::jobs::run(context, &command),
+        Command::Mail(command) => commands::mail::run(context, &command),
         Command::Work => commands::serve::work(context),
         Command::Chat(arguments) => chat::run(context, arguments),
         Command::Openapi => commands::about::openapi(),

@@ -237,13 +237,7 @@ impl Blueprint {
     }
 
     /// The worker of this process, and the jobs that it does.
-    fn worker(
-        &self,
-        storage: Arc<dyn Storage>,
-        jobs: Jobs,
-        wake: Arc<Notify>,
-        handlers: Handlers,
-    ) -> Worker {
+    fn worker(&self, storage: Arc<dyn Storage>, jobs: Jobs, wake: Arc<Notify>, handlers: Handlers) -> Worker {
         Worker {
             storage,
             jobs,

@@ -213,7 +213,9 @@ impl SaasBuilder {
             Some(mailer) => Some(mail::Transport::Own(mailer)),
             None => mail::Transport::of(&settings).map_err(|problem| problems.push(problem)).ok(),
         };
-        let (Some(database), Some(auth), Some(letters), Some(transport), true) = (database, auth, letters, transport, problems.is_empty()) else {
+        let (Some(database), Some(auth), Some(letters), Some(transport), true) =
+            (database, auth, letters, transport, problems.is_empty())
+        else {
             return Err(BuildError { problems });
         };
         let scripted = settings.openai_api_key.is_none() && self.ports.chat_model.is_none();

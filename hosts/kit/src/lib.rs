@@ -41,8 +41,8 @@ mod workers;
 pub use blueprint::{Blueprint, MigrateError, OpenError};
 pub use builder::{BuildError, SaasBuilder};
 pub use hash_pool::HashPool;
-pub use mail::MailerError;
 pub use health::{Check, Readiness};
+pub use mail::MailerError;
 #[cfg(feature = "openai")]
 pub use openai::OpenAiError;
 pub use root_key_file::RootKeyFileError;

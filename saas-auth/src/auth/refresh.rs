@@ -6,8 +6,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use saas_core::{
-    Actor, Conn, ErrorKind, Fault, InternalError, Reach, Report, Role, Secret, SendMail, StoreError, TenantId,
-    TenantState, Tx, UserId,
+    Actor, Conn, ErrorKind, Fault, InternalError, Reach, Report, Role, Secret, SendMail, StoreError,
+    TenantId, TenantState, Tx, UserId,
 };
 
 use super::{Auth, OpenedSession, Tokens, measures};

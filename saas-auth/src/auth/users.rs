@@ -1,7 +1,8 @@
 //! Commands on users.
 
 use saas_core::{
-    Actor, Cursor, Email, ErrorKind, Fault, InvalidCursor, Page, PageSize, Reach, Report, SessionId, StoreError, UserId,
+    Actor, Cursor, Email, ErrorKind, Fault, InvalidCursor, Page, PageSize, Reach, Report, SessionId,
+    StoreError, UserId,
 };
 
 use super::{Auth, keys::is_operator, measures};

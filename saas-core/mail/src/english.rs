@@ -27,13 +27,16 @@ struct Words<'a> {
 }
 
 impl Words<'_> {
-    #[expect(clippy::too_many_lines, reason = "one arm for each letter, so that all their words stand in one place")]
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm for each letter, so that all their words stand in one place"
+    )]
     fn content(&self, letter: &Letter) -> Content {
         let product = self.product;
         match letter {
             Letter::Welcome { name, tenant } => Content {
                 subject: format!("Welcome to {product}"),
-                greeting: greeting(name.as_ref()),
+                greeting: Some(greeting(name.as_ref())),
                 paragraphs: vec![format!("You have registered with {product}, and {} is ready.", unlinked(tenant.as_str()))],
                 action: Some(self.action("Open it", "", None)),
                 reason: format!("You get this mail because somebody registered with {product} with this address."),
@@ -41,7 +44,7 @@ impl Words<'_> {
             },
             Letter::VerifyEmail { name, secured } => Content {
                 subject: format!("Confirm your e-mail address for {product}"),
-                greeting: greeting(name.as_ref()),
+                greeting: Some(greeting(name.as_ref())),
                 paragraphs: vec![format!("Confirm that this address is yours, and {product} knows that its mails reach you.")],
                 action: Some(self.action("Confirm the address", "/verify-email", Some(secured))),
                 closing: vec![once(secured), "If this was not you, do nothing: the address stays unconfirmed.".to_owned()],
@@ -50,7 +53,7 @@ impl Words<'_> {
             },
             Letter::AlreadyRegistered { name } => Content {
                 subject: format!("You are registered with {product} already"),
-                greeting: greeting(name.as_ref()),
+                greeting: Some(greeting(name.as_ref())),
                 paragraphs: vec![
                     format!("Somebody tried to register with {product} with this address, which has an account already. Nothing has changed."),
                     "If this was you, sign in instead; if you have forgotten your password, you can set a new one there.".to_owned(),
@@ -62,7 +65,7 @@ impl Words<'_> {
             },
             Letter::PasswordReset { name, secured } => Content {
                 subject: format!("Set a new password for {product}"),
-                greeting: greeting(name.as_ref()),
+                greeting: Some(greeting(name.as_ref())),
                 paragraphs: vec![format!("Somebody, probably you, wants to set a new password for {product}.")],
                 action: Some(self.action("Set a new password", "/reset-password", Some(secured))),
                 closing: vec![once(secured), "If this was not you, do nothing: your password stays as it is.".to_owned()],
@@ -71,8 +74,8 @@ impl Words<'_> {
             },
             Letter::PasswordResetByAdmin { name, secured } => Content {
                 subject: format!("You are asked to set a new password for {product}"),
-                greeting: greeting(name.as_ref()),
-                paragraphs: vec![format!("An administrator of {product} asks you to set a new password. Until then you cannot sign in with the old one.")],
+                greeting: Some(greeting(name.as_ref())),
+                paragraphs: vec![format!("An administrator of {product} asks you to set a new password.")],
                 action: Some(self.action("Set a new password", "/reset-password", Some(secured))),
                 closing: vec![once(secured)],
                 reason: self.account(),
@@ -80,7 +83,7 @@ impl Words<'_> {
             },
             Letter::PasswordChanged { name, at } => Content {
                 subject: format!("Your password for {product} was changed"),
-                greeting: greeting(name.as_ref()),
+                greeting: Some(greeting(name.as_ref())),
                 paragraphs: vec![format!("The password of your account with {product} was changed, and your other sessions were ended.")],
                 facts: vec![when(*at)],
                 closing: vec![format!("If this was not you, set a new password at once: {}", self.brand.page("/forgot-password", None))],
@@ -89,7 +92,7 @@ impl Words<'_> {
             },
             Letter::EmailChangeConfirm { name, secured } => Content {
                 subject: format!("Confirm your new e-mail address for {product}"),
-                greeting: greeting(name.as_ref()),
+                greeting: Some(greeting(name.as_ref())),
                 paragraphs: vec![format!("This address is to become the one of your account with {product}. It does when you confirm it.")],
                 action: Some(self.action("Confirm the new address", "/confirm-email-change", Some(secured))),
                 closing: vec![once(secured), "If this was not you, do nothing: the account keeps its address.".to_owned()],
@@ -98,7 +101,7 @@ impl Words<'_> {
             },
             Letter::EmailChangeNotice { name, new_address, secured } => Content {
                 subject: format!("The e-mail address of your account with {product} is being changed"),
-                greeting: greeting(name.as_ref()),
+                greeting: Some(greeting(name.as_ref())),
                 paragraphs: vec![format!("Your account with {product} is to get another e-mail address in place of this one.")],
                 facts: vec![Fact { name: "New address", value: masked(new_address) }],
                 action: Some(self.action("Keep this address", "/undo-email-change", Some(secured))),
@@ -112,7 +115,7 @@ impl Words<'_> {
             },
             Letter::UnlockAccount { name, secured } => Content {
                 subject: format!("Signing in to {product} is locked"),
-                greeting: greeting(name.as_ref()),
+                greeting: Some(greeting(name.as_ref())),
                 paragraphs: vec![format!("Too many wrong passwords were tried for your account with {product}, so signing in is locked for a while. If it was you, you can unlock it.")],
                 action: Some(self.action("Unlock signing in", "/unlock", Some(secured))),
                 closing: vec![once(secured), "If it was not you, do nothing: nobody got in, and the lock ends by itself.".to_owned()],
@@ -121,7 +124,7 @@ impl Words<'_> {
             },
             Letter::NewSignIn { name, at, device, place } => Content {
                 subject: format!("New sign-in to {product}"),
-                greeting: greeting(name.as_ref()),
+                greeting: Some(greeting(name.as_ref())),
                 paragraphs: vec![format!("Somebody signed in to your account with {product} from a device that was not seen before.")],
                 facts: facts(*at, device.as_ref(), place.as_ref()),
                 closing: vec![format!("If this was you, you need do nothing. If it was not, set a new password at once, which ends every session: {}", self.brand.page("/forgot-password", None))],
@@ -130,7 +133,7 @@ impl Words<'_> {
             },
             Letter::SessionRevoked { name, at, device } => Content {
                 subject: format!("A session of yours with {product} was ended"),
-                greeting: greeting(name.as_ref()),
+                greeting: Some(greeting(name.as_ref())),
                 paragraphs: vec![
                     format!("A key that keeps you signed in to {product} was used a second time. That happens when somebody has copied it, so we ended the session: whoever holds the copy is out, and that device has to sign in again."),
                 ],
@@ -141,7 +144,7 @@ impl Words<'_> {
             },
             Letter::FactorAdded { name, at, factor } => Content {
                 subject: format!("A second factor was added to your account with {product}"),
-                greeting: greeting(name.as_ref()),
+                greeting: Some(greeting(name.as_ref())),
                 paragraphs: vec!["From now on signing in asks for it besides your password.".to_owned()],
                 facts: vec![Fact { name: "Factor", value: unlinked(factor.as_str()) }, when(*at)],
                 closing: vec![self.not_you()],
@@ -150,7 +153,7 @@ impl Words<'_> {
             },
             Letter::FactorRemoved { name, at, factor } => Content {
                 subject: format!("A second factor was removed from your account with {product}"),
-                greeting: greeting(name.as_ref()),
+                greeting: Some(greeting(name.as_ref())),
                 paragraphs: vec!["Signing in does not ask for it any more.".to_owned()],
                 facts: vec![Fact { name: "Factor", value: unlinked(factor.as_str()) }, when(*at)],
                 closing: vec![self.not_you()],
@@ -193,8 +196,8 @@ impl Words<'_> {
     }
 }
 
-fn greeting(name: Option<&DisplayName>) -> Option<String> {
-    Some(name.map_or_else(|| "Hello,".to_owned(), |name| format!("Hello {},", unlinked(name.as_str()))))
+fn greeting(name: Option<&DisplayName>) -> String {
+    name.map_or_else(|| "Hello,".to_owned(), |name| format!("Hello {},", unlinked(name.as_str())))
 }
 
 fn once(secured: &Secured) -> String {

@@ -208,16 +208,25 @@ impl Letter {
             "email_change_confirm" => Self::EmailChangeConfirm { name: ada, secured },
             "email_change_notice" => {
                 let new_address = "ada@analytical.example".to_owned();
-                Self::EmailChangeNotice { name: ada, new_address: Email::from_stored(new_address.clone(), new_address), secured }
+                Self::EmailChangeNotice {
+                    name: ada,
+                    new_address: Email::from_stored(new_address.clone(), new_address),
+                    secured,
+                }
             }
             "unlock_account" => Self::UnlockAccount { name: ada, secured },
-            "new_sign_in" => Self::NewSignIn { name: ada, at, device, place: Some("192.0.2.0/24".to_owned()) },
+            "new_sign_in" => {
+                Self::NewSignIn { name: ada, at, device, place: Some("192.0.2.0/24".to_owned()) }
+            }
             "session_revoked" => Self::SessionRevoked { name: ada, at, device },
             "factor_added" => Self::FactorAdded { name: ada, at, factor: name_of("Authenticator app") },
             "factor_removed" => Self::FactorRemoved { name: ada, at, factor: name_of("Authenticator app") },
-            "invitation" => {
-                Self::Invitation { tenant, inviter: Some(name_of("Charles Babbage")), role: Role::Member, secured }
-            }
+            "invitation" => Self::Invitation {
+                tenant,
+                inviter: Some(name_of("Charles Babbage")),
+                role: Role::Member,
+                secured,
+            },
             "test" => Self::Test,
             _ => return None,
         })

@@ -1,7 +1,12 @@
 //! Putting a letter into words and into shape.
 
+use std::fmt::Write;
+
 use askama::Template;
-use saas_core::{DisplayName, Email, InternalError, InvalidText, Mail, MailBodies, MailKey, MailSubject, Mailbox, text::clip};
+use saas_core::{
+    DisplayName, Email, InternalError, InvalidText, Mail, MailBodies, MailKey, MailSubject, Mailbox,
+    text::clip,
+};
 
 use crate::{Letter, content::Content, english};
 
@@ -54,7 +59,8 @@ impl Brand {
                 if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
                     url.push(char::from(byte));
                 } else {
-                    url.push_str(&format!("%{byte:02X}"));
+                    // Writing to a text cannot fail.
+                    let _ = write!(url, "%{byte:02X}");
                 }
             }
         }
@@ -107,7 +113,13 @@ impl Letters {
     }
 
     /// A mail to somebody in their language.
-    pub fn mail_in(&self, locale: Locale, letter: &Letter, to: Mailbox, key: MailKey) -> Result<Mail, RenderError> {
+    pub fn mail_in(
+        &self,
+        locale: Locale,
+        letter: &Letter,
+        to: Mailbox,
+        key: MailKey,
+    ) -> Result<Mail, RenderError> {
         let content = match locale {
             Locale::English => english::content(&self.brand, letter),
         };

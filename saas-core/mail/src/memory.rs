@@ -89,7 +89,8 @@ mod tests {
 
     #[tokio::test]
     async fn the_oldest_mail_goes_when_there_are_too_many() {
-        let brand = Brand::new("Acme", "https://app.example.com", Mailbox::parse("a@example.com").unwrap()).unwrap();
+        let brand =
+            Brand::new("Acme", "https://app.example.com", Mailbox::parse("a@example.com").unwrap()).unwrap();
         let letters = Letters::new(brand);
         let mailer = MemoryMailer::new(2);
         for key in ["one", "two", "two", "three"] {

@@ -48,7 +48,10 @@ pub(crate) fn message(mail: &Mail, now: DateTime<Utc>) -> Result<Message, Unmail
         .date(now.into())
         .message_id(Some(identity))
         // RFC 3834: nobody's absence note answers it.
-        .raw_header(HeaderValue::new(HeaderName::new_from_ascii_str("Auto-Submitted"), "auto-generated".to_owned()));
+        .raw_header(HeaderValue::new(
+            HeaderName::new_from_ascii_str("Auto-Submitted"),
+            "auto-generated".to_owned(),
+        ));
     if let Some(reply_to) = &mail.reply_to {
         builder = builder.reply_to(mailbox(reply_to)?);
     }
@@ -58,7 +61,8 @@ pub(crate) fn message(mail: &Mail, now: DateTime<Utc>) -> Result<Message, Unmail
     for (name, mailbox) in [("From", &mail.from), ("To", &mail.to)] {
         if let Some(words) = mailbox.name.as_ref().and_then(|name| shielded(name.as_str())) {
             let address = address(mailbox)?;
-            builder = builder.raw_header(written(name, address.to_string(), format!("{words}\r\n <{address}>")));
+            builder =
+                builder.raw_header(written(name, address.to_string(), format!("{words}\r\n <{address}>")));
         }
     }
     let bodies = MultiPart::alternative()
@@ -83,7 +87,8 @@ fn shielded(text: &str) -> Option<String> {
             _ => chunks.push(c.to_string()),
         }
     }
-    let words: Vec<_> = chunks.iter().map(|chunk| format!("=?utf-8?B?{}?=", STANDARD.encode(chunk))).collect();
+    let words: Vec<_> =
+        chunks.iter().map(|chunk| format!("=?utf-8?B?{}?=", STANDARD.encode(chunk))).collect();
     Some(words.join("\r\n "))
 }
 

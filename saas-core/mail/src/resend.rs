@@ -58,7 +58,12 @@ impl Resend {
         }
         // Whatever answers without an id is not Resend; under its key the mail can be sent again.
         let id = wire::id(&answer).ok_or(Trouble::Malformed)?;
-        tracing::debug!(mail.key = mail.key.as_str(), mail.template = mail.template, resend.id = id, "mail handed to Resend");
+        tracing::debug!(
+            mail.key = mail.key.as_str(),
+            mail.template = mail.template,
+            resend.id = id,
+            "mail handed to Resend"
+        );
         Ok(())
     }
 }

@@ -90,8 +90,8 @@ const TROUBLES: [Manner; 6] = [
 /// A mail whose parts can be told in a text.
 fn telling() -> Mail {
     let mut mail = mail("key-telling");
-    mail.text = "the-body-of-the-mail\n".to_owned();
-    mail.html = "<p>the-body-of-the-mail</p>\n".to_owned();
+    mail.text = String::from("the-body-of-the-mail\n");
+    mail.html = String::from("<p>the-body-of-the-mail</p>\n");
     mail
 }
 
@@ -135,7 +135,11 @@ async fn after_each_of_these_the_next_mail_goes_through(subject: MailServiceSubj
         assert!(subject.send(manner).await.is_err(), "{manner:?}");
         subject.service.behave(Manner::TakesMails).await;
         let next = mail(&format!("key-{number}"));
-        subject.mailer.send(&next).await.unwrap_or_else(|error| panic!("after {manner:?}: {}", chain(&error)));
+        subject
+            .mailer
+            .send(&next)
+            .await
+            .unwrap_or_else(|error| panic!("after {manner:?}: {}", chain(&error)));
         assert_eq!(subject.service.received().await.len(), number + 1, "after {manner:?}");
     }
 }

@@ -119,7 +119,7 @@ async fn a_mail_arrives_as_it_was_given_whatever_characters_it_has(subject: Mail
     let texts = TEXTS.iter().copied().chain([long.as_str()]);
     for (number, text) in texts.enumerate() {
         let mut mail = mail(&format!("key-{number}"));
-        mail.text = text.to_owned();
+        mail.text = String::from(text);
         mail.html = format!("<p>{text}</p>");
         let names = [
             "Acme",
@@ -133,13 +133,18 @@ async fn a_mail_arrives_as_it_was_given_whatever_characters_it_has(subject: Mail
         let name = names[number % names.len()];
         mail.from = mailbox(name, "Post@example.com");
         mail.to = mailbox(name, "Ada.Lovelace+work@example.com");
-        mail.subject = MailSubject::parse(&format!("{name}: Grüße \u{2013} 你好 {}", "and more ".repeat(number * 4))).unwrap();
+        mail.subject =
+            MailSubject::parse(&format!("{name}: Grüße \u{2013} 你好 {}", "and more ".repeat(number * 4)))
+                .unwrap();
         subject.mailer.send(&mail).await.unwrap();
         let received = subject.received().await;
         assert_eq!(received.len(), number + 1);
         let arrived = received.iter().find(|received| received.subject == mail.subject.as_str());
         let subjects = || received.iter().map(|received| received.subject.as_str()).collect::<Vec<_>>();
-        assert_same(arrived.unwrap_or_else(|| panic!("{} is not among {:?}", mail.subject, subjects())), &mail);
+        assert_same(
+            arrived.unwrap_or_else(|| panic!("{} is not among {:?}", mail.subject, subjects())),
+            &mail,
+        );
     }
 }
 
@@ -148,8 +153,8 @@ async fn it_arrives_at_its_recipient_and_at_nobody_else(subject: MailerSubject) 
     mail.from = mailbox("Bcc: eve@example.com", "from@example.com");
     mail.to = mailbox("Eve <eve@example.com>,", "ada@example.com");
     mail.subject = MailSubject::parse("Bcc: eve@example.com").unwrap();
-    mail.text = "Bcc: eve@example.com\n.\nRCPT TO:<eve@example.com>\n".to_owned();
-    mail.html = "</html>\n.\nMAIL FROM:<ada@example.com>\nRCPT TO:<eve@example.com>\nDATA\n".to_owned();
+    mail.text = String::from("Bcc: eve@example.com\n.\nRCPT TO:<eve@example.com>\n");
+    mail.html = String::from("</html>\n.\nMAIL FROM:<ada@example.com>\nRCPT TO:<eve@example.com>\nDATA\n");
     subject.mailer.send(&mail).await.unwrap();
     let received = subject.received().await;
     assert_eq!(received.len(), 1, "one mail was sent: {received:?}");

@@ -2,7 +2,7 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&[&str]; 25] = [
+const COMMANDS: [&[&str]; 28] = [
     &[],
     &["serve"],
     &["migrate"],
@@ -23,6 +23,9 @@ const COMMANDS: [&[&str]; 25] = [
     &["jobs", "show"],
     &["jobs", "retry"],
     &["jobs", "cancel"],
+    &["mail"],
+    &["mail", "preview"],
+    &["mail", "test"],
     &["work"],
     &["chat"],
     &["openapi"],

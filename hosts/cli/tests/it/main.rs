@@ -8,6 +8,7 @@ mod harness;
 mod help;
 mod jobs;
 mod keys;
+mod mail;
 mod migrate;
 mod serve;
 mod transcript;

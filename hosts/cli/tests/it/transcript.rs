@@ -68,6 +68,9 @@ fn what_commands_say_to_programs() {
     all.run(&["keys", "show", "--output", "json"]);
     all.run(&["keys", "rotate", "--output", "json"]);
     all.run(&["keys", "rotate", "--emergency", "--output", "json"]);
+    all.run(&["mail", "preview", "--output", "json"]);
+    all.run(&["mail", "preview", "test", "--output", "json"]);
+    all.run(&["mail", "test", "--to", "ada@example.com", "--output", "json"]);
     let talk = [
         "chat",
         "--email",
@@ -115,6 +118,9 @@ fn what_commands_say_when_they_fail() {
         all.run(&with(&["keys", "rotate"]));
         all.with(&with(&chat), &[], "another password altogether\n");
         all.with(&with(&[&chat[..], &["--server", "http://127.0.0.1:1"]].concat()), &[], &stdin);
+        all.run(&with(&["mail", "preview", "postcard"]));
+        all.run(&with(&["mail", "preview", "test", "--file", "/dev/null/mail"]));
+        all.run(&with(&["mail", "test", "--to", "ada"]));
         all.run(&with(&["man", "--dir", "/dev/null/pages"]));
         all.run(&with(&["completions", "tcsh"]));
         all.run(&with(&["openapi", "--plan"]));

@@ -75,6 +75,9 @@ const SIGNATURE: &[f64] = &[0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.0
 /// Models think for seconds, and some for minutes.
 const RUN: &[f64] = &[0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0];
 
+/// From a file to a mail server that looks everything up first.
+const MAIL: &[f64] = &[0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
 const METHOD: Label = listed(
     "method",
     &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "_OTHER"],
@@ -84,6 +87,7 @@ const ROUTE: Label =
 const POOL: Label = listed("pool", &["read", "write"]);
 const RUN_STATUS: Label = listed("status", &["completed", "failed", "cancelled", "interrupted"]);
 const RESULT: Label = listed("result", &["success", "failure"]);
+const TRANSPORT: Label = listed("transport", &["folder", "smtp", "resend", "own"]);
 const TOKEN_USE: Label = listed("token_use", &["access", "unknown"]);
 
 macro_rules! metrics {
@@ -144,6 +148,11 @@ metrics! {
             "model_malformed",
         ])],
         "Answers that a model did not give or finish.";
+    "email_delivery_attempts_total" Kind::Counter,
+        [listed("category", &saas_mail::Letter::NAMES), TRANSPORT, listed("result", &["success", "later", "refused", "unavailable"])],
+        "Mails that were handed to what delivers them, by what came of it; one that fails is counted again when it is tried again.";
+    "email_delivery_latency_seconds" Kind::Histogram(MAIL), [TRANSPORT], "How long handing a mail over took, whatever came of it.";
+
     "saas_event_log_batches_total" Kind::Counter, [], "Transactions that appended events of runs.";
     "saas_event_log_events_total" Kind::Counter, [], "Events of runs that were appended.";
 

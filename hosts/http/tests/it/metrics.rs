@@ -44,6 +44,8 @@ async fn scrape(api: &Api) -> Text {
 async fn traffic(api: &Api) -> Vec<String> {
     let mut secrets = vec!["ada@example.com".to_owned(), PASSWORD.to_owned()];
     let ada = api.register("ada@example.com").await;
+    // Handed over and counted in one go, on this one thread.
+    api.test.mail.wait_for(|mail| mail.template == "welcome").await;
     let again = api.sign_in("ada@example.com").await;
     let third = api.sign_in("ada@example.com").await;
     let status = |answer: Answer| answer.status.as_u16();

@@ -207,10 +207,11 @@ fn a_production_with_nothing_set_exits_2_and_lists_everything_missing() {
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(String::from_utf8_lossy(&output.stdout), "");
     insta::assert_snapshot!(String::from_utf8_lossy(&output.stderr), @r"
-    the settings are not fit for production (problems: 3):
+    the settings are not fit for production (problems: 4):
     - SAAS_APP_PUBLIC_URL is not set; set the address that users open, for example https://app.example.com
     - SAAS_DATABASE_URL is not set; set postgres://user:password@host/name or sqlite:<path>, special characters of the password percent-encoded
     - SAAS_ROOT_KEY is not set, which only SQLite can do without (it generates one); set 32 random bytes in base64, for example from: openssl rand -base64 32
+    - SAAS_MAIL_TRANSPORT is not set, and mails would stay in a folder; set RESEND_API_KEY, or SMTP_HOST, or folder if mails shall stay in files on this machine
     ");
 }
 

@@ -6,8 +6,7 @@ use async_trait::async_trait;
 use metrics::{counter, histogram};
 use saas_auth::{Auth, CommandError, Session, User, UserStatus};
 use saas_core::{
-    Actor, Clock, Fault, Mail, MailError, Mailbox, Mailer, Refusal, SendMail, UserId,
-    fault::chain,
+    Actor, Clock, Fault, Mail, MailError, Mailbox, Mailer, Refusal, SendMail, UserId, fault::chain,
 };
 use saas_mail::{Letter, Letters};
 use saas_tenancy::{Tenancy, TenantError};
@@ -52,7 +51,10 @@ impl Sender {
                     Err(TenantError::NotFound) => return Ok(None),
                     Err(error) => return Err(JobError::Retry(chain(&error))),
                 };
-                Some((Letter::Welcome { name: user.display_name.clone(), tenant: tenant.name }, mailbox(user)))
+                Some((
+                    Letter::Welcome { name: user.display_name.clone(), tenant: tenant.name },
+                    mailbox(user),
+                ))
             }
             SendMail::SessionRevoked { user, session } => {
                 let Some(user) = self.user(user).await? else { return Ok(None) };
@@ -89,7 +91,10 @@ impl Sender {
             // The mail is good, and goes when the settings are.
             MailError::Refused { what: Refusal::Credentials, .. } => JobError::Retry(text),
             MailError::Refused { .. } => JobError::Hopeless(text),
-            _ => wait.map_or_else(|| JobError::Retry(text.clone()), |wait| JobError::RetryAfter(text.clone(), wait)),
+            _ => wait.map_or_else(
+                || JobError::Retry(text.clone()),
+                |wait| JobError::RetryAfter(text.clone(), wait),
+            ),
         })
     }
 

@@ -385,7 +385,7 @@ settings! {
             when: ("mails go by SMTP", |settings| settings.mail_transport() == MailTransport::Smtp),
             fix: "set the name of your mail server, for example smtp.example.com",
         }
-        /// Its port.
+        /// The port of that server.
         smtp_port: Option<u16> = "SMTP_PORT" {
             default: Derived("587 for `starttls`, 465 for `implicit`, 25 for `none`: see `SMTP_TLS`"),
             range: 1..=65_535,
@@ -420,7 +420,7 @@ settings! {
             when: ("mails go by Resend", |settings| settings.mail_transport() == MailTransport::Resend),
             fix: "set a key of your Resend team that may send, or unset it",
         }
-        /// Where that API is.
+        /// Where the API of Resend is.
         resend_base_url: PublicUrl = "RESEND_BASE_URL" {
             default: Text("https://api.resend.com"),
             rule: "must begin with https://",

@@ -46,7 +46,8 @@ impl Settings {
     /// Whom mails are from, the answer to the field of that name.
     pub fn mail_from(&self) -> Mailbox {
         let set = self.mail_from.clone().or_else(|| self.resend_default_from.clone());
-        let from = set.unwrap_or_else(|| Mailbox::new(Email::from_stored(NOBODY.to_owned(), NOBODY.to_owned())));
+        let from =
+            set.unwrap_or_else(|| Mailbox::new(Email::from_stored(NOBODY.to_owned(), NOBODY.to_owned())));
         let name = from.name.clone().or_else(|| DisplayName::parse(&self.app_name).ok());
         from.named(name)
     }
@@ -117,7 +118,11 @@ pub(super) fn check(draft: &Draft, loader: &mut Loader<'_>) {
 }
 
 fn missing(name: &str, loader: &mut Loader<'_>) {
-    loader.problem(name, "is not set, and mails need it", Setting::named(name).map_or("", |setting| setting.fix));
+    loader.problem(
+        name,
+        "is not set, and mails need it",
+        Setting::named(name).map_or("", |setting| setting.fix),
+    );
 }
 
 fn credentials(draft: &Draft, told: &Told<'_>, loader: &mut Loader<'_>) {
@@ -163,7 +168,11 @@ pub(super) fn check_hardened(draft: &Draft, loader: &mut Loader<'_>) {
                 loader.problem("RESEND_BASE_URL", "does not begin with https://", fix);
             }
             if placeholder(told.api_key) {
-                loader.problem("RESEND_API_KEY", "is a placeholder", "set a key of your Resend team that may send");
+                loader.problem(
+                    "RESEND_API_KEY",
+                    "is a placeholder",
+                    "set a key of your Resend team that may send",
+                );
             }
         }
     }

@@ -2,8 +2,8 @@ use saas_auth::{AuthConfig, keys::KeySet, token::AccessTokenRules};
 use saas_core::Secret;
 
 use super::{
-    DatabaseEngine, MailTransport, NoEffect, Origin, Preset, Profile, SettingProblem, Settings, SettingsErrors,
-    SettingValue, SignupAccessPolicy, Sources, inventory,
+    DatabaseEngine, MailTransport, NoEffect, Origin, Preset, Profile, SettingProblem, SettingValue, Settings,
+    SettingsErrors, SignupAccessPolicy, Sources, inventory,
 };
 
 const KEY: &str = "q83vASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4k=";
@@ -175,7 +175,8 @@ fn mails_go_where_there_is_something_to_send_them_with() -> Result<(), SettingsE
     assert_eq!(nothing.mail_folder.to_str(), Some("var/mail"));
     let shown = |settings: &Settings| SettingValue::shown(&settings.mail_from());
     assert_eq!(shown(&nothing).as_deref(), Some("SaaS <no-reply@saas.example>"));
-    let named = environment(&[RESEND, ("SAAS_RESEND_DEFAULT_FROM", "post@acme.example"), ("SAAS_APP_NAME", "Acme")]);
+    let named =
+        environment(&[RESEND, ("SAAS_RESEND_DEFAULT_FROM", "post@acme.example"), ("SAAS_APP_NAME", "Acme")]);
     assert_eq!(shown(&Settings::load(&named)?).as_deref(), Some("Acme <post@acme.example>"));
     Ok(())
 }
@@ -215,7 +216,10 @@ fn a_hardened_environment_keeps_mails_from_a_folder_and_from_readers_on_the_way(
         (&[SMTP, FROM], &[]),
         (&[SMTP, FROM, PLAIN], &["SAAS_SMTP_TLS"]),
         (&[("SAAS_SMTP_HOST", "localhost"), FROM, PLAIN], &[]),
-        (&[SMTP, FROM, ("SAAS_SMTP_USERNAME", "a"), ("SAAS_SMTP_PASSWORD", "change-me")], &["SAAS_SMTP_PASSWORD"]),
+        (
+            &[SMTP, FROM, ("SAAS_SMTP_USERNAME", "a"), ("SAAS_SMTP_PASSWORD", "change-me")],
+            &["SAAS_SMTP_PASSWORD"],
+        ),
         (&[RESEND, FROM], &[]),
         (&[FROM, ("SAAS_RESEND_API_KEY", "re_change_me")], &["SAAS_RESEND_API_KEY"]),
         (&[RESEND, FROM, ("SAAS_RESEND_BASE_URL", "http://api.resend.com")], &["SAAS_RESEND_BASE_URL"]),

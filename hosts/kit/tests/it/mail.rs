@@ -1,10 +1,16 @@
 //! Mails as commands leave them behind and jobs send them.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use async_trait::async_trait;
 use saas_core::{
-    Actor, Email, Mail, MailError, Mailer, Reach, Refusal, Secret, Storage, TenantName,
+    Actor, Client, Email, Mail, MailError, Mailer, Reach, Refusal, Secret, Storage, TenantName,
     jobs::{JobFilter, JobState, StoredJob},
 };
 use saas_kit::{
@@ -25,14 +31,14 @@ type Plan = fn(usize) -> Result<(), MailError>;
 struct Planned {
     plan: Plan,
     seen: mpsc::UnboundedSender<Mail>,
-    count: std::sync::atomic::AtomicUsize,
+    count: AtomicUsize,
 }
 
 #[async_trait]
 impl Mailer for Planned {
     async fn send(&self, mail: &Mail) -> Result<(), MailError> {
         self.seen.send(mail.clone()).unwrap();
-        (self.plan)(self.count.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1)
+        (self.plan)(self.count.fetch_add(1, Ordering::SeqCst) + 1)
     }
 }
 
@@ -44,7 +50,7 @@ struct Stage {
 impl Stage {
     async fn new(engine: TestEngine, plan: Plan) -> Self {
         let (sender, seen) = mpsc::unbounded_channel();
-        let mailer = Arc::new(Planned { plan, seen: sender, count: Default::default() });
+        let mailer = Arc::new(Planned { plan, seen: sender, count: AtomicUsize::default() });
         let test = TestSaas::with_ports(engine, [], |builder| builder.mailer(mailer)).await;
         Self { test, seen }
     }
@@ -125,7 +131,7 @@ on_both_engines! {
         let token = first.refresh_token.clone();
         let refused = at_once(16, move |_| {
             let (saas, token) = (saas.clone(), token.clone());
-            async move { saas.auth().refresh(&Actor::anonymous(None, Default::default()), &token).await.is_err() }
+            async move { saas.auth().refresh(&Actor::anonymous(None, Client::default()), &token).await.is_err() }
         })
         .await;
         assert!(refused.into_iter().all(|refused| refused));
@@ -208,18 +214,28 @@ async fn with_nothing_set_mails_are_files_beside_the_database() {
     saas.tenancy().register(&Actor::system("test"), registration("ada@example.com")).await.unwrap();
     until(&saas, <[_]>::is_empty).await;
     workers.stop().await;
-    let mails: Vec<_> = std::fs::read_dir(folder.path().join("mail")).unwrap().map(|file| file.unwrap().path()).collect();
+    let mails: Vec<_> =
+        std::fs::read_dir(folder.path().join("mail")).unwrap().map(|file| file.unwrap().path()).collect();
     assert_eq!(mails.len(), 1);
     let text = std::fs::read_to_string(&mails[0]).unwrap();
-    assert!(mails[0].to_str().unwrap().ends_with(".welcome.eml") && text.contains("To: ada@example.com"), "{text}");
+    assert!(
+        mails[0].to_str().unwrap().ends_with(".welcome.eml") && text.contains("To: ada@example.com"),
+        "{text}"
+    );
     saas.close().await;
 }
 
 #[tokio::test]
 async fn a_way_for_mails_that_the_settings_spoil_is_told_before_anything_is_opened() {
     for (set, expected) in [
-        ([("SMTP_HOST", "not a host"), ("MAIL_FROM", "a@example.com")], "SMTP_HOST, SMTP_USERNAME, SMTP_PASSWORD: the host is neither a name nor an IP address"),
-        ([("RESEND_API_KEY", "re with space"), ("MAIL_FROM", "a@example.com")], "RESEND_API_KEY, RESEND_BASE_URL: the API key is empty or has characters that no key has"),
+        (
+            [("SMTP_HOST", "not a host"), ("MAIL_FROM", "a@example.com")],
+            "SMTP_HOST, SMTP_USERNAME, SMTP_PASSWORD: the host is neither a name nor an IP address",
+        ),
+        (
+            [("RESEND_API_KEY", "re with space"), ("MAIL_FROM", "a@example.com")],
+            "RESEND_API_KEY, RESEND_BASE_URL: the API key is empty or has characters that no key has",
+        ),
     ] {
         let settings = Settings::load(&Sources::empty().with_flags(set)).unwrap();
         assert_eq!(Saas::builder(settings).build().unwrap_err().problems, [expected]);

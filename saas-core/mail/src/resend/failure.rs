@@ -40,8 +40,9 @@ pub(super) fn judged(status: StatusCode, wait: Option<Duration>, answer: &[u8]) 
     let refused = |what| MailError::refused(what, &code);
     match (number, said.name.as_str()) {
         // The quotas of a day and of a month are a 429, too.
-        (429, _) | (408 | 425 | 500..=599, _) => MailError::later(wait, &code),
-        (409, "concurrent_idempotent_requests") => MailError::later(wait, &code),
+        (408 | 425 | 429 | 500..=599, _) | (409, "concurrent_idempotent_requests") => {
+            MailError::later(wait, &code)
+        }
         // A sender's domain that is not verified, a key for tests: for whoever has the key to mend.
         (401 | 403, _) => refused(Refusal::Credentials),
         (400, _) if said.message.contains("API key") => refused(Refusal::Credentials),

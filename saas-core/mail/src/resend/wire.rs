@@ -49,7 +49,11 @@ pub(super) fn body(mail: &Mail, template: Option<&str>) -> Result<Vec<u8>, MailE
     let says = match template {
         None => Says::Rendered { html: &mail.html, text: &mail.text },
         Some(id) => {
-            let variables = mail.variables.iter().map(|(name, value)| (*name, value.as_str())).collect::<BTreeMap<_, _>>();
+            let variables = mail
+                .variables
+                .iter()
+                .map(|(name, value)| (*name, value.as_str()))
+                .collect::<BTreeMap<_, _>>();
             if variables.values().any(|value| value.chars().count() > VARIABLE_MAX) {
                 return Err(MailError::refused(Refusal::Content, "variable_too_long"));
             }

@@ -78,7 +78,8 @@ impl SmtpConfig {
         user: Secret<String>,
         password: Secret<String>,
     ) -> Result<Self, InvalidSmtpConfig> {
-        let fits = |text: &Secret<String>| !text.expose().is_empty() && !text.expose().contains(char::is_control);
+        let fits =
+            |text: &Secret<String>| !text.expose().is_empty() && !text.expose().contains(char::is_control);
         if !fits(&user) || !fits(&password) {
             return Err(InvalidSmtpConfig::Credentials);
         }
@@ -111,7 +112,13 @@ mod tests {
 
     #[test]
     fn a_password_never_goes_in_the_clear_to_another_machine() {
-        for (host, fits) in [("localhost", true), ("127.0.0.1", true), ("[::1]", true), ("mail.example.com", false), ("10.0.0.1", false)] {
+        for (host, fits) in [
+            ("localhost", true),
+            ("127.0.0.1", true),
+            ("[::1]", true),
+            ("mail.example.com", false),
+            ("10.0.0.1", false),
+        ] {
             let config = SmtpConfig::new(host, SmtpTls::None).unwrap();
             let told = config.with_credentials(secret("ada"), secret("pass word"));
             assert_eq!(told.is_ok(), fits, "{host}");
@@ -126,7 +133,11 @@ mod tests {
     #[test]
     fn what_is_no_host_or_no_credential_is_refused() {
         for host in ["", "a b", "https://mail.example.com", "mail.example.com:25", "ada@example.com"] {
-            assert_eq!(SmtpConfig::new(host, SmtpTls::Implicit).err(), Some(InvalidSmtpConfig::Host), "{host}");
+            assert_eq!(
+                SmtpConfig::new(host, SmtpTls::Implicit).err(),
+                Some(InvalidSmtpConfig::Host),
+                "{host}"
+            );
         }
         let config = SmtpConfig::new("mail.example.com", SmtpTls::Implicit).unwrap();
         for (user, password) in [("", "p"), ("u", ""), ("u\r\nQUIT", "p"), ("u", "p\0")] {

@@ -56,7 +56,8 @@ async fn encrypt(
     tls: &Arc<ClientConfig>,
     tcp: TcpStream,
 ) -> Result<TlsStream<TcpStream>, MailError> {
-    let name = ServerName::try_from(config.host.clone()).map_err(|_| MailError::unavailable(Trouble::Name))?;
+    let name =
+        ServerName::try_from(config.host.clone()).map_err(|_| MailError::unavailable(Trouble::Name))?;
     let encrypted = TlsConnector::from(Arc::clone(tls)).connect(name, tcp).await;
     // rustls says what is wrong with a certificate, and only that.
     encrypted.map_err(MailError::unavailable)

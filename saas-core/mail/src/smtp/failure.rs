@@ -85,7 +85,9 @@ fn judged(code: &str, words: &str, permanent: bool, phase: Phase) -> MailError {
 fn is_enhanced(word: &str) -> bool {
     let parts: Vec<&str> = word.split('.').collect();
     parts.len() == 3
-        && parts.iter().all(|part| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit()))
+        && parts
+            .iter()
+            .all(|part| (1..=3).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -99,7 +101,12 @@ mod tests {
     #[test]
     fn a_refusal_says_what_was_refused_by_codes_alone() {
         for (code, words, phase, expected) in [
-            ("550", "5.1.1 <ada@example.com>: no such user", Phase::Recipient, "refused the recipient (550 5.1.1)"),
+            (
+                "550",
+                "5.1.1 <ada@example.com>: no such user",
+                Phase::Recipient,
+                "refused the recipient (550 5.1.1)",
+            ),
             ("550", "no such user ada@example.com", Phase::Recipient, "refused the recipient (550)"),
             ("554", "5.7.1 relay access denied", Phase::Recipient, "refused the mail (554 5.7.1)"),
             ("554", "5.7.1 spam", Phase::Content, "refused the mail (554 5.7.1)"),

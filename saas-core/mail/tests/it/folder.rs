@@ -13,7 +13,7 @@ use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::letters::letters;
+use crate::{letters::letters, system::python};
 
 #[derive(Debug)]
 struct Folder(PathBuf);
@@ -32,10 +32,9 @@ struct Read {
 #[async_trait]
 impl Inbox for Folder {
     async fn received(&self) -> Vec<ReceivedMail> {
-        let python = std::env::var("SAAS_TEST_PYTHON")
-            .expect("SAAS_TEST_PYTHON names a Python: run the tests by scripts/with-services");
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/read_folder.py");
-        let output = Command::new(python).arg(script).arg(&self.0).stderr(Stdio::inherit()).output().await.unwrap();
+        let output =
+            Command::new(python()).arg(script).arg(&self.0).stderr(Stdio::inherit()).output().await.unwrap();
         assert!(output.status.success());
         let read: Vec<Read> = serde_json::from_slice(&output.stdout).unwrap();
         let received = read.into_iter().map(|mail| ReceivedMail {
@@ -71,7 +70,8 @@ async fn files_are_their_owners_alone_and_named_after_the_mail() {
     let to = Mailbox::parse("ada@example.com").unwrap();
     let mail = letters().mail(&Letter::Test, to, MailKey::parse("key-1").unwrap()).unwrap();
     mailer.send(&mail).await.unwrap();
-    let names: Vec<_> = fs::read_dir(mailer.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    let names: Vec<_> =
+        fs::read_dir(mailer.folder()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(names, ["key-1.test.eml"], "nothing is left beside it");
     #[cfg(unix)]
     {

@@ -54,14 +54,29 @@ fn nothing_that_somebody_typed_is_markup_or_a_link() {
         let at = Utc.timestamp_opt(1_800_000_000, 0).unwrap();
         let letters = [
             Letter::Welcome { name: name.clone(), tenant: tenant.clone() },
-            Letter::Invitation { tenant, inviter: name.clone(), role: saas_core::Role::Admin, secured: secured("t") },
-            Letter::NewSignIn { name: name.clone(), at, device: Some(hostile.to_owned()), place: Some(hostile.to_owned()) },
+            Letter::Invitation {
+                tenant,
+                inviter: name.clone(),
+                role: saas_core::Role::Admin,
+                secured: secured("t"),
+            },
+            Letter::NewSignIn {
+                name: name.clone(),
+                at,
+                device: Some(hostile.to_owned()),
+                place: Some(hostile.to_owned()),
+            },
             Letter::FactorAdded { name, at, factor: DisplayName::parse(hostile).unwrap() },
         ];
         for letter in letters {
             let mail = mail(&letter);
             for raw in ["<script", "<img", "onmouseover=\"", "https://evil.example", "evil.example"] {
-                assert!(!mail.html.contains(raw), "{raw} of {hostile} in the {}: {}", letter.name(), mail.html);
+                assert!(
+                    !mail.html.contains(raw),
+                    "{raw} of {hostile} in the {}: {}",
+                    letter.name(),
+                    mail.html
+                );
             }
             assert!(!mail.text.contains("evil.example"), "{}", mail.text);
             assert!(!mail.subject.as_str().contains("evil.example"), "{}", mail.subject);
@@ -78,7 +93,10 @@ fn a_token_is_in_the_link_alone_and_percent_encoded() {
     assert!(mail.text.contains(&format!("\n{link}\n")), "{}", mail.text);
     assert!(mail.html.contains(&format!("href=\"{link}\"")), "{}", mail.html);
     assert!(!mail.html.contains("a b&amp;c") && !mail.text.contains("a b&c"));
-    assert!(!format!("{:?}", Letter::PasswordReset { name: None, secured: secured("the-token") }).contains("the-token"));
+    assert!(
+        !format!("{:?}", Letter::PasswordReset { name: None, secured: secured("the-token") })
+            .contains("the-token")
+    );
 }
 
 #[test]
@@ -96,8 +114,14 @@ fn nothing_in_a_mail_is_loaded_from_elsewhere() {
 #[test]
 fn a_subject_that_gets_too_long_is_cut() {
     let (tenant, name) = (TenantName::parse(&"T".repeat(128)).unwrap(), "P".repeat(128));
-    let brand = Brand::new(&name, "https://app.example.com", Mailbox::parse("a@example.com").unwrap()).unwrap();
-    let letter = Letter::Invitation { tenant, inviter: None, role: saas_core::Role::Viewer, secured: secured("t") };
-    let mail = Letters::new(brand).mail(&letter, Mailbox::parse("b@example.com").unwrap(), MailKey::parse("k").unwrap());
+    let brand =
+        Brand::new(&name, "https://app.example.com", Mailbox::parse("a@example.com").unwrap()).unwrap();
+    let letter =
+        Letter::Invitation { tenant, inviter: None, role: saas_core::Role::Viewer, secured: secured("t") };
+    let mail = Letters::new(brand).mail(
+        &letter,
+        Mailbox::parse("b@example.com").unwrap(),
+        MailKey::parse("k").unwrap(),
+    );
     assert_eq!(mail.unwrap().subject.as_str().chars().count(), 250);
 }

@@ -18,7 +18,8 @@ use crate::{
 };
 
 fn resend(server: &ResendServer) -> Resend {
-    let config = ResendConfig::new(Secret::new(KEY.to_owned())).unwrap().with_base_url(&server.url()).unwrap();
+    let config =
+        ResendConfig::new(Secret::new(KEY.to_owned())).unwrap().with_base_url(&server.url()).unwrap();
     // As long as a loaded machine may need.
     over(config.with_timeout(Duration::from_mins(1)))
 }
@@ -89,7 +90,8 @@ async fn a_mail_is_posted_under_its_key() {
 #[tokio::test]
 async fn a_letter_with_a_template_at_resend_goes_as_its_variables() {
     let server = ResendServer::start().await;
-    let config = ResendConfig::new(Secret::new(KEY.to_owned())).unwrap().with_base_url(&server.url()).unwrap();
+    let config =
+        ResendConfig::new(Secret::new(KEY.to_owned())).unwrap().with_base_url(&server.url()).unwrap();
     let resend = over(config.with_template("verify_email", "confirm-address"));
     resend.send(&mail("verify_email")).await.unwrap();
     insta::assert_json_snapshot!(server.requests()[0].body, @r#"
@@ -144,15 +146,32 @@ async fn every_error_of_the_reference_says_what_can_be_done() {
         Answer::error(401, "missing_api_key", "Missing API key in the authorization header."),
         Answer::error(401, "restricted_api_key", "This API key is restricted to only send emails."),
         Answer::error(403, "invalid_api_key", "API key is invalid."),
-        Answer::error(403, "validation_error", "You can only send testing emails to your own email address (x@example.com)."),
+        Answer::error(
+            403,
+            "validation_error",
+            "You can only send testing emails to your own email address (x@example.com).",
+        ),
         Answer::error(404, "not_found", "The requested endpoint does not exist."),
         Answer::error(405, "method_not_allowed", "Method is not allowed for the requested path."),
-        Answer::error(409, "invalid_idempotent_request", "Same idempotency key used with a different request payload."),
-        Answer::error(409, "concurrent_idempotent_requests", "Same idempotency key used while original request is still in progress."),
+        Answer::error(
+            409,
+            "invalid_idempotent_request",
+            "Same idempotency key used with a different request payload.",
+        ),
+        Answer::error(
+            409,
+            "concurrent_idempotent_requests",
+            "Same idempotency key used while original request is still in progress.",
+        ),
         Answer::error(422, "invalid_from_address", "Invalid `from` field."),
-        Answer::error(422, "missing_required_field", "The request body is missing one or more required fields."),
+        Answer::error(
+            422,
+            "missing_required_field",
+            "The request body is missing one or more required fields.",
+        ),
         Answer::error(429, "monthly_quota_exceeded", "You have reached your monthly email sending quota."),
-        Answer::error(429, "daily_quota_exceeded", "You have reached your daily email sending quota.").with("retry-after", "3600"),
+        Answer::error(429, "daily_quota_exceeded", "You have reached your daily email sending quota.")
+            .with("retry-after", "3600"),
         rate_limited(Duration::from_secs(1), "ada@example.com"),
         Answer::error(451, "security_error", "We may have found a security issue with the request."),
         Answer::error(500, "application_error", "An unexpected error occurred."),
@@ -189,9 +208,18 @@ async fn every_error_of_the_reference_says_what_can_be_done() {
         (Answer::new(502, "<html>bad gateway</html>"), "later: None (502)"),
         (Answer::new(503, "").with("retry-after", "3600"), "later: Some(3600s) (503)"),
         (Answer::new(503, "").with("retry-after", "Wed, 21 Oct 2026 07:28:00 GMT"), "later: None (503)"),
-        (Answer::new(302, "").with("location", "http://127.0.0.1:1/"), "the mail service does not answer: there is no Resend at that address (status 302)"),
-        (Answer::new(200, "<html>sign in to this network</html>"), "the mail service does not answer: the answer is none of Resend's"),
-        (Answer::new(200, format!("{{\"id\":\"{}\"}}", "x".repeat(70_000))), "the mail service does not answer: the answer is none of Resend's"),
+        (
+            Answer::new(302, "").with("location", "http://127.0.0.1:1/"),
+            "the mail service does not answer: there is no Resend at that address (status 302)",
+        ),
+        (
+            Answer::new(200, "<html>sign in to this network</html>"),
+            "the mail service does not answer: the answer is none of Resend's",
+        ),
+        (
+            Answer::new(200, format!("{{\"id\":\"{}\"}}", "x".repeat(70_000))),
+            "the mail service does not answer: the answer is none of Resend's",
+        ),
     ] {
         server.answer(answer);
         let error = resend.send(&mail).await.unwrap_err();

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    fmt::Write,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -91,7 +92,8 @@ impl Drop for Serving {
 
 impl ResendServer {
     pub(crate) async fn start() -> Self {
-        let state = State { manner: Manner::TakesMails, next: Vec::new(), requests: Vec::new(), taken: Vec::new() };
+        let state =
+            State { manner: Manner::TakesMails, next: Vec::new(), requests: Vec::new(), taken: Vec::new() };
         let state = Arc::new(Mutex::new(state));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -113,7 +115,6 @@ impl ResendServer {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test's own server")]
 fn serve(listener: TcpListener, state: Arc<Mutex<State>>) -> Serving {
     let (alive, gone) = oneshot::channel::<()>();
     let task = tokio::spawn(async move {
@@ -143,11 +144,12 @@ async fn exchange(socket: TcpStream, state: Arc<Mutex<State>>) {
         answered(&mut state, &request)
     };
     let Some(answer) = answer else { return };
-    let mut text = format!("HTTP/1.1 {} x\r\ncontent-type: application/json\r\nconnection: close\r\n", answer.status);
+    let mut text =
+        format!("HTTP/1.1 {} x\r\ncontent-type: application/json\r\nconnection: close\r\n", answer.status);
     for (name, value) in &answer.headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        write!(text, "{name}: {value}\r\n").unwrap();
     }
-    text.push_str(&format!("content-length: {}\r\n\r\n{}", answer.body.len(), answer.body));
+    write!(text, "content-length: {}\r\n\r\n{}", answer.body.len(), answer.body).unwrap();
     // A client that has left is no fault of the server's.
     let _ = socket.write_all(text.as_bytes()).await;
     let _ = socket.shutdown().await;
@@ -181,18 +183,25 @@ fn answered(state: &mut State, request: &Request) -> Option<Answer> {
     }
     let known = request.headers.get("authorization").is_some_and(|value| value == &format!("Bearer {KEY}"));
     let to = request.body["to"][0].as_str().unwrap().to_owned();
-    let text = request.body["text"].as_str().unwrap_or_default().lines().next().unwrap_or_default().to_owned();
+    let text =
+        request.body["text"].as_str().unwrap_or_default().lines().next().unwrap_or_default().to_owned();
     Some(match state.manner {
         Manner::BreaksOff | Manner::Away => return None,
         // api-reference/errors: the sending endpoints answer so for a key that does not exist.
         Manner::RefusesUs => Answer::error(401, "validation_error", &format!("API key is invalid: {KEY}")),
         _ if !known => Answer::error(401, "validation_error", "API key is invalid"),
-        Manner::RefusesTheRecipient => {
-            Answer::error(422, "validation_error", &format!("Invalid `to` field: {to}. The email address needs to follow the `email@example.com` format."))
-        }
-        Manner::RefusesTheMail => {
-            Answer::error(451, "security_error", &format!("We may have found a security issue with the request: {text}"))
-        }
+        Manner::RefusesTheRecipient => Answer::error(
+            422,
+            "validation_error",
+            &format!(
+                "Invalid `to` field: {to}. The email address needs to follow the `email@example.com` format."
+            ),
+        ),
+        Manner::RefusesTheMail => Answer::error(
+            451,
+            "security_error",
+            &format!("We may have found a security issue with the request: {text}"),
+        ),
         // api-reference/rate-limit.
         Manner::Later(wait) => rate_limited(wait, &to),
         Manner::TakesMails => {

@@ -82,14 +82,22 @@ mod implicit {
 
 #[tokio::test]
 async fn a_mail_goes_encrypted_and_by_name_where_it_is_asked_to() {
-    for (word, tls, encrypted) in
-        [("starttls", SmtpTls::StartTls, true), ("implicit", SmtpTls::Implicit, true), ("none", SmtpTls::None, false)]
-    {
+    for (word, tls, encrypted) in [
+        ("starttls", SmtpTls::StartTls, true),
+        ("implicit", SmtpTls::Implicit, true),
+        ("none", SmtpTls::None, false),
+    ] {
         let (smtp, server) = start(word, tls).await;
-        smtp.send(&mail("key-1", "ada@example.com")).await.unwrap_or_else(|error| panic!("{word}: {}", chain(&error)));
+        smtp.send(&mail("key-1", "ada@example.com"))
+            .await
+            .unwrap_or_else(|error| panic!("{word}: {}", chain(&error)));
         let mails = server.mails().await;
         assert_eq!(mails.len(), 1, "{word}");
-        assert_eq!((mails[0].encrypted, mails[0].login.as_deref()), (encrypted, encrypted.then_some(USER)), "{word}");
+        assert_eq!(
+            (mails[0].encrypted, mails[0].login.as_deref()),
+            (encrypted, encrypted.then_some(USER)),
+            "{word}"
+        );
         for name in ["Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Reply-To"] {
             assert!(mails[0].head.iter().any(|known| known == name), "{name} in {:?}", mails[0].head);
         }
@@ -143,7 +151,8 @@ async fn a_server_without_starttls_gets_neither_mail_nor_password() {
 #[tokio::test]
 async fn wrong_credentials_are_refused_as_such() {
     let server = SmtpServer::start("starttls").await;
-    let config = config(SmtpTls::StartTls, server.port).with_credentials(secret(USER), secret("another")).unwrap();
+    let config =
+        config(SmtpTls::StartTls, server.port).with_credentials(secret(USER), secret("another")).unwrap();
     let smtp = Smtp::new(config, server.trusted(), Arc::new(SystemClock::new()));
     let error = smtp.send(&mail("key-1", "ada@example.com")).await.unwrap_err();
     assert!(matches!(error, MailError::Refused { what: Refusal::Credentials, .. }), "{error}");
@@ -153,7 +162,6 @@ async fn wrong_credentials_are_refused_as_such() {
 async fn saying(lines: &'static [&'static str]) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    #[expect(clippy::disallowed_methods, reason = "a test's own server")]
     tokio::spawn(async move {
         let (mut socket, _) = listener.accept().await.unwrap();
         for line in lines {
@@ -184,10 +192,15 @@ async fn what_is_put_behind_the_word_for_starttls_is_not_taken_for_an_answer() {
 
 #[tokio::test]
 async fn a_server_that_says_nothing_more_costs_no_more_than_the_time_out() {
-    let config = SmtpConfig::new("localhost", SmtpTls::None).unwrap().with_port(saying(&["220 hello\r\n"]).await);
+    let config =
+        SmtpConfig::new("localhost", SmtpTls::None).unwrap().with_port(saying(&["220 hello\r\n"]).await);
     let config = config.with_timeout(Duration::from_secs(10));
     let clock = Arc::new(saas_core::clock::ManualClock::default());
-    let smtp = Smtp::new(config, trusting(RootCertStore::empty()), Arc::<saas_core::clock::ManualClock>::clone(&clock));
+    let smtp = Smtp::new(
+        config,
+        trusting(RootCertStore::empty()),
+        Arc::<saas_core::clock::ManualClock>::clone(&clock),
+    );
     let mail = mail("key-1", "ada@example.com");
     let (sent, ()) = tokio::join!(smtp.send(&mail), async {
         tokio::task::yield_now().await;

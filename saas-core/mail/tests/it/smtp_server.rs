@@ -15,6 +15,8 @@ use tokio::{
     sync::Mutex,
 };
 
+use crate::system::python;
+
 pub(crate) const USER: &str = "the-user";
 pub(crate) const PASSWORD: &str = "the-password";
 
@@ -57,9 +59,7 @@ pub(crate) struct Received {
 impl SmtpServer {
     /// With `none`, `starttls` or `implicit` TLS.
     pub(crate) async fn start(tls: &str) -> Self {
-        let python = std::env::var("SAAS_TEST_PYTHON")
-            .expect("SAAS_TEST_PYTHON names a Python with aiosmtpd: run the tests by scripts/with-services");
-        let mut child = Command::new(python)
+        let mut child = Command::new(python())
             .args([concat!(env!("CARGO_MANIFEST_DIR"), "/tests/smtp_server.py"), tls])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -1,4 +1,4 @@
-//! The clock of the machine, for mailers that wait for a server.
+//! What this machine has: a clock, for mailers that wait for a server, and a Python.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,6 @@ use saas_core::Clock;
 pub(crate) struct SystemClock(Instant);
 
 impl SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "what a mailer waits for here is a real server")]
     pub(crate) fn new() -> Self {
         Self(Instant::now())
     }
@@ -18,7 +17,6 @@ impl SystemClock {
 
 #[async_trait]
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "what a mailer waits for here is a real server")]
     fn now(&self) -> DateTime<Utc> {
         std::time::SystemTime::now().into()
     }
@@ -27,8 +25,14 @@ impl Clock for SystemClock {
         self.0.elapsed()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "what a mailer waits for here is a real server")]
     async fn sleep(&self, duration: Duration) {
         tokio::time::sleep(duration).await;
     }
+}
+
+/// The interpreter that scripts/with-services installs for the tests, with aiosmtpd.
+pub(crate) fn python() -> String {
+    std::env::var("SAAS_TEST_PYTHON").unwrap_or_else(|_| {
+        panic!("SAAS_TEST_PYTHON is not set: run scripts/test, or scripts/with-services <command>, which install what is needed")
+    })
 }

@@ -142,7 +142,8 @@ impl MailService for Broken {
 async fn a_mailer_that_breaks_a_line_is_noticed() {
     for line in mailer::LINES {
         let broken = Arc::new(Broken::new(line));
-        let subject = MailerSubject::new(Arc::<Broken>::clone(&broken), broken, ()).with_secrets(vec![SECRET]);
+        let subject =
+            MailerSubject::new(Arc::<Broken>::clone(&broken), broken, ()).with_secrets(vec![SECRET]);
         assert_noticed(line, mailer::check(line, subject)).await;
     }
 }
