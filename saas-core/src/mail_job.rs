@@ -30,7 +30,7 @@ pub enum SendMail {
 
 impl Job for SendMail {
     const KIND: &'static str = "mail.send";
-    /// Some six hours of a service that is away; below the day for which services remember idempotency keys.
+    /// Some four hours of a service that is away; below the day for which services remember idempotency keys.
     const MAX_ATTEMPTS: i64 = 16;
 }
 

@@ -1,4 +1,4 @@
-//! The product for tests: a manual clock, seeded randomness, cheap hashes, and a database of its own that goes when it goes.
+//! The product for tests: a manual clock, seeded randomness, cheap hashes, captured mails, and a database of its own that goes when it goes.
 //!
 //! ```
 //! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
