@@ -95,7 +95,7 @@ fn me(criterion: &mut Criterion, runtime: &Runtime, saas: &Saas, token: &str) ->
     });
     let claims = runtime.block_on(saas.auth().authenticate(token, None, Client::default()))?.claims().clone();
     criterion.bench_function("me/claims to a JSON value", |bencher| {
-        bencher.iter(|| serde_json::to_value(black_box(&*claims)));
+        bencher.iter(|| serde_json::to_value(black_box(&claims)));
     });
     criterion.bench_function("me/its JSON written", |bencher| {
         bencher.iter(|| serde_json::to_vec(black_box(&body)));

@@ -9,11 +9,13 @@ use saas_auth::{
     password::{Argon2idParams, OpenArgon2idError},
 };
 use saas_auth_sql::{AUTH, SqlChanges, SqlSessions, SqlUsers};
-use saas_core::{Clock, Entropy, EventLog, Mailer, SecretStore, Storage, id::uuid_v7, jobs::Jobs};
+use saas_core::{
+    Background, Clock, Entropy, EventLog, Mailer, SecretStore, Storage, id::uuid_v7, jobs::Jobs,
+};
 use saas_mail::Letters;
 use saas_sql::{
-    Component, MigrationStatus, RootKey, RootKeyError, SealedSecrets, SqlEventLog, SqlJobs, SqlOptions,
-    SqlStorage,
+    Component, MigrationStatus, RootKey, RootKeyError, SealedSecrets, Signals, SqlEventLog, SqlJobs,
+    SqlOptions, SqlStorage,
 };
 use saas_tenancy::{Tenancy, TenancyConfig, TenancyPorts};
 use saas_tenancy_sql::{SqlMemberships, SqlTenants, TENANCY};
@@ -21,6 +23,7 @@ use tokio::sync::{Notify, OnceCell};
 
 use crate::{
     HashPool, MailerError, RootKeyFileError, Saas,
+    announced::{Announced, CHANGES},
     jobs::{Handlers, Worker},
     mail::{self, Transport},
     ports::{Ports, or},
@@ -29,6 +32,9 @@ use crate::{
     settings::Settings,
     workers::Workers,
 };
+
+/// What other processes hear when there is something to do.
+const JOBS: &str = "jobs";
 
 /// The components' migrations, in the order in which they refer to each other.
 pub(crate) const COMPONENTS: [Component; 4] = [saas_sql::CORE, AUTH, TENANCY, AGENTS];
@@ -157,14 +163,15 @@ impl Blueprint {
             None => self.hash_pool(&*secrets).await?,
         };
         let shared: Arc<dyn Storage> = Arc::new(storage.clone());
-        let (jobs, wake) = self.jobs(Arc::clone(&shared));
+        let (signals, carrying) = Signals::new(&storage, Arc::clone(&self.clock), &*self.entropy);
+        let (jobs, wake) = self.jobs(Arc::clone(&shared), &signals);
         let memberships = or(self.ports.memberships.as_ref(), || Arc::new(SqlMemberships));
         let ports = AuthPorts {
             storage: Arc::clone(&shared),
             users: or(self.ports.users.as_ref(), || Arc::new(SqlUsers)),
             sessions: or(self.ports.sessions.as_ref(), || Arc::new(SqlSessions)),
             memberships: memberships.clone(),
-            changes: Arc::new(SqlChanges),
+            changes: Arc::new(Announced { feed: SqlChanges, signals: signals.clone() }),
             hasher,
             secrets,
             jobs: Some(jobs.clone()),
@@ -184,7 +191,7 @@ impl Blueprint {
         let mut handlers = self.ports.handlers.clone();
         handlers.add_missing(self.sender(auth.clone(), tenancy.clone())?, mail::AT_ONCE);
         let worker = self.worker(Arc::clone(&shared), jobs, wake, handlers);
-        let (agents, workers) = self.agents(&storage, shared, self.model()?);
+        let (agents, workers) = self.agents(&storage, shared, self.model()?, signals, carrying);
         let handle = Parts {
             settings: Arc::clone(&self.settings),
             clock: Arc::clone(&self.clock),
@@ -223,15 +230,20 @@ impl Blueprint {
     }
 
     /// What enqueues jobs, and what wakes the worker of this process.
-    fn jobs(&self, storage: Arc<dyn Storage>) -> (Jobs, Arc<Notify>) {
+    fn jobs(&self, storage: Arc<dyn Storage>, signals: &Signals) -> (Jobs, Arc<Notify>) {
         let wake = Arc::new(Notify::new());
         let woken = Arc::clone(&wake);
+        signals.hear(JOBS, move |_| woken.notify_one());
+        let (woken, others) = (Arc::clone(&wake), signals.clone());
         let jobs = Jobs::new(
             storage,
             or(self.ports.jobs.as_ref(), || Arc::new(SqlJobs)),
             Arc::clone(&self.clock),
             Arc::clone(&self.entropy),
-            Arc::new(move || woken.notify_one()),
+            Arc::new(move || {
+                woken.notify_one();
+                others.raise(JOBS);
+            }),
         );
         (jobs, wake)
     }
@@ -255,15 +267,22 @@ impl Blueprint {
         storage: &SqlStorage,
         shared: Arc<dyn Storage>,
         model: Arc<dyn ChatModel>,
+        signals: Signals,
+        carrying: Background,
     ) -> (Agents, Workers) {
+        let changed = Arc::new(Notify::new());
+        let heard = Arc::clone(&changed);
+        signals.hear(CHANGES, move |_| heard.notify_one());
         let process = uuid_v7(&*self.clock, &*self.entropy);
         let brought =
             std::mem::take(&mut *self.ports.backgrounds.lock().unwrap_or_else(PoisonError::into_inner));
-        let (launcher, workers) = Workers::new(RunOwner::new(process.to_string()), brought);
+        let (launcher, workers) = Workers::new(RunOwner::new(process.to_string()), brought, changed);
+        let workers = workers.with(carrying);
         let (events, workers): (Arc<dyn EventLog>, _) = if let Some(events) = &self.ports.events {
             (Arc::clone(events), workers)
         } else {
-            let (events, writer) = SqlEventLog::new(storage.clone(), Arc::clone(&self.clock));
+            let (events, writer) =
+                SqlEventLog::with_signals(storage.clone(), Arc::clone(&self.clock), signals);
             (Arc::new(events), workers.with(writer))
         };
         let ports = AgentsPorts {

@@ -19,6 +19,7 @@
 //!
 //! It serves no HTTP (`saas-http` does) and installs no log sink.
 
+mod announced;
 mod blueprint;
 mod builder;
 mod hash_pool;

@@ -44,6 +44,7 @@ pub(crate) struct Workers {
     owner: RunOwner,
     launches: UnboundedReceiver<RunId>,
     backgrounds: Vec<Background>,
+    changed: Arc<Notify>,
 }
 
 /// The workers' place in a handle that is cloned.
@@ -51,10 +52,15 @@ pub(crate) struct Workers {
 pub(crate) struct Parked(Arc<Mutex<Option<Workers>>>);
 
 impl Workers {
-    /// A launcher, and the workers that it launches into; they drive the loops too.
-    pub(crate) fn new(owner: RunOwner, backgrounds: Vec<Background>) -> (Launcher, Self) {
+    /// A launcher, and the workers that it launches into; they drive the loops too. `changed` says that another process has changed
+    /// something that requests are decided by.
+    pub(crate) fn new(
+        owner: RunOwner,
+        backgrounds: Vec<Background>,
+        changed: Arc<Notify>,
+    ) -> (Launcher, Self) {
         let (sender, launches) = mpsc::unbounded_channel();
-        (Launcher(sender), Self { owner, launches, backgrounds })
+        (Launcher(sender), Self { owner, launches, backgrounds, changed })
     }
 
     /// With a loop of an adapter's.
@@ -76,7 +82,7 @@ impl Saas {
     /// Call it once per process and drive it as long as anything is served: chats are answered by it. A second call returns at once.
     pub async fn run_workers(&self, shutdown: impl Future<Output = ()>) {
         let taken = self.parts.workers.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Workers { owner, mut launches, backgrounds }) = taken else {
+        let Some(Workers { owner, mut launches, backgrounds, changed }) = taken else {
             tracing::warn!("the workers run already");
             return;
         };
@@ -93,7 +99,7 @@ impl Saas {
         let heartbeat = heartbeat(self.parts.agents.clone(), Arc::clone(&self.parts.clock), owner.clone());
         loops.spawn(heartbeat);
         loops.spawn(reload_keys(self.parts.auth.clone(), Arc::clone(&self.parts.clock)));
-        loops.spawn(hear_changes(self.parts.auth.clone(), Arc::clone(&self.parts.clock)));
+        loops.spawn(hear_changes(self.parts.auth.clone(), Arc::clone(&self.parts.clock), changed));
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
@@ -160,7 +166,7 @@ async fn reload_keys(auth: Auth, clock: Arc<dyn Clock>) {
 }
 
 /// Hears what other processes changed; failures pass, and nothing is decided by what is older than `AUTH_DECISION_MAX_AGE_SECONDS`.
-async fn hear_changes(auth: Auth, clock: Arc<dyn Clock>) {
+async fn hear_changes(auth: Auth, clock: Arc<dyn Clock>, changed: Arc<Notify>) {
     loop {
         // A connection that is dead and does not know it must not be what ends the hearing.
         match tokio::time::timeout(HEARING, auth.hear_changes()).await {
@@ -170,7 +176,10 @@ async fn hear_changes(auth: Auth, clock: Arc<dyn Clock>) {
             }
             Err(_) => tracing::warn!("changes could not be heard in time"),
         }
-        clock.sleep(Auth::HEAR_INTERVAL).await;
+        tokio::select! {
+            () = changed.notified() => {}
+            () = clock.sleep(Auth::HEAR_INTERVAL) => {}
+        }
     }
 }
 

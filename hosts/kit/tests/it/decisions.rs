@@ -18,7 +18,7 @@ use saas_auth_sql::SqlSessions;
 use saas_core::{Actor, Client, Conn, SessionId, StoreError, Tx, UserId};
 use saas_kit::{
     Saas,
-    testing::{TestSaas, at_once},
+    testing::{TestEngine, TestSaas, TestWorkers, at_once},
 };
 use saas_sql::execute;
 
@@ -294,4 +294,25 @@ on_both_engines! {
         let left = saas_sql::fetch_one!(&mut conn, (i64,), "SELECT COUNT(*) FROM saas_changes").unwrap();
         assert_eq!(left, (0,));
     }
+}
+
+/// The clocks move less than a second: nobody polls.
+#[tokio::test]
+async fn on_postgres_another_process_hears_of_an_end_at_once() {
+    let test = TestSaas::start(TestEngine::Postgres).await;
+    let other = test.replica(2).await;
+    let _workers = TestWorkers::start(&other);
+    let tokens = test.register("ada@example.com").await.tokens;
+    assert!(is_let_in(&other, &tokens).await);
+    let actor = test.actor(&tokens).await;
+    test.saas.auth().revoke_session(&actor, tokens.session).await.unwrap();
+    for _ in 0..80 {
+        if !is_let_in(&other, &tokens).await {
+            return;
+        }
+        // What is raised gathers for ten milliseconds after the last signal.
+        test.clock.advance(Duration::from_millis(10));
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("it has not heard");
 }

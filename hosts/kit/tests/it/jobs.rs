@@ -16,7 +16,7 @@ use saas_core::{
 use saas_kit::{
     Saas,
     jobs::{Attempt, JobError, JobHandler},
-    testing::TestSaas,
+    testing::{TestEngine, TestSaas, TestWorkers},
 };
 use saas_sql::{execute, fetch_one};
 use serde::{Deserialize, Serialize};
@@ -299,6 +299,8 @@ on_both_engines! {
         tx.commit().await.unwrap();
         begun.recv().await.unwrap();
         let stopping = tokio::spawn(test.workers.stop());
+        // The worker has to know before the job ends: else it may have begun the other one.
+        tokio::time::sleep(Duration::from_millis(200)).await;
         waits.go_on.add_permits(2);
         stopping.await.unwrap();
         let left = jobs(&test.saas).await;
@@ -330,4 +332,19 @@ on_both_engines! {
         }
         next(Duration::from_mins(1)).await;
     }
+}
+
+/// The clock stands still: nobody polls.
+#[tokio::test]
+async fn on_postgres_what_another_process_enqueues_is_done_at_once() {
+    let (waits, mut begun) = Waits::new();
+    let test = TestSaas::with_ports(TestEngine::Postgres, [], |builder| builder.job_handler(1, waits)).await;
+    let other = test.replica(2).await;
+    let _workers = TestWorkers::start(&other);
+    // The worker's first looks have found nothing.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut tx = test.begin().await;
+    other.jobs().enqueue(&mut tx, &Wait).await.unwrap();
+    tx.commit().await.unwrap();
+    begun.recv().await.unwrap();
 }
