@@ -200,6 +200,10 @@ pub(crate) enum Jobs {
     Retry(WhichJob),
     /// Removes a job that does not run, undone.
     Cancel(WhichJob),
+    /// Does what is due, until nothing is; exits with 3 when dead jobs are left.
+    ///
+    /// For a deployment whose servers are stopped, or beside them. What is due later is left.
+    Drain,
 }
 
 #[derive(Debug, Args)]

@@ -17,6 +17,7 @@ use saas_core::{
     jobs::{Job, JobId, Jobs, NewJob, StoredJob, UnreadableJob},
 };
 
+mod measures;
 mod worker;
 
 pub(crate) use worker::Worker;

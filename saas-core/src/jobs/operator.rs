@@ -72,6 +72,13 @@ impl Jobs {
         Ok(Page::cut(jobs, size, |job| Cursor::new(&list, &job.id.to_string())))
     }
 
+    /// How many jobs there are of each kind and state. For operators.
+    pub async fn counts(&self, actor: &Actor) -> Result<Vec<(String, JobState, i64)>, JobsError> {
+        operator(actor)?;
+        let mut conn = self.storage.read(REACH).await?;
+        Ok(self.store.counts(&mut conn).await?)
+    }
+
     /// One job. For operators.
     pub async fn job(&self, actor: &Actor, id: JobId) -> Result<StoredJob, JobsError> {
         operator(actor)?;

@@ -9,7 +9,7 @@ use super::{date, operator};
 use crate::{
     arguments::{Jobs, ListJobs, State},
     context::Context,
-    failure::Failure,
+    failure::{Exit, Failure},
     output,
     text::{pairs, table},
 };
@@ -20,6 +20,7 @@ pub(crate) fn run(context: &Context, command: &Jobs) -> Result<(), Failure> {
         Jobs::Show(which) => one(context, async |saas| saas.jobs().job(&operator(), which.id).await),
         Jobs::Retry(which) => one(context, async |saas| saas.jobs().retry(&operator(), which.id).await),
         Jobs::Cancel(which) => cancel(context, which.id),
+        Jobs::Drain => drain(context),
     }
 }
 
@@ -138,4 +139,49 @@ fn cancel(context: &Context, id: JobId) -> Result<(), Failure> {
     context.out().data(&Cancelled { cancelled: (&job).into() }, |Cancelled { cancelled }| {
         pairs([("cancelled", cancelled.id.as_str()), ("kind", cancelled.kind.as_str())])
     })
+}
+
+#[derive(Serialize)]
+struct Drained {
+    attempts: u64,
+    waiting: i64,
+    running: i64,
+    dead: i64,
+}
+
+fn drain(context: &Context) -> Result<(), Failure> {
+    let drained = context.with_saas(async |saas| {
+        let attempts = saas.drain_jobs().await.map_err(Failure::fault)?;
+        let counts = saas.jobs().counts(&operator()).await.map_err(Failure::fault)?;
+        let left = |state| counts.iter().filter(|(_, of, _)| *of == state).map(|(_, _, count)| count).sum();
+        Ok(Drained {
+            attempts,
+            waiting: left(JobState::Waiting),
+            running: left(JobState::Running),
+            dead: left(JobState::Dead),
+        })
+    })?;
+    context.out().data(&drained, |drained| {
+        let [attempts, waiting, running, dead] = [
+            drained.attempts.to_string(),
+            drained.waiting.to_string(),
+            drained.running.to_string(),
+            drained.dead.to_string(),
+        ];
+        pairs([
+            ("attempts", attempts.as_str()),
+            ("waiting", waiting.as_str()),
+            ("running", running.as_str()),
+            ("dead", dead.as_str()),
+        ])
+    })?;
+    if drained.dead > 0 {
+        Err(Failure::new(
+            Exit::ActionRequired,
+            "dead_jobs",
+            "dead jobs are left: see saas jobs list --state dead",
+        ))
+    } else {
+        Ok(())
+    }
 }

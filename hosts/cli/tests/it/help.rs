@@ -2,7 +2,7 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&[&str]; 28] = [
+const COMMANDS: [&[&str]; 29] = [
     &[],
     &["serve"],
     &["migrate"],
@@ -23,6 +23,7 @@ const COMMANDS: [&[&str]; 28] = [
     &["jobs", "show"],
     &["jobs", "retry"],
     &["jobs", "cancel"],
+    &["jobs", "drain"],
     &["mail"],
     &["mail", "preview"],
     &["mail", "test"],

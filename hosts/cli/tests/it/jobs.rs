@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::harness::{Place, on_both_engines, signal, snapshots};
 
-on_both_engines! { jobs_are_listed_shown_retried_and_cancelled }
+on_both_engines! { jobs_are_listed_shown_retried_and_cancelled, a_drain_sends_the_welcome_that_a_registration_left }
 
 #[derive(Debug, Serialize, Deserialize)]
 struct Greet {
@@ -94,6 +94,26 @@ fn jobs_are_listed_shown_retried_and_cancelled(place: &Place) {
     let gone = place.run(&["jobs", "cancel", &other, "--output", "json"]);
     assert_eq!(gone.error()["code"], "job_not_found", "{gone}");
     assert_eq!(place.run(&["jobs", "show", "yesterday's"]).code, 2);
+}
+
+fn a_drain_sends_the_welcome_that_a_registration_left(place: &Place) {
+    assert_eq!(place.run(&["migrate"]).code, 0);
+    let create =
+        ["users", "create", "ada@example.com", "--tenant-name", "Analytical Engines", "--password-stdin"];
+    let created = place.run_on(&create, "correct horse battery staple\n");
+    assert_eq!(created.code, 0, "{created}");
+    let drained = place.run(&["jobs", "drain", "--output", "json"]);
+    assert_eq!(drained.code, 0, "{drained}");
+    let drained = drained.json();
+    assert_eq!(
+        [&drained["attempts"], &drained["waiting"], &drained["running"], &drained["dead"]],
+        [1, 0, 0, 0]
+    );
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(leave_jobs(place.url()));
+    let left = place.run(&["jobs", "drain", "--output", "json"]);
+    assert_eq!((left.code, left.error()["code"].clone()), (3, json!("dead_jobs")), "{left}");
 }
 
 #[cfg(feature = "sqlite")]

@@ -85,6 +85,7 @@ const METHOD: Label = listed(
 const ROUTE: Label =
     of_the_program("route", "a route's template, as `/api/v1/runs/{run_id}`, or `unmatched`");
 const POOL: Label = listed("pool", &["read", "write"]);
+const JOB_KIND: Label = of_the_program("kind", "the job's kind, as `mail.send`");
 const RUN_STATUS: Label = listed("status", &["completed", "failed", "cancelled", "interrupted"]);
 const RESULT: Label = listed("result", &["success", "failure"]);
 const TRANSPORT: Label = listed("transport", &["folder", "smtp", "resend", "own"]);
@@ -152,6 +153,13 @@ metrics! {
         [listed("category", &saas_mail::Letter::NAMES), TRANSPORT, listed("result", &["success", "later", "refused", "unavailable"])],
         "Mails that were handed to what delivers them, by what came of it; one that fails is counted again when it is tried again.";
     "email_delivery_latency_seconds" Kind::Histogram(MAIL), [TRANSPORT], "How long handing a mail over took, whatever came of it.";
+
+    "saas_jobs" Kind::Gauge, [listed("state", &["waiting", "running", "dead"])],
+        "Jobs that are not done, in the whole deployment, as a process that does jobs counts them each quarter of a minute.";
+    "saas_job_attempts_total" Kind::Counter,
+        [JOB_KIND, listed("outcome", &["done", "retried", "dead", "lease_lost"])],
+        "Attempts at jobs, by what came of them.";
+    "saas_job_attempt_duration_seconds" Kind::Histogram(RUN), [JOB_KIND], "How long attempts at jobs took.";
 
     "saas_event_log_batches_total" Kind::Counter, [], "Transactions that appended events of runs.";
     "saas_event_log_events_total" Kind::Counter, [], "Events of runs that were appended.";

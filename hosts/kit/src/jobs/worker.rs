@@ -17,7 +17,10 @@ use saas_core::{
 };
 use tokio::{sync::Notify, task::JoinSet};
 
-use super::{Attempt, Handlers, JobError, Schedule};
+use super::{
+    Attempt, Handlers, JobError, Schedule,
+    measures::{self, Outcome},
+};
 
 const REACH: Reach = Reach::Platform("jobs");
 
@@ -29,6 +32,9 @@ const LOOK: Duration = Duration::from_mins(1);
 
 /// The longest that whoever was asked may have a job wait.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
+
+/// How often the jobs that are left are counted.
+const COUNT: Duration = Duration::from_secs(15);
 
 /// The longest text of an error that is stored, in characters.
 const ERROR_MAX: usize = 1_000;
@@ -57,6 +63,7 @@ impl Worker {
         let mut in_work = InWork::new();
         let mut heard = self.clock.monotonic();
         let mut looked: HashMap<&str, Duration> = HashMap::new();
+        let mut counted: Option<Duration> = None;
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
@@ -83,6 +90,11 @@ impl Worker {
                 }
             }
             passing(self.begin(&mut tasks, &mut in_work).await, "jobs could not be claimed");
+            let now = self.clock.monotonic();
+            if counted.is_none_or(|counted| now.saturating_sub(counted) >= COUNT) {
+                passing(self.count().await, "jobs could not be counted");
+                counted = Some(now);
+            }
             if in_work.is_empty() {
                 heard = self.clock.monotonic();
             }
@@ -106,6 +118,28 @@ impl Worker {
         tasks.shutdown().await;
     }
 
+    /// Does what is due, and what becomes due while it does, until nothing is; tells how many attempts it took.
+    pub(crate) async fn drain(&self) -> Result<u64, StoreError> {
+        let mut tasks = JoinSet::new();
+        let mut in_work = InWork::new();
+        let mut attempts = 0;
+        loop {
+            self.begin(&mut tasks, &mut in_work).await?;
+            if tasks.is_empty() {
+                return Ok(attempts);
+            }
+            tokio::select! {
+                Some(ended) = tasks.join_next() => {
+                    forget(&mut in_work, &ended);
+                    attempts += 1;
+                }
+                () = self.clock.sleep(self.lease / 3) => {
+                    passing(self.renew(&mut in_work).await, "leases of jobs could not be renewed");
+                }
+            }
+        }
+    }
+
     /// Enqueues a schedule's job if it is due and nobody else has. One that was not known fires now.
     async fn fire(&self, schedule: &Schedule) -> Result<(), StoreError> {
         let now = stored_now(&*self.clock);
@@ -116,6 +150,13 @@ impl Worker {
             self.jobs.insert(&mut tx, &job).await?;
         }
         tx.commit().await
+    }
+
+    /// Measures what is left.
+    async fn count(&self) -> Result<(), StoreError> {
+        let mut conn = self.storage.read(REACH).await?;
+        measures::left(&self.jobs.store().counts(&mut conn).await?);
+        Ok(())
     }
 
     /// Takes as many jobs as there is room for.
@@ -183,21 +224,35 @@ impl Worker {
             jobs: self.jobs.clone(),
             completed: Arc::clone(&completed),
         };
+        let begun = self.clock.monotonic();
         let result = if attempt.job.is_exhausted() {
             Err(JobError::Hopeless("its last worker was lost".to_owned()))
         } else {
             let run = AssertUnwindSafe(handler.run(&attempt)).catch_unwind().await;
             run.unwrap_or_else(|_| Err(JobError::Retry("its handler panicked".to_owned())))
         };
+        let took = self.clock.monotonic().saturating_sub(begun);
+        let ended = |outcome| measures::attempt(&attempt.job.kind, outcome, took);
         if completed.load(std::sync::atomic::Ordering::SeqCst) {
-            return;
+            return ended(Outcome::Done);
         }
         let written = match result {
-            Ok(()) => self.complete(&attempt).await,
-            Err(JobError::LeaseLost) => Ok(()),
-            Err(error @ JobError::Hopeless(_)) => self.give_up(&attempt, &error).await,
-            Err(error) if attempt.is_last() => self.give_up(&attempt, &error).await,
-            Err(error) => self.retry(&attempt, &error).await,
+            Ok(()) => {
+                ended(Outcome::Done);
+                self.complete(&attempt).await
+            }
+            Err(JobError::LeaseLost) => {
+                ended(Outcome::LeaseLost);
+                Ok(())
+            }
+            Err(error) if matches!(error, JobError::Hopeless(_)) || attempt.is_last() => {
+                ended(Outcome::Dead);
+                self.give_up(&attempt, &error).await
+            }
+            Err(error) => {
+                ended(Outcome::Retried);
+                self.retry(&attempt, &error).await
+            }
         };
         // Nobody has written down how it ended: the lease ends, and it is done again.
         passing(written, "the end of a job could not be stored");

@@ -334,6 +334,40 @@ on_both_engines! {
     }
 }
 
+/// No worker runs: what is done, the drain does.
+#[tokio::test]
+async fn a_drain_does_what_is_due_and_leaves_the_rest() {
+    let (sender, mut attempts) = mpsc::unbounded_channel();
+    let plan: Plan = |attempt| if attempt == 1 { Fate::Fails } else { Fate::Effect };
+    let handler = Increases { plan, attempts: sender };
+    let test = TestSaas::with_ports(TestEngine::Sqlite, [], |builder| builder.job_handler(2, handler)).await;
+    test.workers.stop().await;
+    let mut tx = test.saas.storage().begin(REACH).await.unwrap();
+    execute!(tx.conn(), "CREATE TABLE counts (count bigint NOT NULL)").unwrap();
+    execute!(tx.conn(), "INSERT INTO counts (count) VALUES (0)").unwrap();
+    let queue = test.saas.jobs();
+    for by in 1..=5 {
+        queue.enqueue(&mut tx, &Increase { by }).await.unwrap();
+    }
+    let mut later = queue.prepare(&Increase { by: 100 }).unwrap();
+    later.due_at += Duration::from_hours(1);
+    queue.insert(&mut tx, &later).await.unwrap();
+    tx.commit().await.unwrap();
+
+    assert_eq!(test.saas.drain_jobs().await.unwrap(), 5, "each failed once, and is due again in a moment");
+    test.clock.advance(Duration::from_secs(2));
+    assert_eq!(test.saas.drain_jobs().await.unwrap(), 5);
+    assert_eq!(test.saas.drain_jobs().await.unwrap(), 0);
+    let left = jobs(&test.saas).await;
+    assert_eq!(left.iter().map(|job| (job.id, job.attempt)).collect::<Vec<_>>(), [(later.id, 0)]);
+    let mut begun = Vec::new();
+    while let Ok(attempt) = attempts.try_recv() {
+        begun.push(attempt);
+    }
+    begun.sort_unstable();
+    assert_eq!(begun, [1, 1, 1, 1, 1, 2, 2, 2, 2, 2]);
+}
+
 /// The clock stands still: nobody polls.
 #[tokio::test]
 async fn on_postgres_what_another_process_enqueues_is_done_at_once() {
