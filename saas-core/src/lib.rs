@@ -33,6 +33,7 @@ pub mod mail;
 pub mod mail_job;
 pub mod mailer;
 pub mod memberships;
+pub mod network;
 pub mod page;
 pub mod permission;
 pub mod role;
@@ -54,6 +55,7 @@ pub use mail::{InvalidMailKey, InvalidMailbox, Mail, MailBodies, MailKey, MailSu
 pub use mail_job::SendMail;
 pub use mailer::{MailError, Mailer, Refusal, ServiceCode};
 pub use memberships::{Memberships, Standing, TenantChoice, TenantState};
+pub use network::Network;
 pub use page::{Cursor, InvalidCursor, Page, PageSize};
 pub use permission::{InvalidPermission, Permission, Permissions};
 pub use role::Role;

@@ -1,6 +1,6 @@
 //! What is known of a request that its head does not say.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use axum::extract::ConnectInfo;
 use http::Extensions;
@@ -13,6 +13,8 @@ use crate::stopping::Stopping;
 pub(crate) struct Arrival {
     /// Where it came from, under our server.
     pub(crate) peer: Option<SocketAddr>,
+    /// Whom trusted proxies name as its client, from the shell.
+    pub(crate) client: Option<IpAddr>,
     /// Whether our server stops.
     pub(crate) stopping: Option<Stopping>,
     /// Its id, from the shell.
@@ -23,6 +25,12 @@ pub(crate) struct Arrival {
 pub(crate) fn peer(extensions: &Extensions) -> Option<SocketAddr> {
     let ours = extensions.get::<Arrival>().and_then(|arrival| arrival.peer);
     ours.or_else(|| extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| *peer))
+}
+
+/// Who a request is from, inside of the shell: whom trusted proxies name, or else the peer.
+pub(crate) fn client_address(extensions: &Extensions) -> Option<IpAddr> {
+    let named = extensions.get::<Arrival>().and_then(|arrival| arrival.client);
+    named.or_else(|| peer(extensions).map(|peer| peer.ip()))
 }
 
 /// The request's id, inside of the shell.

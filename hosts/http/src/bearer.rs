@@ -10,7 +10,7 @@ use saas_kit::Saas;
 
 use crate::{
     Problem,
-    arrival::{peer, request_id},
+    arrival::{client_address, request_id},
 };
 
 /// Nobody who proved anything, for routes that need no token.
@@ -21,9 +21,9 @@ pub(crate) struct Anyone(pub(crate) Actor);
 #[derive(Debug)]
 pub(crate) struct Bearer(pub(crate) Authenticated);
 
-/// The peer's own address: what other headers say is anybody's word.
+/// The program that calls, and where from.
 fn client(headers: &HeaderMap, extensions: &Extensions) -> Client {
-    let ip = peer(extensions).map(|peer| peer.ip());
+    let ip = client_address(extensions);
     let user_agent = headers.get(header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
     Client::new(ip, user_agent.as_deref())
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use http::HeaderName;
 use serde_json::Value;
 use utoipa::{
     IntoResponses, Modify,
@@ -16,7 +17,7 @@ use utoipa::{
 
 use crate::{
     example,
-    problem::described::{self, Busy, InternalError, TooManyHeaders, UriTooLong},
+    problem::described::{self, Busy, InternalError, Misdirected, TooManyHeaders, UriTooLong},
 };
 
 const INTRODUCTION: &str = "\
@@ -37,7 +38,7 @@ members that are not described are ignored. A page of a list names the next one 
 
 Every error is `application/problem+json` (RFC 9457). Go by its `code`, which never changes once released. Beside the problems that are \
 described with each operation there are `unknown_route` (404), where no route has the path, and `method_not_allowed` (405), where the \
-route does not take the method; `Allow` lists those it takes. A head that is not HTTP (400), or larger than the server takes (431), is \
+route does not take the method; `Allow` lists those it takes; and `invalid_host` (400), where `Host` names no host or several. A head that is not HTTP (400), or larger than the server takes (431), is \
 answered without a body.
 
 ";
@@ -123,8 +124,13 @@ fn contents(operation: &mut Operation) -> impl Iterator<Item = &mut Content> {
 fn around(operation: &mut Operation) {
     // Said aloud: nothing is asked for.
     operation.security.get_or_insert_default();
-    let problems =
-        [UriTooLong::responses(), TooManyHeaders::responses(), InternalError::responses(), Busy::responses()];
+    let problems = [
+        UriTooLong::responses(),
+        Misdirected::responses(),
+        TooManyHeaders::responses(),
+        InternalError::responses(),
+        Busy::responses(),
+    ];
     for (status, problem) in problems.into_iter().flatten() {
         operation.responses.responses.entry(status).or_insert(problem);
     }
@@ -168,6 +174,11 @@ struct HeaderSpec {
     kind: Type,
     format: Option<&'static str>,
     example: &'static str,
+}
+
+/// The headers that answers may carry beside those that go without saying.
+pub(crate) fn header_names() -> Vec<HeaderName> {
+    HEADERS.iter().filter_map(|spec| spec.name.parse().ok()).collect()
 }
 
 const HEADERS: &[HeaderSpec] = &[

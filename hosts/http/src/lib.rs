@@ -22,6 +22,7 @@ mod body;
 mod conditional;
 mod description;
 mod docs;
+mod edge;
 mod example;
 mod fields;
 mod health;

@@ -10,7 +10,9 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     Problem, agents, auth,
     description::Completed,
-    docs, health, jwks,
+    docs,
+    edge::{Edge, cors},
+    health, jwks,
     metrics::{self, Exposition, MetricsHandle},
     problem::ProblemBody,
     shell,
@@ -50,11 +52,8 @@ pub fn openapi() -> utoipa::openapi::OpenApi {
 /// What users' programs call, under `/api/v1`. It has no answer for other paths: merge or nest it.
 pub fn api_router(saas: &Saas) -> Router {
     let (router, _) = api().split_for_parts();
-    shell::around(
-        saas,
-        router.method_not_allowed_fallback(wrong_method).with_state(saas.clone()),
-        TaskTracker::new(),
-    )
+    let router = router.method_not_allowed_fallback(wrong_method).with_state(saas.clone());
+    cors::around(saas.settings(), shell::around(saas, router, TaskTracker::new()))
 }
 
 /// What the platform calls: `/health`, `/health/ready`, `/.well-known/jwks.json`, `/`; and `/metrics`, which has nothing to tell without
@@ -123,7 +122,8 @@ pub(crate) fn tracked(saas: &Saas, commands: TaskTracker, metrics: Option<Metric
         .merge(docs.with_state(docs::Description::new(&openapi())))
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_route);
-    shell::around(saas, router, commands)
+    let edge = Edge::of(saas.settings()).with_hosts(saas.settings());
+    cors::around(saas.settings(), shell::around_as(saas, edge, router, commands))
 }
 
 pub(crate) async fn unknown_route() -> Problem {

@@ -33,6 +33,7 @@ use uuid::fmt::Hyphenated;
 use crate::{
     Problem,
     arrival::Arrival,
+    edge::{self, Edge},
     metrics::{Open, Requests},
 };
 
@@ -49,12 +50,18 @@ struct Shell {
     commands: TaskTracker,
     requests: Requests,
     ids: RequestIds,
+    edge: Edge,
 }
 
 /// Puts the shell around a router. `commands` counts the commands in work, for who drains.
 pub(crate) fn around(saas: &Saas, router: Router, commands: TaskTracker) -> Router {
-    let shell = Shell { saas: saas.clone(), commands, requests: Requests::new(), ids: RequestIds::default() };
-    router.layer(Around(Arc::new(shell)))
+    around_as(saas, Edge::of(saas.settings()), router, commands)
+}
+
+/// [`around`], with another view of what is outside.
+pub(crate) fn around_as(saas: &Saas, edge: Edge, router: Router, commands: TaskTracker) -> Router {
+    let (saas, requests, ids) = (saas.clone(), Requests::new(), RequestIds::default());
+    router.layer(Around(Arc::new(Shell { saas, commands, requests, ids, edge })))
 }
 
 #[derive(Debug, Clone)]
@@ -90,7 +97,9 @@ where
 
     fn call(&mut self, mut request: Request) -> Self::Future {
         let (about, limit) = self.shell.receive(&mut request);
-        let answering = if let Some(problem) = refused(&request, self.shell.saas.settings()) {
+        let refused =
+            refused(&request, self.shell.saas.settings()).or_else(|| self.shell.edge.refused(&request));
+        let answering = if let Some(problem) = refused {
             Answering::Known { problem: Some(problem) }
         } else {
             let _inside = about.span.enter();
@@ -108,6 +117,7 @@ struct About {
     matched: Option<MatchedPath>,
     span: Span,
     begun: Duration,
+    transport_security: Option<HeaderValue>,
     _in_flight: Open,
 }
 
@@ -211,7 +221,10 @@ impl Shell {
         );
         let limit = limit(route(matched.as_ref()), settings.request_timeout.duration());
         let begun = clock.monotonic();
-        (About { id, method, matched, span, begun, _in_flight: self.requests.begin() }, limit)
+        let transport_security = self.edge.receive(request);
+        let about =
+            About { id, method, matched, span, begun, transport_security, _in_flight: self.requests.begin() };
+        (about, limit)
     }
 
     /// Hands the request to its handler. A command goes on when its caller leaves: a connection that ends between commit and answer
@@ -245,6 +258,7 @@ impl Shell {
         }
         let headers = response.headers_mut();
         protect(headers);
+        edge::protect(headers, about.transport_security.as_ref());
         let mut text = [0; Hyphenated::LENGTH];
         if let Ok(value) = HeaderValue::from_str(about.id.as_uuid().as_hyphenated().encode_lower(&mut text)) {
             headers.insert(REQUEST_ID, value);

@@ -31,12 +31,15 @@ mod checks;
 mod choice;
 mod database_url;
 mod env_file;
+mod hosts;
 mod inventory;
 mod load;
 mod log_level;
 mod mail;
+mod origins;
 mod problem;
 mod profile;
+mod proxies;
 mod public_url;
 mod root_key;
 mod setting;
@@ -45,13 +48,18 @@ mod time;
 mod value;
 
 pub use catalogue::Settings;
-pub use choice::{LogFormat, MailTransport, SignupAccessPolicy, SmtpEncryption, SqliteSynchronous};
+pub use choice::{
+    ForwardedHeader, LogFormat, MailTransport, SignupAccessPolicy, SmtpEncryption, SqliteSynchronous,
+};
 pub use database_url::{DatabaseEngine, DatabaseUrl};
+pub use hosts::{AllowedHosts, InvalidHost};
 pub use inventory::inventory;
 pub use load::Effective;
 pub use log_level::LogLevel;
+pub use origins::AllowedOrigins;
 pub use problem::{NoEffect, SettingProblem, SettingWarning, SettingsErrors};
 pub use profile::Profile;
+pub use proxies::ProxyNetworks;
 pub use public_url::PublicUrl;
 pub use root_key::RootKey;
 pub use setting::{Condition, Preset, Section, Setting};

@@ -173,6 +173,9 @@ problems! {
         "invalid_message" "a message has 1 to 32000 characters";
         "unknown_agent" "no agent has that name: one of triage, code_assistant, data_analyst";
     }
+    Misdirected MISDIRECTED_REQUEST "The request is for a host that is not one of ours." {
+        "host_not_allowed" "this server does not answer to that host: its operator names hosts in ALLOWED_HOSTS";
+    }
     QueueFull TOO_MANY_REQUESTS "Too many messages wait in this conversation." {
         "queue_full" "too many messages wait in this conversation: let it answer first";
     }

@@ -53,7 +53,7 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, place: Place, com
     let streams = Streams::new(limits.write_timeout, Arc::clone(notices));
     let exchanges = Exchanges {
         app: common.app.clone(),
-        arrival: Arrival { peer: Some(peer), stopping: Some(common.stopping.clone()), id: None },
+        arrival: Arrival { peer: Some(peer), stopping: Some(common.stopping.clone()), ..Arrival::default() },
         activity: Arc::clone(activity),
         streams: streams.clone(),
     };

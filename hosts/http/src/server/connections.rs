@@ -2,11 +2,13 @@
 
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
+use saas_core::Network;
+use saas_kit::settings::ProxyNetworks;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
@@ -27,6 +29,7 @@ const ROOM: usize = 64;
 pub(super) struct Connections {
     most: usize,
     most_per_address: Option<usize>,
+    proxies: Option<ProxyNetworks>,
     open: Mutex<Open>,
     left: Notify,
 }
@@ -35,7 +38,7 @@ pub(super) struct Connections {
 struct Open {
     next: u64,
     connections: HashMap<u64, Arc<Activity>>,
-    addresses: HashMap<IpAddr, usize>,
+    networks: HashMap<Network, usize>,
 }
 
 impl Connections {
@@ -43,6 +46,7 @@ impl Connections {
         Arc::new(Self {
             most: limits.connections,
             most_per_address: limits.per_address,
+            proxies: limits.proxies.clone(),
             open: Mutex::default(),
             left: Notify::new(),
         })
@@ -88,21 +92,23 @@ impl Connections {
         }
     }
 
-    /// A place for a connection from this address, unless the address has as many as it may.
+    /// A place for a connection from this address, unless its network has as many as it may. A proxy that is trusted has as many as
+    /// there are: it stands for all its clients.
     pub(super) fn enter(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let address = group(address);
+        let network = Network::of(address);
+        let trusted = self.proxies.as_ref().is_some_and(|proxies| proxies.contain(address));
         let mut open = self.lock();
-        let of_address = open.addresses.entry(address).or_default();
-        if self.most_per_address.is_some_and(|most| *of_address >= most) {
+        let of_network = open.networks.entry(network).or_default();
+        if !trusted && self.most_per_address.is_some_and(|most| *of_network >= most) {
             return None;
         }
-        *of_address += 1;
+        *of_network += 1;
         let number = open.next;
         open.next += 1;
         let activity = Activity::new();
         open.connections.insert(number, Arc::clone(&activity));
         drop(open);
-        Some(Place { connections: Arc::clone(self), number, address, activity })
+        Some(Place { connections: Arc::clone(self), number, network, activity })
     }
 
     /// Asks something of all.
@@ -136,7 +142,7 @@ impl Connections {
 pub(super) struct Place {
     connections: Arc<Connections>,
     number: u64,
-    address: IpAddr,
+    network: Network,
     pub(super) activity: Arc<Activity>,
 }
 
@@ -144,38 +150,13 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut open = self.connections.lock();
         open.connections.remove(&self.number);
-        if let Some(of_address) = open.addresses.get_mut(&self.address) {
-            *of_address -= 1;
-            if *of_address == 0 {
-                open.addresses.remove(&self.address);
+        if let Some(of_network) = open.networks.get_mut(&self.network) {
+            *of_network -= 1;
+            if *of_network == 0 {
+                open.networks.remove(&self.network);
             }
         }
         drop(open);
         self.connections.left.notify_waiters();
-    }
-}
-
-/// Whom an address stands for: a subscriber has a /64 of IPv6 (RFC 6177), or one address of IPv4.
-fn group(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        address @ IpAddr::V4(_) => address,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_64_of_ipv6_is_one_client_and_a_mapped_address_is_ipv4() {
-        let of = |text: &str| group(text.parse().expect("an address"));
-        assert_eq!(of("2001:db8:1:2:3::4"), of("2001:db8:1:2:ffff::"));
-        assert_ne!(of("2001:db8:1:2::"), of("2001:db8:1:3::"));
-        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
-        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
     }
 }

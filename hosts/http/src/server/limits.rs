@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rustix::process::{Resource, getrlimit};
-use saas_kit::settings::Settings;
+use saas_kit::settings::{ProxyNetworks, Settings};
 
 /// Connections to the database take descriptors for its files, too.
 const DESCRIPTORS_PER_DATABASE_CONNECTION: u64 = 4;
@@ -27,6 +27,8 @@ pub(super) struct Limits {
     pub(super) connections: usize,
     /// None where one address may have them all.
     pub(super) per_address: Option<usize>,
+    /// The proxies that the limit on an address is not for.
+    pub(super) proxies: Option<ProxyNetworks>,
 }
 
 impl Limits {
@@ -58,6 +60,7 @@ impl Limits {
                 Some(most) => Some(most),
                 None => Some((connections / 4).max(ADDRESS_FEWEST)),
             },
+            proxies: settings.trusted_proxies.clone(),
         }
     }
 }

@@ -490,7 +490,7 @@ impl Stopping {
         let body = question().to_string();
         let (token, length) = (ada.access(), body.len());
         let request = format!(
-            "POST /api/v1/chat/stream HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\
+            "POST /api/v1/chat/stream HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
              Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         );
         let mut client = TcpStream::connect(self.address).await.expect("the server listens");

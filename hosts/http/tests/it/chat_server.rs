@@ -33,7 +33,7 @@ impl Stream {
         let length = body.len();
         write!(
             connection,
-            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
              Content-Type: application/json\r\nContent-Length: {length}\r\n{more}\r\n{body}"
         )
         .expect("the connection takes bytes");
@@ -179,7 +179,7 @@ async fn a_run_of_one_server_is_followed_live_from_another() {
     let mut cancel = TcpStream::connect(&second.address).expect("the program listens");
     write!(
         cancel,
-        "POST {run}/cancel HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n"
+        "POST {run}/cancel HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {token}\r\nContent-Length: 0\r\n\r\n"
     )
     .expect("the connection takes bytes");
     let mut answer = String::new();
@@ -221,7 +221,7 @@ fn conversation(server: &Program, token: &str) -> Value {
     let mut connection = TcpStream::connect(&server.address).expect("the program listens");
     write!(
         connection,
-        "GET /api/v1/conversations/homework HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+        "GET /api/v1/conversations/homework HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
     )
     .expect("the connection takes bytes");
     let mut answer = String::new();

@@ -121,8 +121,8 @@ async fn a_head_that_is_too_large_is_a_431_and_a_uri_a_414() {
         ("REQUEST_URI_LIMIT_BYTES", "256"),
     ];
     let server = server(limits).await;
-    let large = format!("GET /health HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n", "x".repeat(8192));
-    let many = format!("GET /health HTTP/1.1\r\nHost: x\r\n{}\r\n", "X-Many: x\r\n".repeat(16));
+    let large = format!("GET /health HTTP/1.1\r\nHost: localhost\r\nX-Large: {}\r\n\r\n", "x".repeat(8192));
+    let many = format!("GET /health HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "X-Many: x\r\n".repeat(16));
     for refused in [large, many] {
         let mut client = server.connect().await;
         client.write(&refused).await;
@@ -130,7 +130,7 @@ async fn a_head_that_is_too_large_is_a_431_and_a_uri_a_414() {
         assert!(said.starts_with("http/1.1 431 ") && said.contains("connection: close"), "{said}");
     }
     let mut client = server.connect().await;
-    let long = format!("GET /health?{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(256));
+    let long = format!("GET /health?{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "x".repeat(256));
     let (head, problem) = client.ask(&long).await;
     assert!(head.starts_with("http/1.1 414 "), "{head}");
     assert_eq!(problem["code"], "uri_too_long");
@@ -156,7 +156,7 @@ async fn flood(address: SocketAddr, framing: &str, chunk: &[u8], times: usize) -
     let stream = TcpStream::connect(address).await.expect("the server listens");
     let (mut from, mut to) = stream.into_split();
     let head = format!(
-        "POST /api/v1/auth/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{framing}\r\n\r\n"
+        "POST /api/v1/auth/token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n{framing}\r\n\r\n"
     );
     let sending = async {
         to.write_all(head.as_bytes()).await?;
@@ -338,7 +338,7 @@ async fn torrent() -> (Running, String) {
 /// Waits for a run to end, as somebody who asks.
 async fn completed(server: &Running, token: &str, run: &str) -> Value {
     let request = format!(
-        "GET {run} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
+        "GET {run} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\r\n"
     );
     loop {
         let (head, run) = server.connect().await.ask(&request).await;

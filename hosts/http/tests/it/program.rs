@@ -65,7 +65,7 @@ impl Program {
         let length = body.len();
         write!(
             stream,
-            "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
         )
         .expect("the connection takes bytes");
         let mut answer = String::new();
@@ -168,7 +168,7 @@ fn a_second_signal_stops_it_at_once() {
     ];
     let mut program = Program::start(program(folder.path(), patient));
     let mut stalled = TcpStream::connect(&program.address).expect("the program listens");
-    let head = "POST /api/v1/auth/token HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\
+    let head = "POST /api/v1/auth/token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\
                 Expect: 100-continue\r\n\r\n";
     stalled.write_all(head.as_bytes()).expect("the connection takes bytes");
     stalled.read_exact(&mut [0; 25]).expect("it asks for the body");

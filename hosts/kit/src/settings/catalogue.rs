@@ -8,9 +8,9 @@ use saas_core::{Email, Mailbox, Secret};
 use super::Preset::{Derived, Required, Text, Unset};
 use super::load::{Loader, Slot};
 use super::{
-    Condition, DatabaseEngine, DatabaseUrl, LogFormat, LogLevel, MailTransport, Minutes, Origin, Profile,
-    PublicUrl, RootKey, Seconds, Section, Setting, SettingValue, SettingWarning, SignupAccessPolicy,
-    SmtpEncryption, SqliteSynchronous, TextList,
+    AllowedHosts, AllowedOrigins, Condition, DatabaseEngine, DatabaseUrl, ForwardedHeader, LogFormat,
+    LogLevel, MailTransport, Minutes, Origin, Profile, ProxyNetworks, PublicUrl, RootKey, Seconds, Section,
+    Setting, SettingValue, SettingWarning, SignupAccessPolicy, SmtpEncryption, SqliteSynchronous, TextList,
 };
 
 settings! {
@@ -110,12 +110,12 @@ settings! {
             range: 1..=1_000_000,
             fix: "set a number of connections, for example 4096, or unset it",
         }
-        /// How many connections one address may have open, a /64 where it is IPv6; 0 for as many as there are. Behind a proxy all of them
-        /// come from its address.
+        /// How many connections one address may have open, a /64 where it is IPv6; 0 for as many as there are. Proxies of
+        /// `TRUSTED_PROXIES` may have as many as there are.
         max_connections_per_address: Option<usize> = "MAX_CONNECTIONS_PER_ADDRESS" {
             default: Derived("a quarter of `MAX_CONNECTIONS`, at least 64"),
             range: 0..=1_000_000,
-            fix: "set a number of connections, for example 64 where clients connect directly, or 0 behind a proxy",
+            fix: "set a number of connections, for example 64 where clients connect directly, or 0 behind a proxy that TRUSTED_PROXIES does not name",
         }
         /// How many requests one connection of HTTP/2 may have open.
         http2_stream_limit: u32 = "HTTP2_STREAM_LIMIT" {
@@ -128,6 +128,65 @@ settings! {
             default: Text("20"),
             range: 0..=3_600,
             fix: "set a number of seconds, for example 20, below the time after which your supervisor kills",
+        }
+    }
+    Network {
+        /// The proxies whose word counts on who called them and how: addresses and networks. Without them, and without
+        /// `TRUSTED_PROXY_HOPS`, a client is whoever the connection is from.
+        trusted_proxies: Option<ProxyNetworks> = "TRUSTED_PROXIES" {
+            default: Unset,
+            fix: "set the addresses or networks of your proxies, for example 10.0.0.0/8, or unset it",
+        }
+        /// How many proxies are on the way at most. Without `TRUSTED_PROXIES` that many are believed wherever they are: then nobody else
+        /// may reach the server.
+        trusted_proxy_hops: Option<usize> = "TRUSTED_PROXY_HOPS" {
+            default: Unset,
+            range: 1..=16,
+            fix: "set the number of proxies between clients and the server, for example 1, or unset it",
+        }
+        /// The header that those proxies tell the client in; the others are not looked at.
+        forwarded_header: ForwardedHeader = "FORWARDED_HEADER" {
+            default: Text("x-forwarded-for"),
+            when: ("`TRUSTED_PROXIES` or `TRUSTED_PROXY_HOPS` is set", |settings| settings.trusted_proxies.is_some() || settings.trusted_proxy_hops.is_some()),
+            fix: "use x-forwarded-for or forwarded, whichever your proxy writes",
+        }
+        /// The hosts that requests may be for: names, with a port or without, and `*.example.com` for all below one. Health, keys and
+        /// metrics are answered whatever the host is.
+        allowed_hosts: AllowedHosts = "ALLOWED_HOSTS" {
+            default: Derived("the hosts of `APP_PUBLIC_URL` and `ISSUER`, and the machine's own: localhost, 127.0.0.0/8, [::1]"),
+            hardened: Derived("the hosts of `APP_PUBLIC_URL` and `ISSUER`"),
+            rule: "must not be `*`",
+            fix: "set the hosts that users open, for example app.example.com, or unset it",
+        }
+        /// For how long a browser that came over TLS is told to come over TLS alone (HSTS); 0 does not tell it.
+        hsts_max_age: Seconds = "HSTS_MAX_AGE_SECONDS" {
+            default: Text("31536000"),
+            range: 0..=63_072_000,
+            fix: "set a number of seconds, for example 31536000 for a year, or 0",
+        }
+        /// Whether that goes for all hosts below this one, too.
+        hsts_include_subdomains: bool = "HSTS_INCLUDE_SUBDOMAINS" {
+            default: Text("false"),
+            fix: "use true where every host below yours is served over TLS, else false",
+        }
+        /// The web pages that may call the API from a browser, by their origins; `*` for all.
+        allowed_origins: Option<AllowedOrigins> = "ALLOWED_ORIGINS" {
+            default: Unset,
+            rule: "must begin with https://",
+            fix: "set origins without a path, for example https://app.example.com, or unset it",
+        }
+        /// Whether those pages may send cookies along. The API has none of its own.
+        cors_allow_credentials: bool = "CORS_ALLOW_CREDENTIALS" {
+            default: Text("false"),
+            when: ("`ALLOWED_ORIGINS` is set", |settings| settings.allowed_origins.is_some()),
+            fix: "use true or false; true needs origins that are named",
+        }
+        /// For how long browsers may remember what such a page may do.
+        cors_max_age: Seconds = "CORS_MAX_AGE_SECONDS" {
+            default: Text("7200"),
+            range: 0..=86_400,
+            when: ("`ALLOWED_ORIGINS` is set", |settings| settings.allowed_origins.is_some()),
+            fix: "set a number of seconds, for example 7200",
         }
     }
     Database {

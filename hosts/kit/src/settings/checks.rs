@@ -3,7 +3,7 @@
 use super::catalogue::Draft;
 use super::load::Loader;
 use super::root_key::is_placeholder;
-use super::{DatabaseEngine, DatabaseUrl, PublicUrl, Setting, mail};
+use super::{AllowedHosts, DatabaseEngine, DatabaseUrl, PublicUrl, Setting, mail};
 
 /// Memory in KiB and iterations of Argon2id: the first three equivalent settings of OWASP's Password Storage Cheat Sheet, each a
 /// floor. The two with less memory are left out: memory is what a cracker pays for.
@@ -14,8 +14,10 @@ pub(super) fn check(draft: &Draft, loader: &mut Loader<'_>) {
     migration_engine(draft, loader);
     session_lifetimes(draft, loader);
     mail::check(draft, loader);
+    every_origin(draft, loader);
     if loader.profile().is_hardened() {
         encrypted_addresses(draft, loader);
+        hosts_and_origins(draft, loader);
         database_passwords(draft, loader);
         root_key(draft, loader);
         model_key(draft, loader);
@@ -59,6 +61,37 @@ fn encrypted_addresses(draft: &Draft, loader: &mut Loader<'_>) {
     // The issuer that follows from the public address is not reported twice.
     if open(&draft.issuer) && draft.issuer != draft.app_public_url {
         loader.problem("ISSUER", what, "set an https:// address, or unset it to use APP_PUBLIC_URL");
+    }
+}
+
+/// A page of anybody's could act as whoever looks at it.
+fn every_origin(draft: &Draft, loader: &mut Loader<'_>) {
+    let any = matches!(&draft.allowed_origins, Some(Some(origins)) if origins.is_any());
+    if any && draft.cors_allow_credentials == Some(true) {
+        loader.problem(
+            "ALLOWED_ORIGINS",
+            "is * while CORS_ALLOW_CREDENTIALS is true",
+            "name the origins, or unset CORS_ALLOW_CREDENTIALS",
+        );
+    }
+}
+
+fn hosts_and_origins(draft: &Draft, loader: &mut Loader<'_>) {
+    if draft.allowed_hosts.as_ref().is_some_and(AllowedHosts::is_any) {
+        loader.problem(
+            "ALLOWED_HOSTS",
+            "is *",
+            "name the hosts, or unset it to allow that of APP_PUBLIC_URL",
+        );
+    }
+    if let Some(Some(origins)) = &draft.allowed_origins
+        && origins.iter().any(|origin| origin.starts_with("http://"))
+    {
+        loader.problem(
+            "ALLOWED_ORIGINS",
+            "has an origin without encryption, which anybody on the way can write",
+            "set origins that begin with https://",
+        );
     }
 }
 

@@ -59,6 +59,16 @@ choice! {
 }
 
 choice! {
+    /// Which header proxies tell a client's address in.
+    ForwardedHeader {
+        /// `X-Forwarded-For`, with `X-Forwarded-Proto` beside it.
+        XForwardedFor = "x-forwarded-for",
+        /// `Forwarded` (RFC 7239).
+        Forwarded = "forwarded",
+    }
+}
+
+choice! {
     /// How log lines look.
     LogFormat {
         /// `Pretty` on a terminal, else `Json`.

@@ -32,6 +32,7 @@ macro_rules! settings {
 
         impl Settings {
             /// What there is to set, in the order of the documentation.
+            #[expect(clippy::large_stack_arrays, reason = "it is a constant: no stack holds it")]
             pub const CATALOGUE: &'static [Setting] = &[$($(Setting {
                 name: $name,
                 kind: <$ty as SettingValue>::KIND,

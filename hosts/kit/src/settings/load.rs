@@ -3,8 +3,8 @@
 use super::catalogue::Draft;
 use super::sources::{Found, Raw};
 use super::{
-    DatabaseEngine, DatabaseUrl, Origin, Preset, Profile, Setting, SettingProblem, SettingValue,
-    SettingWarning, Settings, SettingsErrors, Sources, checks,
+    AllowedHosts, DatabaseEngine, DatabaseUrl, Origin, Preset, Profile, Setting, SettingProblem,
+    SettingValue, SettingWarning, Settings, SettingsErrors, Sources, checks,
 };
 
 /// A setting of the draft: empty when it could not be read.
@@ -72,6 +72,10 @@ impl Settings {
 fn derive(draft: &mut Draft, loader: &Loader<'_>) {
     if draft.issuer.is_none() && loader.may_derive("ISSUER") {
         draft.issuer.clone_from(&draft.app_public_url);
+    }
+    if draft.allowed_hosts.is_none() && loader.may_derive("ALLOWED_HOSTS") {
+        let addresses = draft.app_public_url.iter().chain(&draft.issuer);
+        draft.allowed_hosts = Some(AllowedHosts::of(addresses, !loader.profile().is_hardened()));
     }
     if draft.database_url.is_none() && loader.may_derive("DATABASE_URL") {
         draft.database_url =

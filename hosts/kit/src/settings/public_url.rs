@@ -16,6 +16,18 @@ impl PublicUrl {
         &self.0
     }
 
+    /// The host in it, without the port.
+    pub fn host(&self) -> &str {
+        let authority = self.0.split_once("://").map_or("", |(_, rest)| rest);
+        let authority = authority.split('/').next().unwrap_or_default();
+        let end = if authority.starts_with('[') {
+            authority.find(']').map(|at| at + 1)
+        } else {
+            authority.find(':')
+        };
+        &authority[..end.unwrap_or(authority.len())]
+    }
+
     /// Whether the connection is encrypted.
     pub fn is_https(&self) -> bool {
         self.0.starts_with("https:")
@@ -63,6 +75,17 @@ mod tests {
             ("https://example.com:443", "https://example.com"),
         ] {
             assert_eq!(PublicUrl::parse(text).map(|url| url.as_str().to_owned()), Ok(kept.to_owned()));
+        }
+    }
+
+    #[test]
+    fn an_address_knows_its_host() {
+        for (text, host) in [
+            ("https://app.example.com", "app.example.com"),
+            ("http://localhost:8000/app", "localhost"),
+            ("http://[::1]:8000/app", "[::1]"),
+        ] {
+            assert_eq!(PublicUrl::parse(text).as_ref().map(PublicUrl::host), Ok(host));
         }
     }
 

@@ -109,6 +109,8 @@ pub enum Section {
     Application,
     /// The HTTP server.
     Server,
+    /// Who stands between the server and its clients, and which pages may call it.
+    Network,
     /// The database and how long to wait for it.
     Database,
     /// Keys that protect what is stored.
@@ -139,6 +141,7 @@ impl Section {
         match self {
             Self::Application => "Application",
             Self::Server => "Server",
+            Self::Network => "Network",
             Self::Database => "Database",
             Self::Secrets => "Secrets",
             Self::Tokens => "Tokens",
@@ -157,7 +160,7 @@ impl Section {
     pub const fn owner(self) -> &'static str {
         match self {
             Self::Application | Self::Secrets | Self::Jobs => "saas-kit",
-            Self::Server | Self::Logging | Self::Metrics => "saas-http",
+            Self::Server | Self::Network | Self::Logging | Self::Metrics => "saas-http",
             Self::Database => "saas-sql",
             Self::Tokens | Self::Sessions | Self::Passwords => "saas-auth",
             Self::Signup => "saas-tenancy",

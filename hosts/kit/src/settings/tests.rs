@@ -131,6 +131,42 @@ fn a_hardened_environment_refuses_every_weak_setting_at_once() {
 }
 
 #[test]
+fn hosts_and_origins_are_named_where_the_environment_is_hardened() {
+    let with = |environment_: &str, more: &[(&str, &str)]| {
+        let common = [
+            ("SAAS_ENVIRONMENT", environment_),
+            ("SAAS_APP_PUBLIC_URL", "https://app.example.com"),
+            ("SAAS_ISSUER", "https://id.example.com"),
+            ("SAAS_DATABASE_URL", "sqlite:/data/saas.db"),
+            ("SAAS_MAIL_TRANSPORT", "folder"),
+        ];
+        Settings::load(&environment(&[&common[..], more].concat()))
+    };
+    let any = [("SAAS_ALLOWED_HOSTS", "*"), ("SAAS_ALLOWED_ORIGINS", "http://app.example.com")];
+    assert!(with("development", &any).is_ok());
+    let refused = with("production", &any).map_err(|errors| subjects(&errors).join(" ")).err();
+    assert_eq!(refused.as_deref(), Some("SAAS_ALLOWED_HOSTS SAAS_ALLOWED_ORIGINS"));
+
+    let every = [("SAAS_ALLOWED_ORIGINS", "*"), ("SAAS_CORS_ALLOW_CREDENTIALS", "true")];
+    assert!(with("development", &every[..1]).is_ok());
+    let refused = with("development", &every).map_err(|errors| subjects(&errors).join(" ")).err();
+    assert_eq!(refused.as_deref(), Some("SAAS_ALLOWED_ORIGINS"));
+
+    let allows = |environment: &str, host: &str| {
+        with(environment, &[]).map(|settings| settings.allowed_hosts.allow(host)).ok()
+    };
+    for (environment, host, allowed) in [
+        ("production", "app.example.com", true),
+        ("production", "id.example.com:443", true),
+        ("production", "localhost", false),
+        ("development", "localhost:8000", true),
+        ("development", "evil.test", false),
+    ] {
+        assert_eq!(allows(environment, host), Some(Ok(allowed)), "{environment} {host}");
+    }
+}
+
+#[test]
 fn a_token_for_metrics_is_long_where_it_counts() {
     let hardened = [
         ("SAAS_ENVIRONMENT", "staging"),
