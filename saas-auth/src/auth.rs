@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use saas_core::{Clock, Entropy, Memberships, SecretStore, Storage, clock::stored_now, jobs::Jobs};
+use saas_core::{
+    Clock, Entropy, FieldCipher, Memberships, SecretStore, Storage, clock::stored_now, jobs::Jobs,
+};
 
 use crate::{
     ChangeFeed, Keyring, KeyringError, PasswordHasher, PasswordPolicy, RefreshKeys, SessionStore, UserStore,
@@ -46,6 +48,8 @@ pub struct AuthPorts {
     pub changes: Arc<dyn ChangeFeed>,
     /// What hashes passwords.
     pub hasher: Arc<dyn PasswordHasher>,
+    /// What encrypts personal data at rest; call [`FieldCipher::reload`] every [`FieldCipher::RELOAD_INTERVAL`].
+    pub fields: Arc<FieldCipher>,
     /// Where keys are.
     pub secrets: Arc<dyn SecretStore>,
     /// Where the mails that are to be sent are left; without it nobody is mailed.

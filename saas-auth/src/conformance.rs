@@ -14,7 +14,7 @@ pub mod user_store;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use saas_core::{Email, Reach, SessionId, TenantId, UserId};
+use saas_core::{Email, Envelope, Reach, SessionId, TenantId, UserId};
 use uuid::Uuid;
 
 use crate::{Device, Family, PasswordHash, Session, User, UserStatus};
@@ -72,7 +72,7 @@ fn family(number: u128, user: u128, tenant: u128) -> Family {
         revoked_at: None,
         device: Device { platform: Some("Linux".into()), browser: Some("Firefox".into()), device: None },
         user_agent: Some(format!("agent {number}")),
-        ip_masked: Some("203.0.113.*".into()),
+        address: Some(Envelope::from_stored(vec![1, 2, 3])),
         fingerprint: None,
     };
     Family {

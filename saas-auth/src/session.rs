@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use saas_core::{Conn, Page, Secret, SessionId, StoreError, TenantId, Tx, UserId};
+use saas_core::{Conn, Envelope, Field, Page, Secret, SessionId, StoreError, TenantId, Tx, UserId};
 
 use crate::{Device, Lineage, User};
 
@@ -33,13 +33,18 @@ pub struct Session {
     pub device: Device,
     /// What the program said it is.
     pub user_agent: Option<String>,
-    /// The address, with its end hidden.
-    pub ip_masked: Option<String>,
+    /// The address, with its end hidden and in an envelope: [`Auth::address_of`](crate::Auth::address_of) opens it.
+    pub address: Option<Envelope>,
     /// A keyed hash of address and program: equal for equal ones, and tells nothing else.
     pub fingerprint: Option<String>,
 }
 
 impl Session {
+    /// Where a session's address stands.
+    pub(crate) const fn address_field(id: &[u8]) -> Field<'_> {
+        Field { table: "saas_sessions", column: "address_envelope", row: id }
+    }
+
     /// When its refresh token ends.
     pub fn refresh_expires_at(&self) -> DateTime<Utc> {
         self.idle_expires_at.min(self.absolute_expires_at)

@@ -167,6 +167,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 #[cfg(test)]
 mod tests {
     use http_body_util::{Empty, Full};
+    use saas_core::{Envelope, Field};
     use saas_kit::testing::{TestEngine, TestSaas};
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt},
@@ -206,10 +207,13 @@ mod tests {
         let mut conn = test.saas.storage().read(Reach::Platform("test")).await.expect("a connection");
         let row = saas_sql::fetch_one!(
             &mut conn,
-            (String, String),
-            "SELECT p.favourite_colour, s.ip_masked FROM profiles p JOIN saas_sessions s ON s.user_id = p.user_id",
+            (String, Vec<u8>, Vec<u8>),
+            "SELECT p.favourite_colour, s.id, s.address_envelope FROM profiles p JOIN saas_sessions s ON s.user_id = p.user_id",
         );
-        assert_eq!(row.expect("both rows are there"), ("green".to_owned(), "192.0.2.*".to_owned()));
+        let (colour, session, envelope) = row.expect("both rows are there");
+        let field = Field { table: "saas_sessions", column: "address_envelope", row: &session };
+        let address = test.saas.fields().unseal(field, &Envelope::from_stored(envelope)).expect("it opens");
+        assert_eq!((colour.as_str(), address.expose().as_slice()), ("green", &b"192.0.2.*"[..]));
     }
 
     #[tokio::test]

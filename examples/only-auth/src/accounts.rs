@@ -14,8 +14,8 @@ use saas_auth::{
 };
 use saas_auth_sql::{AUTH, SqlChanges, SqlSessions, SqlUsers};
 use saas_core::{
-    Actor, Clock, DisplayName, Entropy, ErrorKind, Fault, InternalError, Reach, Report, Role, SecretStore,
-    Storage, StoreError, entropy::SystemEntropy,
+    Actor, Clock, DisplayName, Entropy, ErrorKind, Fault, FieldCipher, InternalError, Reach, Report, Role,
+    SecretStore, Storage, StoreError, entropy::SystemEntropy,
 };
 use saas_sql::{SealedSecrets, SqlOptions, SqlStorage};
 
@@ -77,6 +77,7 @@ impl Accounts {
         let secrets: Arc<dyn SecretStore> =
             Arc::new(SealedSecrets::new(storage.clone(), root, clock.clone(), entropy.clone()));
         let argon2id = Argon2id::open(hashing, &*secrets, entropy.clone()).await?;
+        let fields = FieldCipher::open(secrets.clone(), clock.clone(), entropy.clone()).await?;
         let ports = AuthPorts {
             storage: Arc::new(storage.clone()),
             users: Arc::new(SqlUsers),
@@ -84,6 +85,7 @@ impl Accounts {
             memberships: Arc::new(Alone),
             changes: Arc::new(SqlChanges),
             hasher: Arc::new(Hasher::new(argon2id, 2, 64)),
+            fields: Arc::new(fields),
             secrets,
             // Nobody does jobs here: whose session ends because its refresh token was copied is not mailed about it.
             jobs: None,

@@ -67,6 +67,9 @@ pub(crate) enum Command {
     /// Manages the keys that sign access tokens.
     #[command(subcommand)]
     Keys(Keys),
+    /// Manages the keys that personal data is encrypted with.
+    #[command(subcommand)]
+    Secrets(Secrets),
     /// Shows the work that commands left behind, and what became of it.
     #[command(subcommand)]
     Jobs(Jobs),
@@ -188,6 +191,19 @@ pub(crate) struct RotateKeys {
     /// Drops every key at once and signs with a new one: every access token so far is refused.
     #[arg(long)]
     pub(crate) emergency: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secrets {
+    /// Adds a data key, which encrypts as soon as every server knows it.
+    ///
+    /// What is stored stays under its key: see `saas secrets reencrypt`.
+    Rotate,
+    /// Encrypts personal data again, under the active data key.
+    ///
+    /// Run it after a rotation, and after an upgrade that encrypts what was not before. It works beside running servers; stopped half-way, it
+    /// goes on the next time.
+    Reencrypt,
 }
 
 #[derive(Debug, Subcommand)]

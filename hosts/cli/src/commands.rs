@@ -6,6 +6,7 @@ pub(crate) mod jobs;
 pub(crate) mod keys;
 pub(crate) mod mail;
 pub(crate) mod migrate;
+pub(crate) mod secrets;
 pub(crate) mod serve;
 pub(crate) mod users;
 

@@ -63,7 +63,11 @@ const fn exit_of_status(status: u16) -> Exit {
 
 /// Codes that ask for an action, whatever their kind.
 fn exit_of_code(code: &str) -> Option<Exit> {
-    matches!(code, "tenant_required" | "key_rotation_not_due").then_some(Exit::ActionRequired)
+    matches!(
+        code,
+        "tenant_required" | "key_rotation_not_due" | "data_key_rotation_not_due" | "data_key_not_active"
+    )
+    .then_some(Exit::ActionRequired)
 }
 
 impl Failure {
@@ -208,7 +212,13 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let exit = match &error {
             OpenError::NotMigrated { pending } => {
-                let text = format!("the database lacks the migrations {}", pending.join(", "));
+                let text = match pending.as_slice() {
+                    // A list of all would be wider than the terminal.
+                    [first, .., last] if pending.len() > 8 => {
+                        format!("the database lacks {} migrations, {first} to {last}", pending.len())
+                    }
+                    _ => format!("the database lacks the migrations {}", pending.join(", ")),
+                };
                 return Self::new(Exit::ActionRequired, "not_migrated", text).with_hint("run: saas migrate");
             }
             OpenError::Database(cause) => exit_of_open(cause),

@@ -45,6 +45,7 @@ fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Config(command) => commands::config::run(context, &command),
         Command::Users(command) => commands::users::run(context, command),
         Command::Keys(command) => commands::keys::run(context, &command),
+        Command::Secrets(command) => commands::secrets::run(context, &command),
         Command::Jobs(command) => commands::jobs::run(context, &command),
         Command::Mail(command) => commands::mail::run(context, &command),
         Command::Work => commands::serve::work(context),

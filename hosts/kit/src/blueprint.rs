@@ -10,7 +10,8 @@ use saas_auth::{
 };
 use saas_auth_sql::{AUTH, SqlChanges, SqlSessions, SqlUsers};
 use saas_core::{
-    Background, Clock, Entropy, EventLog, Mailer, SecretStore, Storage, id::uuid_v7, jobs::Jobs,
+    Background, Clock, Entropy, EventLog, FieldCipher, Mailer, SecretStore, Storage, envelope::DataKeysError,
+    id::uuid_v7, jobs::Jobs,
 };
 use saas_mail::Letters;
 use saas_sql::{
@@ -97,6 +98,9 @@ pub enum OpenError {
     /// The password hasher could not be made ready.
     #[error(transparent)]
     Hasher(#[from] OpenArgon2idError),
+    /// The keys for personal data could not be loaded.
+    #[error(transparent)]
+    DataKeys(#[from] DataKeysError),
     /// The keys could not be loaded.
     #[error(transparent)]
     Auth(#[from] OpenAuthError),
@@ -162,6 +166,8 @@ impl Blueprint {
             Some(hasher) => Arc::clone(hasher),
             None => self.hash_pool(&*secrets).await?,
         };
+        let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
+        let fields = Arc::new(FieldCipher::open(Arc::clone(&secrets), clock, entropy).await?);
         let shared: Arc<dyn Storage> = Arc::new(storage.clone());
         let (signals, carrying) = Signals::new(&storage, Arc::clone(&self.clock), &*self.entropy);
         let (jobs, wake) = self.jobs(Arc::clone(&shared), &signals);
@@ -173,6 +179,7 @@ impl Blueprint {
             memberships: memberships.clone(),
             changes: Arc::new(Announced { feed: SqlChanges, signals: signals.clone() }),
             hasher,
+            fields: Arc::clone(&fields),
             secrets,
             jobs: Some(jobs.clone()),
             clock: Arc::clone(&self.clock),
@@ -197,6 +204,7 @@ impl Blueprint {
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
             storage,
+            fields,
             auth,
             tenancy,
             agents,

@@ -28,6 +28,7 @@ pub mod jobs;
 mod mail;
 #[cfg(feature = "openai")]
 mod openai;
+mod personal;
 mod ports;
 mod root_key_file;
 mod saas;
@@ -46,6 +47,7 @@ pub use health::{Check, Readiness};
 pub use mail::MailerError;
 #[cfg(feature = "openai")]
 pub use openai::OpenAiError;
+pub use personal::{ENVELOPED, ReencryptError, ReencryptReport};
 pub use root_key_file::RootKeyFileError;
 pub use saas::Saas;
 pub use system_clock::SystemClock;

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use saas_agents::Agents;
 use saas_auth::Auth;
-use saas_core::{Clock, Entropy, StoreError, jobs::Jobs};
+use saas_core::{Clock, Entropy, FieldCipher, StoreError, jobs::Jobs};
 use saas_sql::SqlStorage;
 use saas_tenancy::Tenancy;
 
@@ -29,6 +29,7 @@ pub(crate) struct Parts {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) entropy: Arc<dyn Entropy>,
     pub(crate) storage: SqlStorage,
+    pub(crate) fields: Arc<FieldCipher>,
     pub(crate) auth: Auth,
     pub(crate) tenancy: Tenancy,
     pub(crate) agents: Agents,

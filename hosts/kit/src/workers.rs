@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use saas_agents::{Agents, RunId, RunLauncher, RunOwner};
 use saas_auth::{Auth, keys::KeySet};
-use saas_core::{Background, Clock};
+use saas_core::{Background, Clock, FieldCipher};
 use tokio::{
     sync::{
         Notify,
@@ -99,6 +99,7 @@ impl Saas {
         let heartbeat = heartbeat(self.parts.agents.clone(), Arc::clone(&self.parts.clock), owner.clone());
         loops.spawn(heartbeat);
         loops.spawn(reload_keys(self.parts.auth.clone(), Arc::clone(&self.parts.clock)));
+        loops.spawn(reload_data_keys(Arc::clone(&self.parts.fields), Arc::clone(&self.parts.clock)));
         loops.spawn(hear_changes(self.parts.auth.clone(), Arc::clone(&self.parts.clock), changed));
         tokio::pin!(shutdown);
         loop {
@@ -161,6 +162,16 @@ async fn reload_keys(auth: Auth, clock: Arc<dyn Clock>) {
         clock.sleep(KeySet::RELOAD_INTERVAL).await;
         if let Err(error) = auth.reload_signing_keys().await {
             tracing::warn!(error = saas_core::fault::chain(&error), "the signing keys could not be reloaded");
+        }
+    }
+}
+
+/// Hears of new data keys before they are encrypted with; failures pass, the next round tries again.
+async fn reload_data_keys(fields: Arc<FieldCipher>, clock: Arc<dyn Clock>) {
+    loop {
+        clock.sleep(FieldCipher::RELOAD_INTERVAL).await;
+        if let Err(error) = fields.reload().await {
+            tracing::warn!(error = saas_core::fault::chain(&error), "the data keys could not be reloaded");
         }
     }
 }

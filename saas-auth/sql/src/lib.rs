@@ -13,12 +13,26 @@ mod session;
 mod user;
 
 pub use change_feed::SqlChanges;
-use saas_sql::Component;
+use saas_sql::{Component, EnvelopedColumn};
 pub use session::SqlSessions;
 pub use user::SqlUsers;
+
+/// Where sessions keep the address that they were opened from. `ip_masked` held it before version 4, and holds it still where an older
+/// release wrote it, until `saas secrets reencrypt` has moved it.
+pub const SESSION_ADDRESS: EnvelopedColumn = EnvelopedColumn {
+    table: "saas_sessions",
+    id: "id",
+    column: "address_envelope",
+    plain: Some("ip_masked"),
+};
 
 /// The migrations of auth's tables.
 pub const AUTH: Component = saas_sql::component!(
     "auth",
-    [(1, 1, "0001_users_and_sessions"), (2, 1, "0002_changes"), (3, 1, "0003_rotation_in_place")]
+    [
+        (1, 1, "0001_users_and_sessions"),
+        (2, 1, "0002_changes"),
+        (3, 1, "0003_rotation_in_place"),
+        (4, 1, "0004_address_in_envelope")
+    ]
 );

@@ -6,7 +6,7 @@ use saas_auth::{
     Device, Family, PageStart, Revocation, Rotated, Rotation, Session, SessionFilter, SessionStore, Snapshot,
     User, UserStatus,
 };
-use saas_core::{Conn, DisplayName, Email, SessionId, StoreError, TenantId, Tx, UserId};
+use saas_core::{Conn, DisplayName, Email, Envelope, SessionId, StoreError, TenantId, Tx, UserId};
 use saas_sql::{execute, fetch_all, fetch_one, fetch_optional};
 use uuid::Uuid;
 
@@ -34,7 +34,7 @@ struct Row {
     browser: Option<String>,
     device: Option<String>,
     user_agent: Option<String>,
-    ip_masked: Option<String>,
+    address_envelope: Option<Vec<u8>>,
     fingerprint: Option<String>,
 }
 
@@ -42,7 +42,7 @@ struct Row {
 macro_rules! columns {
     () => {
         "id, user_id, tenant_id, version, client_id, key_id, salt, generation, rotated_at, created_at, last_seen_at, \
-         idle_expires_at, absolute_expires_at, revoked_at, platform, browser, device, user_agent, ip_masked, fingerprint"
+         idle_expires_at, absolute_expires_at, revoked_at, platform, browser, device, user_agent, address_envelope, fingerprint"
     };
 }
 
@@ -60,7 +60,7 @@ impl From<Row> for Family {
             revoked_at: row.revoked_at,
             device: Device { platform: row.platform, browser: row.browser, device: row.device },
             user_agent: row.user_agent,
-            ip_masked: row.ip_masked,
+            address: row.address_envelope.map(Envelope::from_stored),
             fingerprint: row.fingerprint,
         };
         Self {
@@ -189,7 +189,7 @@ impl SessionStore for SqlSessions {
             session.device.browser.as_deref(),
             session.device.device.as_deref(),
             session.user_agent.as_deref(),
-            session.ip_masked.as_deref(),
+            session.address.as_ref().map(Envelope::as_bytes),
             session.fingerprint.as_deref(),
         )?;
         Ok(())
@@ -201,7 +201,7 @@ impl SessionStore for SqlSessions {
             RowWithUser,
             "SELECT s.id, s.user_id, s.tenant_id, s.version, s.client_id, s.key_id, s.salt, s.generation, s.rotated_at, s.created_at, \
              s.last_seen_at, s.idle_expires_at, s.absolute_expires_at, s.revoked_at, s.platform, s.browser, s.device, s.user_agent, \
-             s.ip_masked, s.fingerprint, u.email, u.email_shown, u.display_name, u.status, u.email_verified_at, \
+             s.address_envelope, s.fingerprint, u.email, u.email_shown, u.display_name, u.status, u.email_verified_at, \
              u.created_at AS user_created_at FROM saas_sessions s JOIN saas_users u ON u.id = s.user_id WHERE s.id = $1",
             id.as_uuid()
         )?;

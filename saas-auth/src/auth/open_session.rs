@@ -88,8 +88,10 @@ impl Auth {
             actor.client.ip.map(|ip| ip.to_string()).unwrap_or_default(),
             user_agent.unwrap_or_default()
         );
+        let id = SessionId::generate(&*self.ports.clock, &*self.ports.entropy);
+        let address = actor.client.ip.map(device::masked);
         let session = Session {
-            id: SessionId::generate(&*self.ports.clock, &*self.ports.entropy),
+            id,
             user: new.user.id,
             tenant: new.tenant,
             version: 1,
@@ -100,7 +102,9 @@ impl Auth {
             revoked_at: None,
             device: user_agent.map(Device::from_user_agent).unwrap_or_default(),
             user_agent: user_agent.map(str::to_owned),
-            ip_masked: actor.client.ip.map(device::masked),
+            address: address.and_then(|text| {
+                self.ports.fields.seal(Session::address_field(id.as_uuid().as_bytes()), text.as_bytes())
+            }),
             fingerprint: self.refresh_keys.fingerprint(&looks_like),
         };
         let family = Family {

@@ -139,6 +139,20 @@ impl Auth {
         Ok(ended)
     }
 
+    /// The address that a session was opened from, with its end hidden. One that does not open, as under a key that is lost, is not shown.
+    pub fn address_of(&self, session: &Session) -> Option<String> {
+        let id = session.id.as_uuid();
+        let opened =
+            self.ports.fields.unseal(Session::address_field(id.as_bytes()), session.address.as_ref()?);
+        match opened {
+            Ok(address) => String::from_utf8(address.expose().clone()).ok(),
+            Err(error) => {
+                tracing::warn!(session.id = %session.id, %error, "a session's address does not open");
+                None
+            }
+        }
+    }
+
     /// A page of the actor's sessions, last seen first.
     pub async fn sessions(
         &self,

@@ -18,6 +18,7 @@
 //! ```
 
 mod conn;
+mod envelopes;
 mod error;
 mod event_log;
 mod jobs;
@@ -40,6 +41,7 @@ pub use conn::pg;
 #[cfg(feature = "sqlite")]
 pub use conn::sqlite;
 pub use conn::{Engine, engine};
+pub use envelopes::{EnvelopedColumn, Reencrypted, Reencryption};
 pub use error::SqlError;
 pub use event_log::SqlEventLog;
 pub use jobs::SqlJobs;

@@ -197,6 +197,7 @@ pub(crate) fn snapshots() -> insta::Settings {
         (r"(sqlite:/|postgres://)[^ \n]*", "[database]"),
         ("analytical-engines-[0-9a-f]{4}", "analytical-engines-[hex]"),
         (r"127\.0\.0\.1:\d+", "[address]"),
+        (r"\b[0-9a-f]{8}\b", "[data key]"),
     ] {
         settings.add_filter(pattern, with);
     }

@@ -2,7 +2,7 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&[&str]; 29] = [
+const COMMANDS: [&[&str]; 32] = [
     &[],
     &["serve"],
     &["migrate"],
@@ -18,6 +18,9 @@ const COMMANDS: [&[&str]; 29] = [
     &["keys"],
     &["keys", "show"],
     &["keys", "rotate"],
+    &["secrets"],
+    &["secrets", "rotate"],
+    &["secrets", "reencrypt"],
     &["jobs"],
     &["jobs", "list"],
     &["jobs", "show"],

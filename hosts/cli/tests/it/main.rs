@@ -10,6 +10,7 @@ mod jobs;
 mod keys;
 mod mail;
 mod migrate;
+mod secrets;
 mod serve;
 mod transcript;
 mod users;

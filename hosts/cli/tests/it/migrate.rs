@@ -55,7 +55,7 @@ fn what_may_not_migrate_by_itself_exits_3_and_says_what_to_run() {
     let by_hand = [("AUTO_RUN_MIGRATIONS", "false")];
     let done = place.run_with(&["users", "list"], &by_hand);
     assert_eq!((done.code, done.stdout.as_str()), (3, ""), "{done}");
-    assert!(done.stderr.starts_with("saas: the database lacks the migrations core/1"), "{done}");
+    assert!(done.stderr.starts_with("saas: the database lacks "), "{done}");
     assert!(done.stderr.ends_with("\n  run: saas migrate\n"), "{done}");
     assert_eq!(place.run_with(&["migrate"], &by_hand).code, 0);
     assert_eq!(place.run_with(&["users", "list"], &by_hand).code, 0);

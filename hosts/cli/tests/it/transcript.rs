@@ -71,6 +71,8 @@ fn what_commands_say_to_programs() {
     all.run(&["mail", "preview", "--output", "json"]);
     all.run(&["mail", "preview", "test", "--output", "json"]);
     all.run(&["mail", "test", "--to", "ada@example.com", "--output", "json"]);
+    all.run(&["secrets", "reencrypt", "--output", "json"]);
+    all.run(&["secrets", "rotate", "--output", "json"]);
     let talk = [
         "chat",
         "--email",
@@ -116,6 +118,9 @@ fn what_commands_say_when_they_fail() {
         all.run(&with(&["users", "enable", "eve@example.com"]));
         all.run(&with(&["keys", "rotate"]));
         all.run(&with(&["keys", "rotate"]));
+        all.run(&with(&["secrets", "rotate"]));
+        all.run(&with(&["secrets", "rotate"]));
+        all.run(&with(&["secrets", "reencrypt"]));
         all.with(&with(&chat), &[], "another password altogether\n");
         all.with(&with(&[&chat[..], &["--server", "http://127.0.0.1:1"]].concat()), &[], &stdin);
         all.run(&with(&["mail", "preview", "postcard"]));

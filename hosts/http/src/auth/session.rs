@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, header};
-use saas_auth::{Session, SessionFilter};
+use saas_auth::{Auth, Session, SessionFilter};
 use saas_core::{Cursor, PageSize, SessionId, TenantId};
 use saas_kit::Saas;
 use serde::{Deserialize, Serialize};
@@ -156,14 +156,14 @@ struct SessionItem {
     current: bool,
 }
 
-fn item(session: Session, asking: SessionId) -> SessionItem {
+fn item(auth: &Auth, session: Session, asking: SessionId) -> SessionItem {
     SessionItem {
         id: session.id.as_uuid(),
         tenant_id: session.tenant.as_uuid(),
         created_at: date(session.created_at),
         last_seen_at: date(session.last_seen_at),
         revoked_at: session.revoked_at.map(date),
-        ip_address_masked: session.ip_masked,
+        ip_address_masked: auth.address_of(&session),
         fingerprint: session.fingerprint,
         client: SessionClient {
             platform: session.device.platform,
@@ -219,7 +219,7 @@ pub(crate) async fn list(
     let next = listed.page.next.as_ref().and_then(|cursor| SessionsQuery::next(&wanted, cursor));
     let asking = authenticated.claims().sid;
     let body = SessionsResponse {
-        sessions: listed.page.items.into_iter().map(|session| item(session, asking)).collect(),
+        sessions: listed.page.items.into_iter().map(|session| item(saas.auth(), session, asking)).collect(),
         total: listed.total,
         limit: wanted.size.get(),
         offset: wanted.offset,

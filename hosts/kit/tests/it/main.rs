@@ -10,6 +10,7 @@ mod conformance;
 mod crash;
 mod decisions;
 mod embedder;
+mod envelopes;
 mod event_log;
 mod from_env;
 mod hash_pool;

@@ -1,0 +1,103 @@
+//! Personal data at rest: which columns hold envelopes, their keys, and how they come under a new one.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use saas_core::{
+    ErrorKind, Fault, FieldCipher, Report, StoreError,
+    clock::stored_now,
+    envelope::{DataKeyId, DataKeysError, KeyRotation},
+};
+use saas_sql::{EnvelopedColumn, Reencrypted, Reencryption};
+
+use crate::Saas;
+
+/// Every column that holds envelopes. One that is not here is not encrypted again.
+pub const ENVELOPED: &[EnvelopedColumn] = &[saas_auth_sql::SESSION_ADDRESS];
+
+/// What encrypting again came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReencryptReport {
+    /// The key that everything is encrypted with now.
+    pub key: DataKeyId,
+    /// Each column.
+    pub columns: Vec<(EnvelopedColumn, Reencrypted)>,
+}
+
+impl ReencryptReport {
+    /// All columns together.
+    pub fn total(&self) -> Reencrypted {
+        self.columns.iter().fold(Reencrypted::default(), |sum, (_, column)| Reencrypted {
+            encrypted: sum.encrypted + column.encrypted,
+            unopened: sum.unopened + column.unopened,
+        })
+    }
+}
+
+/// Why not everything was encrypted again. What was done stays done; another call goes on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReencryptError {
+    /// The newest key is not active yet.
+    #[error("the data key {key} is new and becomes active at {}: encrypt again after that", active_from.to_rfc3339_opts(SecondsFormat::AutoSi, true))]
+    NotDue {
+        /// The key.
+        key: DataKeyId,
+        /// When every server knows it.
+        active_from: DateTime<Utc>,
+    },
+    /// There is no usable keyring.
+    #[error(transparent)]
+    Keys(#[from] DataKeysError),
+    /// The storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Fault for ReencryptError {
+    fn report(&self) -> Report<'_> {
+        match self {
+            Self::NotDue { .. } => Report::new(ErrorKind::Conflict, "data_key_not_active"),
+            Self::Keys(error) => error.report(),
+            Self::Store(error) => error.report(),
+        }
+    }
+}
+
+impl Saas {
+    /// What encrypts personal data at rest, for columns of your own, too.
+    pub fn fields(&self) -> &Arc<FieldCipher> {
+        &self.parts.fields
+    }
+
+    /// Adds a data key, which every server encrypts with as soon as all have heard of it. What is stored stays under its key until it is
+    /// [encrypted again](Saas::reencrypt).
+    pub async fn rotate_data_keys(&self) -> Result<KeyRotation, DataKeysError> {
+        self.parts.fields.rotate().await
+    }
+
+    /// Brings every value of [`ENVELOPED`] under the active data key, a few rows at a time and safe beside servers that write. A call that
+    /// ends early has lost nothing.
+    pub async fn reencrypt(&self) -> Result<ReencryptReport, ReencryptError> {
+        let (fields, now) = (&*self.parts.fields, stored_now(&*self.parts.clock));
+        fields.reload().await?;
+        let keys = fields.keys();
+        let (key, active_from) = keys.newest().ok_or(DataKeysError::Gone)?;
+        // Nothing is older than a first key, whatever the clocks say.
+        if keys.active(now) != Some(key) {
+            return Err(ReencryptError::NotDue { key, active_from });
+        }
+        let mut columns = Vec::with_capacity(ENVELOPED.len());
+        for &column in ENVELOPED {
+            let (mut sum, mut work) =
+                (Reencrypted::default(), Reencryption::new(&self.parts.storage, fields, column, key));
+            while let Some(done) = work.step().await? {
+                sum.encrypted += done.encrypted;
+                sum.unopened += done.unopened;
+            }
+            columns.push((column, sum));
+        }
+        Ok(ReencryptReport { key, columns })
+    }
+}
