@@ -8,6 +8,7 @@ mod harness;
 mod help;
 mod jobs;
 mod keys;
+mod log_secrets;
 mod mail;
 mod migrate;
 mod secrets;
