@@ -31,6 +31,8 @@ pub(crate) fn sorted(error: sqlx::Error) -> StoreError {
         E::Io(_) | E::Tls(_) | E::PoolTimedOut | E::PoolClosed | E::WorkerCrashed => {
             StoreError::Unavailable(error.into())
         }
+        // A connection that ends before the server has said whether it takes TLS, as through a proxy whose server is away, is that to sqlx.
+        E::Protocol(_) => StoreError::Unavailable(error.into()),
         E::Database(database) => match passing(&**database) {
             Some(Passing::Away) => StoreError::Unavailable(error.into()),
             Some(Passing::Contended) => StoreError::Contended(error.into()),

@@ -122,6 +122,13 @@ pub(crate) fn all_taken(pool: &PgPool) -> bool {
     pool.size() >= pool.options().get_max_connections() && pool.num_idle() == 0
 }
 
+/// Connects, and asks whether somebody is there.
+pub(crate) async fn ping_anew(connect: &PgConnectOptions) -> Result<(), sqlx::Error> {
+    let mut conn = PgConnection::connect_with(connect).await?;
+    conn.ping().await?;
+    conn.close().await
+}
+
 /// How long a connection may have been idle to be used without asking whether it lives.
 const FRESH: Duration = Duration::from_secs(1);
 

@@ -13,7 +13,7 @@ use sqlx::PgPool;
 use sqlx::SqlitePool;
 
 #[cfg(feature = "postgres")]
-use crate::postgres::{Singles, all_taken};
+use crate::postgres::{Singles, all_taken, ping_anew};
 #[cfg(feature = "sqlite")]
 use crate::sqlite::Writer;
 use crate::{EngineKind, SqlOptions, conn::SqlConn, error::sorted, execute, measures::Measures};
@@ -103,6 +103,26 @@ impl SqlStorage {
             Ok(tx) => tx.commit().await,
             Err(StoreError::Busy { .. }) => Ok(()),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Whether somebody has every connection that a pool may have. Who waits for one then knows nothing of the server.
+    pub fn is_full(&self) -> bool {
+        match &self.pools {
+            #[cfg(feature = "postgres")]
+            Pools::Postgres { read, write, .. } => all_taken(read) || all_taken(write),
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { .. } => false,
+        }
+    }
+
+    /// Answers when the server does, on a connection beside the pools: for when they are [full](Self::is_full).
+    pub async fn ping_beside(&self) -> Result<(), StoreError> {
+        match &self.pools {
+            #[cfg(feature = "postgres")]
+            Pools::Postgres { write, .. } => ping_anew(&write.connect_options()).await.map_err(sorted),
+            #[cfg(feature = "sqlite")]
+            Pools::Sqlite { .. } => self.ping().await,
         }
     }
 

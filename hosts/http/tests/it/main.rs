@@ -25,6 +25,7 @@ mod limits;
 mod metrics;
 mod network;
 mod openapi;
+mod outage;
 mod problems;
 mod program;
 mod server;

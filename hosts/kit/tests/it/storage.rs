@@ -13,7 +13,7 @@ use saas_auth_sql::SqlUsers;
 use saas_core::{
     Conn, ErrorKind, Fault, Reach, Storage, StoreError, TenantId, Tx, UserId, storage::Connection,
 };
-use saas_kit::testing::{TestDatabase, TestEngine};
+use saas_kit::testing::{TestDatabase, TestEngine, TestSaas};
 use saas_sql::{
     SqlStorage, execute, fetch_one,
     sqlx::postgres::{PgConnectOptions, PgPoolOptions},
@@ -431,4 +431,18 @@ async fn a_row_that_another_transaction_holds_on_postgres_is_contended() {
     let error = StoreError::from(execute!(second.conn(), "UPDATE notes SET writer = 2").unwrap_err());
     assert!(matches!(error, StoreError::Contended(_)), "{error:?}");
     assert_eq!(error.report().kind, ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_pool_that_is_used_to_its_last_connection_is_ready_while_the_server_answers() {
+    let pool =
+        [("DATABASE_POOL_SIZE", "1"), ("DATABASE_POOL_TIMEOUT", "1"), ("DATABASE_HEALTH_TIMEOUT", "1")];
+    let test = TestSaas::with_settings(TestEngine::Postgres, pool).await;
+    test.workers.stop().await;
+    let (storage, one) = (test.saas.storage(), test.saas.storage().begin(TEST).await.unwrap());
+    let another = storage.read(TEST).await.unwrap();
+    assert!(storage.is_full());
+    assert!(test.saas.readiness().await.is_ready());
+    drop((one, another));
+    assert!(test.saas.readiness().await.is_ready());
 }
