@@ -5,8 +5,8 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_core::{
-    Actor, Clock, Entropy, ErrorKind, EventLog, EventLogError, Fault, InvalidCursor, Permission, Report,
-    Storage, StoreError, actor::UserPrincipal, clock::stored_now,
+    Actor, Audit, Clock, Entropy, ErrorKind, EventLog, EventLogError, Fault, InvalidCursor, Permission,
+    Report, Storage, StoreError, actor::UserPrincipal, clock::stored_now,
 };
 
 use crate::{Catalogue, ChatModel, ConversationStore, ModelName, ModelSlot, RunId, RunStore};
@@ -47,6 +47,8 @@ pub struct AgentsPorts {
     pub conversations: Arc<dyn ConversationStore>,
     /// Where runs are.
     pub runs: Arc<dyn RunStore>,
+    /// Where what was done is written down.
+    pub audit: Audit,
     /// Where runs say what they do.
     pub events: Arc<dyn EventLog>,
     /// What answers.

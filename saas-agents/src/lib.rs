@@ -15,6 +15,7 @@
 
 mod agent;
 mod agents;
+pub mod audited;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod conversation;

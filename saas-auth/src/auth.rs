@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use saas_core::{
-    Clock, Entropy, FieldCipher, Memberships, SecretStore, Storage, clock::stored_now, jobs::Jobs,
+    Audit, Clock, Entropy, FieldCipher, Memberships, SecretStore, Storage, clock::stored_now, jobs::Jobs,
 };
 
 use crate::{
@@ -46,6 +46,8 @@ pub struct AuthPorts {
     pub memberships: Arc<dyn Memberships>,
     /// How other processes hear of changes; call [`Auth::hear_changes`] every second.
     pub changes: Arc<dyn ChangeFeed>,
+    /// Where what was done is written down.
+    pub audit: Audit,
     /// What hashes passwords.
     pub hasher: Arc<dyn PasswordHasher>,
     /// What encrypts personal data at rest; call [`FieldCipher::reload`] every [`FieldCipher::RELOAD_INTERVAL`].

@@ -15,12 +15,12 @@
 //! # Ok::<(), saas_auth::PasswordTooLong>(())
 //! ```
 
+pub mod audited;
 mod auth;
 mod change_feed;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod device;
-pub mod keyring;
 pub mod keys;
 mod mail_token;
 pub mod password;
@@ -37,13 +37,13 @@ pub use auth::{
 };
 pub use change_feed::{Change, ChangeFeed, ChangeId, Changed};
 pub use device::Device;
-pub use keyring::{Keyring, KeyringError};
 pub use mail_token::{InvalidMailToken, MailPurpose, MailToken, MailTokens};
 pub use password::{
     Argon2id, Argon2idParams, HashError, Password, PasswordHash, PasswordHasher, PasswordPolicy,
     PasswordTooLong, WeakPassword,
 };
 pub use refresh_token::{InvalidRefreshToken, Lineage, RefreshKeys, RefreshToken};
+pub use saas_core::{Keyring, KeyringError};
 pub use session::{
     Family, PageStart, Revocation, Rotated, Rotation, Session, SessionFilter, SessionPage, SessionStore,
     Snapshot,

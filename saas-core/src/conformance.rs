@@ -24,6 +24,7 @@
     reason = "a check that finds a broken contract fails its test, loudly"
 )]
 
+pub mod audit_log;
 pub mod clock;
 pub mod entropy;
 pub mod event_log;

@@ -2,16 +2,29 @@
 //!
 //! An id names a row; it is never a credential.
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::{Clock, Entropy};
 
 /// A UUIDv7 of now.
 pub fn uuid_v7(clock: &dyn Clock, entropy: &dyn Entropy) -> Uuid {
+    uuid_v7_at(clock.now(), entropy)
+}
+
+/// A UUIDv7 of then.
+pub fn uuid_v7_at(at: DateTime<Utc>, entropy: &dyn Entropy) -> Uuid {
     let mut random = [0_u8; 10];
     entropy.fill(&mut random);
-    let millis = u64::try_from(clock.now().timestamp_millis()).unwrap_or(0);
+    let millis = u64::try_from(at.timestamp_millis()).unwrap_or(0);
     uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid()
+}
+
+/// What comes before every UUIDv7 of then and after every earlier one, to the millisecond.
+pub fn first_uuid_at(at: DateTime<Utc>) -> Uuid {
+    let millis = u128::try_from(at.timestamp_millis()).unwrap_or(0);
+    // The millisecond is the first 48 bits of 128.
+    Uuid::from_u128(millis << 80)
 }
 
 /// A text that is not the id it was taken for.

@@ -19,6 +19,7 @@
 extern crate self as saas_core;
 
 pub mod actor;
+pub mod audit;
 pub mod background;
 pub mod clock;
 #[cfg(feature = "conformance")]
@@ -30,6 +31,7 @@ pub mod event_log;
 pub mod fault;
 pub mod id;
 pub mod jobs;
+pub mod keyring;
 pub mod mail;
 pub mod mail_job;
 pub mod mailer;
@@ -45,6 +47,7 @@ pub mod storage;
 pub mod text;
 
 pub use actor::{Actor, Client, Principal};
+pub use audit::{Audit, AuditLog};
 pub use background::Background;
 pub use clock::Clock;
 pub use email::{Email, InvalidEmail};
@@ -53,6 +56,7 @@ pub use envelope::{Envelope, Field, FieldCipher};
 pub use event_log::{Event, EventLog, EventLogError, Topic};
 pub use fault::{ErrorKind, Fault, FieldError, InternalError, Report};
 pub use id::{RequestId, SessionId, TenantId, UserId};
+pub use keyring::{Keyring, KeyringError};
 pub use mail::{InvalidMailKey, InvalidMailbox, Mail, MailBodies, MailKey, MailSubject, Mailbox};
 pub use mail_job::SendMail;
 pub use mailer::{MailError, Mailer, Refusal, ServiceCode};

@@ -17,6 +17,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod audited;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod register;

@@ -5,10 +5,14 @@ use saas_auth::{
 };
 use saas_core::{
     Actor, DisplayName, Email, ErrorKind, Fault, InternalError, Principal, Reach, Report, Role, Secret,
-    SendMail, Slug, StoreError, TenantId, TenantName, TenantState, Tx, clock::stored_now, entropy::random,
+    SendMail, Slug, StoreError, TenantId, TenantName, TenantState, Tx, audit::AuditEvent, clock::stored_now,
+    entropy::random,
 };
 
-use crate::{SignupPolicy, Tenancy, Tenant};
+use crate::{
+    SignupPolicy, Tenancy, Tenant,
+    audited::{MEMBER_ADDED, TENANT_CREATED},
+};
 
 /// Who registers, and the tenant that they found.
 #[derive(Debug, Clone)]
@@ -196,9 +200,13 @@ impl Tenancy {
         actor: &Actor,
         prepared: PreparedRegistration,
     ) -> Result<RegisteredIn, RegisterInError> {
-        let user = self.auth.insert_in(tx, prepared.user).await?;
+        let user = self.auth.insert_in(tx, actor, prepared.user).await?;
         let tenant = self.found_in(tx, prepared.tenant_name).await?;
         self.ports.memberships.insert(tx, user.id, tenant.id, Role::Owner, tenant.created_at).await?;
+        let founded = AuditEvent::new(TENANT_CREATED).in_tenant(tenant.id).about(tenant.id);
+        self.ports.audit.record(tx, actor, founded).await?;
+        let added = AuditEvent::new(MEMBER_ADDED).in_tenant(tenant.id).about(user.id);
+        self.ports.audit.record(tx, actor, added.because(Role::Owner.as_str())).await?;
         let new = NewSession { user: &user, tenant: tenant.id, role: Role::Owner };
         let session = self.auth.open_session_in(tx, actor, new).await?;
         if let Some(jobs) = &self.ports.jobs {

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use saas_auth::Auth;
 use saas_core::{
-    Actor, Clock, Entropy, ErrorKind, Fault, Principal, Reach, Report, Storage, StoreError, TenantId,
+    Actor, Audit, Clock, Entropy, ErrorKind, Fault, Principal, Reach, Report, Storage, StoreError, TenantId,
     jobs::Jobs,
 };
 
@@ -21,6 +21,8 @@ pub struct TenancyPorts {
     pub memberships: Arc<dyn MembershipStore>,
     /// Where the mails that are to be sent are left; without it nobody is mailed.
     pub jobs: Option<Jobs>,
+    /// Where what was done is written down.
+    pub audit: Audit,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

@@ -16,12 +16,12 @@ use saas_agents::{
 };
 use saas_agents_sql::{AGENTS, SqlConversations, SqlRuns};
 use saas_core::{
-    Actor, Client, Clock, Role,
+    Actor, Audit, Client, Clock, Keyring, Role, Storage,
     actor::{Principal, UserPrincipal},
     entropy::SystemEntropy,
     id::uuid_v7,
 };
-use saas_sql::{SqlEventLog, SqlOptions, SqlStorage};
+use saas_sql::{SqlAudit, SqlEventLog, SqlOptions, SqlStorage};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Stdout, stdin, stdout},
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -95,10 +95,15 @@ async fn open(url: &str) -> Result<(Agents, UnboundedReceiver<RunId>, RunOwner),
     tokio::spawn(writer.future);
     let (sender, launches) = unbounded_channel();
     let owner = RunOwner::new(uuid_v7(&*clock, &*entropy).to_string());
+    let storage: Arc<dyn Storage> = Arc::new(storage);
+    // Who did what is written down, but nobody verifies it here: its keys end with the program.
+    let keys = Keyring::generate(&*entropy);
+    let audit = Audit::new(storage.clone(), Arc::new(SqlAudit), keys, clock.clone(), entropy.clone());
     let ports = AgentsPorts {
-        storage: Arc::new(storage),
+        storage,
         conversations: Arc::new(SqlConversations),
         runs: Arc::new(SqlRuns),
+        audit,
         events: Arc::new(events),
         model: Arc::new(ScriptedModel::new(clock.clone())),
         launcher: Arc::new(Tasks(sender)),

@@ -14,10 +14,10 @@ use saas_auth::{
 };
 use saas_auth_sql::{AUTH, SqlChanges, SqlSessions, SqlUsers};
 use saas_core::{
-    Actor, Clock, DisplayName, Entropy, ErrorKind, Fault, FieldCipher, InternalError, Reach, Report, Role,
+    Actor, Audit, Clock, DisplayName, Entropy, ErrorKind, Fault, FieldCipher, InternalError, Reach, Report, Role,
     SecretStore, Storage, StoreError, entropy::SystemEntropy,
 };
-use saas_sql::{SealedSecrets, SqlOptions, SqlStorage};
+use saas_sql::{SealedSecrets, SqlAudit, SqlOptions, SqlStorage};
 
 use crate::{
     own_users::{self, Alone, OwnUser},
@@ -28,6 +28,7 @@ use crate::{
 #[derive(Debug, Clone)]
 pub(crate) struct Accounts {
     pub(crate) auth: Auth,
+    pub(crate) audit: Audit,
     pub(crate) storage: SqlStorage,
 }
 
@@ -78,12 +79,17 @@ impl Accounts {
             Arc::new(SealedSecrets::new(storage.clone(), root, clock.clone(), entropy.clone()));
         let argon2id = Argon2id::open(hashing, &*secrets, entropy.clone()).await?;
         let fields = FieldCipher::open(secrets.clone(), clock.clone(), entropy.clone()).await?;
+        let shared: Arc<dyn Storage> = Arc::new(storage.clone());
+        let audit =
+            Audit::open(shared.clone(), Arc::new(SqlAudit), &*secrets, clock.clone(), entropy.clone())
+                .await?;
         let ports = AuthPorts {
-            storage: Arc::new(storage.clone()),
+            storage: shared,
             users: Arc::new(SqlUsers),
             sessions: Arc::new(SqlSessions),
             memberships: Arc::new(Alone),
             changes: Arc::new(SqlChanges),
+            audit: audit.clone(),
             hasher: Arc::new(Hasher::new(argon2id, 2, 64)),
             fields: Arc::new(fields),
             secrets,
@@ -94,7 +100,7 @@ impl Accounts {
         };
         let tokens = AccessTokenRules::new("http://localhost:8000", "only-auth", Duration::from_mins(15))?;
         let auth = Auth::open(ports, AuthConfig::new(tokens)).await?;
-        Ok(Self { auth, storage })
+        Ok(Self { auth, audit, storage })
     }
 
     /// Registers somebody with auth and with us, together or not at all, and signs them in.
@@ -107,7 +113,7 @@ impl Accounts {
         // Hashing is slow: it comes before the transaction.
         let prepared = self.auth.prepare_registration(registration).await?;
         let mut tx = self.storage.begin(Reach::Platform("registration")).await?;
-        let user = self.auth.insert_in(&mut tx, prepared).await?;
+        let user = self.auth.insert_in(&mut tx, actor, prepared).await?;
         let own = own_users::insert(&mut tx, user.id, nickname).await?.ok_or(RegisterError::NicknameTaken)?;
         let session = NewSession { user: &user, tenant: own_users::alone(user.id), role: Role::Owner };
         let opened = self.auth.open_session_in(&mut tx, actor, session).await?;
@@ -115,9 +121,13 @@ impl Accounts {
         Ok((own, self.auth.tokens_for(&opened)?))
     }
 
-    /// Hears what other processes on the database change, and clears away what is old; for as long as the program serves.
+    /// Hears what other processes on the database change, clears away what is old, and seals what was audited; for as long as the program
+    /// serves.
     pub(crate) async fn hear(&self) {
         loop {
+            if let Err(error) = self.audit.seal().await {
+                eprintln!("the audit log could not be sealed: {error}");
+            }
             if let Err(error) = self.auth.hear_changes().await {
                 eprintln!("changes could not be heard: {error}");
             }

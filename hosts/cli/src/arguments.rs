@@ -2,9 +2,14 @@
 
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use saas_agents::{AgentName, ConversationKey};
-use saas_core::{Cursor, DisplayName, Email, PageSize, TenantId, TenantName, UserId, jobs::JobId};
+use saas_core::{
+    Cursor, DisplayName, Email, PageSize, TenantId, TenantName, UserId,
+    audit::{AuditAction, AuditActor, AuditSubject, Chain},
+    jobs::JobId,
+};
 use saas_mail::Letter;
 use url::Url;
 
@@ -76,6 +81,9 @@ pub(crate) enum Command {
     /// Shows what the product's mails look like, and sends one to try out.
     #[command(subcommand)]
     Mail(Mail),
+    /// Shows who did what, and whether anybody has changed what is written of it.
+    #[command(subcommand)]
+    Audit(Audit),
     /// Does jobs and agents' runs without serving, until SIGTERM or Ctrl-C.
     ///
     /// Any number of them share a database, beside servers or behind them.
@@ -291,6 +299,63 @@ pub(crate) struct TestMail {
     pub(crate) to: Email,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum Audit {
+    /// Lists what was done, the newest first, a page at a time.
+    List(ListAudit),
+    /// Finds what was changed, removed or put in, and names it; exits with 1 when there is anything.
+    ///
+    /// Without a tenant it goes through every chain, and misses those that are gone.
+    Verify(WhichChain),
+    /// Writes sealed rows and the ends of their chains, a JSON object a line, for verifiers of others.
+    Export(WhichChain),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListAudit {
+    #[command(flatten)]
+    pub(crate) which: WhichChain,
+    /// What that actor did: anonymous, user:ID, or system:PART.
+    #[arg(long, value_name = "ACTOR", value_parser = AuditActor::parse)]
+    pub(crate) actor: Option<AuditActor>,
+    /// What was done to that subject, as user:ID.
+    #[arg(long, value_name = "SUBJECT", value_parser = AuditSubject::parse)]
+    pub(crate) subject: Option<AuditSubject>,
+    /// That action, as `auth.session.opened`.
+    #[arg(long, value_name = "ACTION", value_parser = AuditAction::parse)]
+    pub(crate) action: Option<AuditAction>,
+    /// From that time on, as `2026-01-31T12:00:00Z`.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) from: Option<DateTime<Utc>>,
+    /// Before that time.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) until: Option<DateTime<Utc>>,
+    /// How many, 1 to 100.
+    #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = page_size)]
+    pub(crate) limit: PageSize,
+    /// Goes on where a page ended: its `next`.
+    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire)]
+    pub(crate) after: Option<Cursor>,
+}
+
+/// Every chain without either.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct WhichChain {
+    /// That tenant's alone.
+    #[arg(long, value_name = "ID")]
+    pub(crate) tenant: Option<TenantId>,
+    /// The platform's alone: what belongs to no tenant.
+    #[arg(long, conflicts_with = "tenant")]
+    pub(crate) platform: bool,
+}
+
+impl WhichChain {
+    /// The one that was asked for.
+    pub(crate) fn chain(self) -> Option<Chain> {
+        self.tenant.map(Chain::Tenant).or_else(|| self.platform.then_some(Chain::Platform))
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Chat {
     /// Whom to sign in as.
@@ -326,6 +391,11 @@ fn page_size(text: &str) -> Result<PageSize, &'static str> {
 fn letter(text: &str) -> Result<&'static str, &'static str> {
     let named = Letter::NAMES.into_iter().find(|name| *name == text);
     named.ok_or("no mail has that name; they are listed by: saas mail preview")
+}
+
+fn time(text: &str) -> Result<DateTime<Utc>, &'static str> {
+    let time = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
+    time.map_err(|_| "not a time such as 2026-01-31T12:00:00Z")
 }
 
 fn user(text: &str) -> Result<UserName, &'static str> {

@@ -1,6 +1,7 @@
 //! The commands, a file each.
 
 pub(crate) mod about;
+pub(crate) mod audit;
 pub(crate) mod config;
 pub(crate) mod jobs;
 pub(crate) mod keys;

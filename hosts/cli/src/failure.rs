@@ -6,6 +6,8 @@ use saas_core::{ErrorKind, Fault, FieldError};
 use saas_http::program::{self, ProgramError};
 use saas_kit::{BuildError, MigrateError, OpenError, settings::SettingsErrors};
 
+use crate::text::spans;
+
 /// How the program ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -212,13 +214,7 @@ impl From<OpenError> for Failure {
     fn from(error: OpenError) -> Self {
         let exit = match &error {
             OpenError::NotMigrated { pending } => {
-                let text = match pending.as_slice() {
-                    // A list of all would be wider than the terminal.
-                    [first, .., last] if pending.len() > 8 => {
-                        format!("the database lacks {} migrations, {first} to {last}", pending.len())
-                    }
-                    _ => format!("the database lacks the migrations {}", pending.join(", ")),
-                };
+                let text = format!("the database lacks the migrations {}", spans(pending));
                 return Self::new(Exit::ActionRequired, "not_migrated", text).with_hint("run: saas migrate");
             }
             OpenError::Database(cause) => exit_of_open(cause),

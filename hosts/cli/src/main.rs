@@ -1,5 +1,5 @@
 //! `saas`, the operator's command: it serves the product, migrates its database, shows and checks its settings, manages users and
-//! signing keys, and talks to its agents.
+//! signing keys, shows jobs and the audit log, and talks to its agents.
 //!
 //! It parses, calls the services of [`saas_kit::Saas`] and renders; what two front ends need lives there. Data goes to stdout, words go
 //! to stderr, and `failure` alone decides which exit code an error has.
@@ -48,6 +48,7 @@ fn run(context: &Context, command: Command) -> Result<(), Failure> {
         Command::Secrets(command) => commands::secrets::run(context, &command),
         Command::Jobs(command) => commands::jobs::run(context, &command),
         Command::Mail(command) => commands::mail::run(context, &command),
+        Command::Audit(command) => commands::audit::run(context, &command),
         Command::Work => commands::serve::work(context),
         Command::Chat(arguments) => chat::run(context, arguments),
         Command::Openapi => commands::about::openapi(),

@@ -59,6 +59,21 @@ pub(crate) fn counted(count: usize, thing: &str) -> String {
     format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
 }
 
+/// `core/1-4, auth/2` for `core/1`, `core/2`, `core/3`, `core/4`, `auth/2`: an empty database lacks all there are.
+pub(crate) fn spans(pending: &[String]) -> String {
+    let mut spans: Vec<(&str, &str, &str)> = Vec::new();
+    for (component, version) in pending.iter().filter_map(|label| label.split_once('/')) {
+        match spans.last_mut() {
+            Some((last, _, to)) if *last == component => *to = version,
+            _ => spans.push((component, version, version)),
+        }
+    }
+    let span = |(component, from, to): &(&str, &str, &str)| {
+        if from == to { format!("{component}/{from}") } else { format!("{component}/{from}-{to}") }
+    };
+    spans.iter().map(span).collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,6 +88,12 @@ mod tests {
     fn a_paragraph_stays_within_its_width() {
         assert_eq!(paragraph("one two  three", 2, 9), "  one two\n  three\n");
         assert_eq!(paragraph("", 2, 9), "");
+    }
+
+    #[test]
+    fn versions_that_follow_each_other_are_one_span() {
+        let pending = ["core/1", "core/2", "core/3", "auth/2"].map(str::to_owned);
+        assert_eq!(spans(&pending), "core/1-3, auth/2");
     }
 
     #[test]

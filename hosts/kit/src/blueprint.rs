@@ -10,13 +10,17 @@ use saas_auth::{
 };
 use saas_auth_sql::{AUTH, SqlChanges, SqlSessions, SqlUsers};
 use saas_core::{
-    Background, Clock, Entropy, EventLog, FieldCipher, Mailer, SecretStore, Storage, envelope::DataKeysError,
-    id::uuid_v7, jobs::Jobs,
+    Actor, Audit, Background, Clock, Entropy, EventLog, FieldCipher, KeyringError, Mailer, SecretStore, Storage,
+    StoreError,
+    audit::{AuditEvent, AuditSubject, MIGRATED},
+    envelope::DataKeysError,
+    id::uuid_v7,
+    jobs::Jobs,
 };
 use saas_mail::Letters;
 use saas_sql::{
-    Component, MigrationStatus, RootKey, RootKeyError, SealedSecrets, Signals, SqlEventLog, SqlJobs,
-    SqlOptions, SqlStorage,
+    Component, MigrationStatus, RootKey, RootKeyError, SealedSecrets, Signals, SqlAudit, SqlEventLog,
+    SqlJobs, SqlOptions, SqlStorage,
 };
 use saas_tenancy::{Tenancy, TenancyConfig, TenancyPorts};
 use saas_tenancy_sql::{SqlMemberships, SqlTenants, TENANCY};
@@ -107,6 +111,12 @@ pub enum OpenError {
     /// The mailer could not be made.
     #[error(transparent)]
     Mailer(#[from] MailerError),
+    /// The audit log's keys could not be loaded.
+    #[error(transparent)]
+    AuditKeys(#[from] KeyringError),
+    /// The audit log could not be told which migrations were applied.
+    #[error("the audit log could not be written")]
+    Audit(#[source] StoreError),
     /// The chat model's client could not be made.
     #[cfg(feature = "openai")]
     #[error(transparent)]
@@ -169,8 +179,10 @@ impl Blueprint {
         let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
         let fields = Arc::new(FieldCipher::open(Arc::clone(&secrets), clock, entropy).await?);
         let shared: Arc<dyn Storage> = Arc::new(storage.clone());
+        let audit = self.audit(&shared, &*secrets).await?;
+        record_migrations(&storage, &audit).await.map_err(OpenError::Audit)?;
         let (signals, carrying) = Signals::new(&storage, Arc::clone(&self.clock), &*self.entropy);
-        let (jobs, wake) = self.jobs(Arc::clone(&shared), &signals);
+        let (jobs, wake) = self.jobs(Arc::clone(&shared), audit.clone(), &signals);
         let memberships = or(self.ports.memberships.as_ref(), || Arc::new(SqlMemberships));
         let ports = AuthPorts {
             storage: Arc::clone(&shared),
@@ -178,6 +190,7 @@ impl Blueprint {
             sessions: or(self.ports.sessions.as_ref(), || Arc::new(SqlSessions)),
             memberships: memberships.clone(),
             changes: Arc::new(Announced { feed: SqlChanges, signals: signals.clone() }),
+            audit: audit.clone(),
             hasher,
             fields: Arc::clone(&fields),
             secrets,
@@ -191,6 +204,7 @@ impl Blueprint {
             tenants: or(self.ports.tenants.as_ref(), || Arc::new(SqlTenants)),
             memberships,
             jobs: Some(jobs.clone()),
+            audit: audit.clone(),
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
         };
@@ -198,7 +212,8 @@ impl Blueprint {
         let mut handlers = self.ports.handlers.clone();
         handlers.add_missing(self.sender(auth.clone(), tenancy.clone())?, mail::AT_ONCE);
         let worker = self.worker(Arc::clone(&shared), jobs, wake, handlers);
-        let (agents, workers) = self.agents(&storage, shared, self.model()?, signals, carrying);
+        let (agents, workers) =
+            self.agents(&storage, shared, audit.clone(), self.model()?, signals, carrying);
         let handle = Parts {
             settings: Arc::clone(&self.settings),
             clock: Arc::clone(&self.clock),
@@ -208,11 +223,22 @@ impl Blueprint {
             auth,
             tenancy,
             agents,
+            audit,
             worker,
             workers: workers.parked(),
             opened: self.clock.monotonic(),
         };
         Ok(Saas { parts: Arc::new(handle) })
+    }
+
+    async fn audit(
+        &self,
+        storage: &Arc<dyn Storage>,
+        secrets: &dyn SecretStore,
+    ) -> Result<Audit, KeyringError> {
+        let log = or(self.ports.audit.as_ref(), || Arc::new(SqlAudit));
+        let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
+        Audit::open(Arc::clone(storage), log, secrets, clock, entropy).await
     }
 
     /// The mailer that the product would open; nothing is connected before the first mail.
@@ -238,7 +264,7 @@ impl Blueprint {
     }
 
     /// What enqueues jobs, and what wakes the worker of this process.
-    fn jobs(&self, storage: Arc<dyn Storage>, signals: &Signals) -> (Jobs, Arc<Notify>) {
+    fn jobs(&self, storage: Arc<dyn Storage>, audit: Audit, signals: &Signals) -> (Jobs, Arc<Notify>) {
         let wake = Arc::new(Notify::new());
         let woken = Arc::clone(&wake);
         signals.hear(JOBS, move |_| woken.notify_one());
@@ -246,6 +272,7 @@ impl Blueprint {
         let jobs = Jobs::new(
             storage,
             or(self.ports.jobs.as_ref(), || Arc::new(SqlJobs)),
+            audit,
             Arc::clone(&self.clock),
             Arc::clone(&self.entropy),
             Arc::new(move || {
@@ -274,6 +301,7 @@ impl Blueprint {
         &self,
         storage: &SqlStorage,
         shared: Arc<dyn Storage>,
+        audit: Audit,
         model: Arc<dyn ChatModel>,
         signals: Signals,
         carrying: Background,
@@ -297,6 +325,7 @@ impl Blueprint {
             storage: shared,
             conversations: or(self.ports.conversations.as_ref(), || Arc::new(SqlConversations)),
             runs: or(self.ports.runs.as_ref(), || Arc::new(SqlRuns)),
+            audit,
             events,
             model,
             launcher: Arc::new(launcher),
@@ -338,6 +367,14 @@ impl Blueprint {
         let Settings { password_hash_concurrency, password_hash_queue, .. } = *self.settings;
         Ok(Arc::new(HashPool::new(argon2id, password_hash_concurrency, password_hash_queue)))
     }
+}
+
+/// Tells the audit log of migrations that it does not know of: they are applied before it can be written, the first of them before it is
+/// there.
+async fn record_migrations(storage: &SqlStorage, audit: &Audit) -> Result<(), StoreError> {
+    let applied = storage.applied_migrations().await?;
+    let event = |label| AuditEvent::new(MIGRATED).about(AuditSubject::new("migration", label));
+    audit.record_missing(&Actor::system("migrate"), applied.into_iter().map(event).collect()).await.map(drop)
 }
 
 /// What is pending on a database that is not there.

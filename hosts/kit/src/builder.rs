@@ -13,7 +13,7 @@ use saas_auth::{
     token::{AccessTokenRules, InvalidRules},
 };
 use saas_core::{
-    Background, Clock, Entropy, EventLog, Mailer, SecretStore,
+    AuditLog, Background, Clock, Entropy, EventLog, Mailer, SecretStore,
     entropy::SystemEntropy,
     jobs::{Job, JobStore},
 };
@@ -112,6 +112,13 @@ impl SaasBuilder {
     #[must_use]
     pub fn mailer(mut self, mailer: Arc<dyn Mailer>) -> Self {
         self.ports.mailer = Some(mailer);
+        self
+    }
+
+    /// Your audit log, on connections of the product's storage.
+    #[must_use]
+    pub fn audit_log(mut self, audit: Arc<dyn AuditLog>) -> Self {
+        self.ports.audit = Some(audit);
         self
     }
 

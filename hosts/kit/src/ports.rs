@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use saas_agents::{ChatModel, ConversationStore, RunStore};
 use saas_auth::{PasswordHasher, SessionStore, UserStore};
-use saas_core::{Background, EventLog, Mailer, SecretStore, jobs::JobStore};
+use saas_core::{AuditLog, Background, EventLog, Mailer, SecretStore, jobs::JobStore};
 use saas_tenancy::{MembershipStore, TenantStore};
 
 use crate::jobs::{Handlers, Schedule};
@@ -24,6 +24,7 @@ pub(crate) struct Ports {
     pub(crate) runs: Option<Arc<dyn RunStore>>,
     pub(crate) jobs: Option<Arc<dyn JobStore>>,
     pub(crate) mailer: Option<Arc<dyn Mailer>>,
+    pub(crate) audit: Option<Arc<dyn AuditLog>>,
     /// What does which jobs, and what is enqueued again and again.
     pub(crate) handlers: Handlers,
     pub(crate) schedules: Vec<Schedule>,

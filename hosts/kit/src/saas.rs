@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use saas_agents::Agents;
 use saas_auth::Auth;
-use saas_core::{Clock, Entropy, FieldCipher, StoreError, jobs::Jobs};
+use saas_core::{Audit, Clock, Entropy, FieldCipher, StoreError, jobs::Jobs};
 use saas_sql::SqlStorage;
 use saas_tenancy::Tenancy;
 
@@ -33,6 +33,7 @@ pub(crate) struct Parts {
     pub(crate) auth: Auth,
     pub(crate) tenancy: Tenancy,
     pub(crate) agents: Agents,
+    pub(crate) audit: Audit,
     pub(crate) worker: Worker,
     pub(crate) workers: Parked,
     pub(crate) opened: Duration,
@@ -79,6 +80,11 @@ impl Saas {
     /// is due later, and kinds that this program has no handler for are left.
     pub async fn drain_jobs(&self) -> Result<u64, StoreError> {
         self.parts.worker.drain().await
+    }
+
+    /// Who did what: recorded with it, chained by [`Saas::run_workers`], verified by whoever asks.
+    pub fn audit(&self) -> &Audit {
+        &self.parts.audit
     }
 
     /// The database, for transactions that span your tables and ours.

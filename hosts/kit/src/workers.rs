@@ -1,4 +1,4 @@
-//! What runs beside requests: jobs, agents' runs, their heartbeat, the signing keys' reload, and the loops that adapters need.
+//! What runs beside requests: jobs, agents' runs, their heartbeat, the signing keys' reload, the audit log's sealing, and the loops that adapters need.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 use saas_agents::{Agents, RunId, RunLauncher, RunOwner};
 use saas_auth::{Auth, keys::KeySet};
-use saas_core::{Background, Clock, FieldCipher};
+use saas_core::{Audit, Background, Clock, FieldCipher};
 use tokio::{
     sync::{
         Notify,
@@ -21,6 +21,8 @@ use crate::Saas;
 
 /// How often cancelled runs are looked for.
 const TICK: Duration = Duration::from_secs(1);
+/// How often the audit log is sealed: twice within the second that is promised.
+const SEALING: Duration = Duration::from_millis(500);
 /// How long one look for changes may take.
 const HEARING: Duration = Duration::from_secs(5);
 /// How long runs that were told to stop get to store what they have.
@@ -101,6 +103,7 @@ impl Saas {
         loops.spawn(reload_keys(self.parts.auth.clone(), Arc::clone(&self.parts.clock)));
         loops.spawn(reload_data_keys(Arc::clone(&self.parts.fields), Arc::clone(&self.parts.clock)));
         loops.spawn(hear_changes(self.parts.auth.clone(), Arc::clone(&self.parts.clock), changed));
+        loops.spawn(seal_audit(self.parts.audit.clone(), Arc::clone(&self.parts.clock)));
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
@@ -190,6 +193,25 @@ async fn hear_changes(auth: Auth, clock: Arc<dyn Clock>, changed: Arc<Notify>) {
         tokio::select! {
             () = changed.notified() => {}
             () = clock.sleep(Auth::HEAR_INTERVAL) => {}
+        }
+    }
+}
+
+/// Chains what was recorded, of every process; failures pass, the next round tries again. A chain that is not ours any more is told of once.
+async fn seal_audit(audit: Audit, clock: Arc<dyn Clock>) {
+    let mut told = Vec::new();
+    loop {
+        clock.sleep(SEALING).await;
+        match audit.seal().await {
+            Ok(round) => {
+                for chain in round.refused.iter().filter(|chain| !told.contains(*chain)) {
+                    tracing::error!(audit.chain = %chain, "the audit log is not sealed any more: somebody changed it; see saas audit verify");
+                }
+                told = round.refused;
+            }
+            Err(error) => {
+                tracing::warn!(error = saas_core::fault::chain(&error), "the audit log could not be sealed");
+            }
         }
     }
 }

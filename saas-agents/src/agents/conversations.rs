@@ -2,11 +2,17 @@
 
 use chrono::DateTime;
 use saas_core::{
-    Actor, Cursor, InvalidCursor, Page, PageSize, Permission, Reach, actor::UserPrincipal, page::date_in_key,
+    Actor, Cursor, InvalidCursor, Page, PageSize, Permission, Reach,
+    actor::UserPrincipal,
+    audit::{AuditEvent, AuditSubject},
+    page::date_in_key,
 };
 
 use super::{Agents, AgentsError, allowed, live::Stop};
-use crate::{Conversation, ConversationKey, ConversationTitle, Message, RunId};
+use crate::{
+    Conversation, ConversationKey, ConversationTitle, Message, RunId,
+    audited::{CONVERSATION_REMOVED, CONVERSATION_RENAMED},
+};
 
 /// A page of conversations.
 pub type ConversationPage = Page<Conversation>;
@@ -93,10 +99,16 @@ impl Agents {
         let user = allowed(actor, &Permission::CONVERSATIONS_WRITE)?;
         let conversation = self.own(user, key).await?;
         let mut tx = self.ports.storage.begin(Reach::Tenant(user.tenant)).await?;
+        if self.ports.conversations.hold(&mut tx, user.tenant, conversation.id).await?.is_none() {
+            return Err(AgentsError::ConversationNotFound);
+        }
         self.ports
             .conversations
             .rename(&mut tx, conversation.id, title.map(ConversationTitle::as_str))
             .await?;
+        let subject = AuditSubject::new("conversation", conversation.id);
+        let event = AuditEvent::new(CONVERSATION_RENAMED).in_tenant(user.tenant).about(subject);
+        self.ports.audit.record(&mut tx, actor, event).await?;
         tx.commit().await?;
         self.own(user, key).await
     }
@@ -114,6 +126,9 @@ impl Agents {
             return Err(AgentsError::ConversationNotFound);
         }
         self.ports.conversations.remove(&mut tx, conversation.id).await?;
+        let subject = AuditSubject::new("conversation", conversation.id);
+        let event = AuditEvent::new(CONVERSATION_REMOVED).in_tenant(user.tenant).about(subject);
+        self.ports.audit.record(&mut tx, actor, event).await?;
         tx.commit().await?;
         self.forget(&runs).await
     }

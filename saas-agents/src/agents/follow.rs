@@ -3,10 +3,13 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use futures_util::FutureExt;
-use saas_core::{Actor, Event, Permission, Reach, TenantId};
+use saas_core::{
+    Actor, Event, Permission, Reach, TenantId,
+    audit::{AuditEvent, AuditSubject},
+};
 
 use super::{Agents, AgentsError, allowed, execute::count_run, live::Stop};
-use crate::{Run, RunId, RunStatus, frame};
+use crate::{Run, RunId, RunStatus, audited::RUN_CANCELLED, frame};
 
 /// How many events are read at once.
 const READ: u32 = 200;
@@ -64,6 +67,8 @@ impl Agents {
         }
         let mut tx = self.ports.storage.begin(Reach::Tenant(run.tenant)).await?;
         let ended = self.ports.runs.cancel(&mut tx, id, self.now()).await?;
+        let event = AuditEvent::new(RUN_CANCELLED).in_tenant(run.tenant).about(AuditSubject::new("run", id));
+        self.ports.audit.record(&mut tx, actor, event).await?;
         tx.commit().await?;
         self.live.stop(id, Stop::Cancel);
         if ended {

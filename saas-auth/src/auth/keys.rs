@@ -6,10 +6,14 @@ use std::{
 };
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use saas_core::{Actor, ErrorKind, Fault, Principal, Report, StoredSecret};
+use saas_core::{
+    Actor, ErrorKind, Fault, Principal, Report, StoreError, StoredSecret,
+    audit::{AuditEvent, AuditSubject},
+};
 
 use super::Auth;
 use crate::{
+    audited::SIGNING_KEYS_ROTATED,
     keys::{KeySet, KeySetError, NotDue, RotationStep, SigningKeyInfo},
     token::{AccessClaims, TokenError},
 };
@@ -43,7 +47,7 @@ pub enum SigningKeysError {
     Keys(#[from] KeySetError),
 }
 
-/// Why the keys were not rotated. They are as they were.
+/// Why the keys were not rotated. But for [`RotateKeysError::Unrecorded`] they are as they were.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RotateKeysError {
@@ -61,6 +65,11 @@ pub enum RotateKeysError {
     /// Others changed the keys again and again.
     #[error("others change the signing keys at the same time: look at them before you try again")]
     Contended,
+    /// The keys were changed, and the audit log could not be told.
+    #[error(
+        "the signing keys were changed, and the audit log could not be written: look at them, and note it down"
+    )]
+    Unrecorded(#[source] StoreError),
     /// The keys could not be read or written.
     #[error(transparent)]
     Keys(#[from] KeySetError),
@@ -81,6 +90,7 @@ impl Fault for RotateKeysError {
             Self::Forbidden => Report::new(ErrorKind::Forbidden, "forbidden"),
             Self::NotDue { .. } => Report::new(ErrorKind::Conflict, "key_rotation_not_due"),
             Self::Contended => Report::new(ErrorKind::Unavailable, "key_rotation_contended"),
+            Self::Unrecorded(_) => Report::new(ErrorKind::Unavailable, "key_rotation_unrecorded"),
             Self::Keys(_) => Report::internal(),
         }
     }
@@ -195,7 +205,12 @@ impl Auth {
                     step = done.as_str(),
                     "signing keys rotated"
                 );
+                let event = AuditEvent::new(SIGNING_KEYS_ROTATED)
+                    .about(AuditSubject::new("signing_key", changed.active().kid()))
+                    .because(done.as_str());
                 self.tokens.replace_keys(changed.at_version(stored.version + 1));
+                // Keys may be kept where no transaction of the storage reaches.
+                self.ports.audit.record_alone(actor, event).await.map_err(RotateKeysError::Unrecorded)?;
                 return Ok(RotationReport { done, next, next_due_at, keys });
             }
         }

@@ -2,13 +2,16 @@
 
 use chrono::{DateTime, Utc};
 use saas_core::{
-    Actor, InternalError, Permissions, Role, Secret, SessionId, StoreError, TenantId, Tx, UserId,
+    Actor, InternalError, Permissions, Principal, Role, Secret, SessionId, StoreError, TenantId, Tx, UserId,
+    audit::{AuditActor, AuditEvent},
     entropy::random,
 };
 
 use super::{Auth, measures};
 use crate::{
-    Device, Family, Lineage, Session, User, device,
+    Device, Family, Lineage, Session, User,
+    audited::SESSION_OPENED,
+    device,
     token::{AccessClaims, AccessGrant},
 };
 
@@ -116,6 +119,13 @@ impl Auth {
             rotated_at: now,
         };
         self.ports.sessions.insert(tx, &family).await?;
+        let event = AuditEvent::new(SESSION_OPENED).in_tenant(new.tenant).about(family.session.id);
+        // Who signs in is nobody until they have.
+        let event = match actor.principal {
+            Principal::Anonymous => event.by(AuditActor::user(new.user.id)),
+            _ => event,
+        };
+        self.ports.audit.record(tx, actor, event).await?;
         Ok(OpenedSession::new(&family, new.role, new.user.email_verified_at.is_some()))
     }
 

@@ -7,11 +7,14 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use saas_core::{
     Actor, Conn, ErrorKind, Fault, InternalError, Reach, Report, Role, Secret, SendMail, StoreError,
-    TenantId, TenantState, Tx, UserId,
+    TenantId, TenantState, Tx, UserId, audit::AuditEvent,
 };
 
 use super::{Auth, OpenedSession, Tokens, measures};
-use crate::{Changed, Family, RefreshToken, Revocation, Rotation, UserStatus, token::AccessClaims};
+use crate::{
+    Changed, Family, RefreshToken, Revocation, Rotation, UserStatus, audited::REFRESH_TOKEN_REUSED,
+    token::AccessClaims,
+};
 
 /// Why a token was not exchanged.
 #[derive(Debug, thiserror::Error)]
@@ -55,15 +58,16 @@ const REACH: Reach = Reach::Platform("refresh");
 
 impl Auth {
     /// Exchanges a refresh token. A failure leaves it as it was.
-    pub async fn refresh(&self, _actor: &Actor, presented: &Secret<String>) -> Result<Tokens, RefreshError> {
+    pub async fn refresh(&self, actor: &Actor, presented: &Secret<String>) -> Result<Tokens, RefreshError> {
         let mut outcome = measures::ROTATED;
-        let tokens = self.exchange(presented, &mut outcome).await;
+        let tokens = self.exchange(actor, presented, &mut outcome).await;
         measures::refresh(&tokens, outcome);
         tokens
     }
 
     async fn exchange(
         &self,
+        actor: &Actor,
         presented: &Secret<String>,
         outcome: &mut &'static str,
     ) -> Result<Tokens, RefreshError> {
@@ -76,7 +80,7 @@ impl Auth {
         if let Some(opened) = self.rotate(&token, now).await? {
             return Ok(self.tokens_for(&opened)?);
         }
-        self.not_current(&token, now, outcome).await
+        self.not_current(actor, &token, now, outcome).await
     }
 
     /// The conditional statement, alone in its transaction; on the same connection, what does not have to be read while the row is locked.
@@ -113,6 +117,7 @@ impl Auth {
     /// What becomes of a genuine token that was not exchanged: why not is read after it.
     async fn not_current(
         &self,
+        actor: &Actor,
         token: &RefreshToken,
         now: DateTime<Utc>,
         outcome: &mut &'static str,
@@ -132,7 +137,7 @@ impl Auth {
                 Ok(self.tokens_for(&OpenedSession::new(&family, role, email_verified))?)
             }
             Worth::Reused => {
-                let refused = self.end_reused(tx, &family, now).await;
+                let refused = self.end_reused(actor, tx, &family, now).await;
                 *outcome = measures::REUSE;
                 refused
             }
@@ -161,6 +166,7 @@ impl Auth {
 
     async fn end_reused(
         &self,
+        actor: &Actor,
         mut tx: Tx,
         family: &Family,
         now: DateTime<Utc>,
@@ -169,6 +175,8 @@ impl Auth {
         let why = Revocation::RefreshReuse;
         let ended = self.ports.sessions.revoke(&mut tx, session.user, session.id, why, now).await?;
         self.note_change(&mut tx, Changed::User(session.user)).await?;
+        let event = AuditEvent::new(REFRESH_TOKEN_REUSED).in_tenant(session.tenant).about(session.id);
+        self.ports.audit.record(&mut tx, actor, event.refused(why.as_str())).await?;
         if let (true, Some(jobs)) = (ended, &self.ports.jobs) {
             let told = SendMail::SessionRevoked { user: session.user, session: session.id };
             jobs.insert(&mut tx, &jobs.prepare(&told)?).await?;

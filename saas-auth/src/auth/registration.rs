@@ -1,11 +1,12 @@
 //! The part of registration that is auth's: the user. Tenancy's `register` is the door.
 
 use saas_core::{
-    DisplayName, Email, ErrorKind, Fault, FieldError, InternalError, Report, Secret, StoreError, Tx, UserId,
+    Actor, DisplayName, Email, ErrorKind, Fault, FieldError, InternalError, Report, Secret, StoreError, Tx,
+    UserId, audit::AuditEvent,
 };
 
 use super::Auth;
-use crate::{HashError, InsertUserError, Password, PasswordHash, User, UserStatus};
+use crate::{HashError, InsertUserError, Password, PasswordHash, User, UserStatus, audited::USER_CREATED};
 
 /// A user to be.
 #[derive(Debug, Clone)]
@@ -99,7 +100,12 @@ impl Auth {
     }
 
     /// Writes the user into the caller's transaction.
-    pub async fn insert_in(&self, tx: &mut Tx, prepared: PreparedUser) -> Result<User, InsertError> {
+    pub async fn insert_in(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        prepared: PreparedUser,
+    ) -> Result<User, InsertError> {
         let user = User {
             id: UserId::generate(&*self.ports.clock, &*self.ports.entropy),
             email: prepared.email,
@@ -109,7 +115,11 @@ impl Auth {
             created_at: self.now(),
         };
         match self.ports.users.insert(tx, &user, &prepared.password).await {
-            Ok(()) => Ok(user),
+            Ok(()) => {
+                // Users are over all tenants: it is the platform's to know.
+                self.ports.audit.record(tx, actor, AuditEvent::new(USER_CREATED).about(user.id)).await?;
+                Ok(user)
+            }
             Err(InsertUserError::EmailTaken) => Err(InsertError::EmailTaken),
             Err(InsertUserError::Store(error)) => Err(InsertError::Store(error)),
         }

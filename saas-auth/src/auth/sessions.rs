@@ -2,11 +2,14 @@
 
 use saas_core::{
     Actor, Cursor, ErrorKind, Fault, InternalError, InvalidCursor, Page, PageSize, Reach, Report, Secret,
-    SessionId, StoreError, UserId, actor::UserPrincipal, page::date_in_key,
+    SessionId, StoreError, UserId, actor::UserPrincipal, audit::AuditEvent, page::date_in_key,
 };
 
 use super::{Auth, measures};
-use crate::{Changed, PageStart, RefreshToken, Revocation, Session, SessionFilter, SessionPage};
+use crate::{
+    Changed, PageStart, RefreshToken, Revocation, Session, SessionFilter, SessionPage,
+    audited::{SESSION_ENDED, SESSIONS_ENDED},
+};
 
 /// Why a session was not ended.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +109,7 @@ impl Auth {
         if !token.is_of(&family) || token.generation > family.generation {
             return Err(LogoutError::NotYours);
         }
-        Ok(self.end(user, token.session, Revocation::Logout).await?)
+        Ok(self.end(actor, user, token.session, Revocation::Logout).await?)
     }
 
     /// Ends every session of the actor and tells how many there were.
@@ -115,6 +118,9 @@ impl Auth {
         let mut tx = self.ports.storage.begin(REACH).await?;
         let ended = self.ports.sessions.revoke_all(&mut tx, user, Revocation::LogoutAll, self.now()).await?;
         self.note_change(&mut tx, Changed::User(user)).await?;
+        // Sessions of every tenant: it is the platform's to know.
+        let event = AuditEvent::new(SESSIONS_ENDED).about(user).because(Revocation::LogoutAll.as_str());
+        self.ports.audit.record(&mut tx, actor, event).await?;
         tx.commit().await?;
         measures::sessions_revoked(Revocation::LogoutAll, ended);
         tracing::info!(user.id = %user, sessions = ended, "signed out everywhere");
@@ -124,14 +130,25 @@ impl Auth {
     /// Ends one of the actor's sessions.
     pub async fn revoke_session(&self, actor: &Actor, session: SessionId) -> Result<(), RevokeError> {
         let user = actor.user().ok_or(RevokeError::Unauthenticated)?.user;
-        if self.end(user, session, Revocation::Listed).await? { Ok(()) } else { Err(RevokeError::NotFound) }
+        let ended = self.end(actor, user, session, Revocation::Listed).await?;
+        if ended { Ok(()) } else { Err(RevokeError::NotFound) }
     }
 
-    async fn end(&self, user: UserId, session: SessionId, why: Revocation) -> Result<bool, StoreError> {
+    async fn end(
+        &self,
+        actor: &Actor,
+        user: UserId,
+        session: SessionId,
+        why: Revocation,
+    ) -> Result<bool, StoreError> {
         let mut tx = self.ports.storage.begin(REACH).await?;
         let ended = self.ports.sessions.revoke(&mut tx, user, session, why, self.now()).await?;
         if ended {
             self.note_change(&mut tx, Changed::User(user)).await?;
+            let known = self.ports.sessions.family(tx.conn(), session).await?;
+            let tenant = known.map(|(family, _)| family.session.tenant);
+            let event = AuditEvent::new(SESSION_ENDED).in_tenant(tenant).about(session).because(why.as_str());
+            self.ports.audit.record(&mut tx, actor, event).await?;
         }
         tx.commit().await?;
         measures::sessions_revoked(why, u64::from(ended));

@@ -2,11 +2,11 @@
 
 use saas_core::{
     Actor, Email, ErrorKind, Fault, InternalError, Reach, Report, Role, Secret, StoreError, TenantChoice,
-    TenantId, TenantState,
+    TenantId, TenantState, UserId, audit::AuditEvent,
 };
 
 use super::{Auth, NewSession, Tokens, measures};
-use crate::{Credentials, HashError, Password, User, UserStatus};
+use crate::{Credentials, HashError, Password, User, UserStatus, audited::SIGN_IN_REFUSED};
 
 /// Who wants in, and where.
 #[derive(Debug, Clone)]
@@ -84,7 +84,18 @@ impl Auth {
     }
 
     async fn signed_in(&self, actor: &Actor, command: SignIn) -> Result<Tokens, SignInError> {
-        let user = self.first_factor(&command).await?;
+        match self.try_sign_in(actor, &command).await {
+            Ok(tokens) => Ok(tokens),
+            Err(NotSignedIn::Refused { user, reason, answer }) => {
+                self.record_refusal(actor, &command, user, reason).await?;
+                Err(answer)
+            }
+            Err(NotSignedIn::Failed(error)) => Err(error),
+        }
+    }
+
+    async fn try_sign_in(&self, actor: &Actor, command: &SignIn) -> Result<Tokens, NotSignedIn> {
+        let user = self.first_factor(command).await?;
         let (tenant, role) = self.tenant_for(&user, command.tenant).await?;
         let mut tx = self.ports.storage.begin(REACH).await?;
         // Held until the commit: whoever disables the user now either comes first and is seen, or finds this session and ends it.
@@ -95,7 +106,7 @@ impl Auth {
             .await?
             .is_some_and(|user| user.status == UserStatus::Active);
         if !still_active {
-            return Err(SignInError::InvalidCredentials);
+            return Err(refused(user.id, "user_disabled"));
         }
         let opened = self.open_session_in(&mut tx, actor, NewSession { user: &user, tenant, role }).await?;
         tx.commit().await?;
@@ -104,14 +115,16 @@ impl Auth {
     }
 
     /// The user, if the password is theirs and they may sign in; exactly one hash is computed whatever the answer.
-    async fn first_factor(&self, command: &SignIn) -> Result<User, SignInError> {
+    async fn first_factor(&self, command: &SignIn) -> Result<User, NotSignedIn> {
         let found = {
             let mut conn = self.ports.storage.read(REACH).await?;
             self.ports.users.credentials(&mut conn, &command.email).await?
         };
         let found = found.and_then(|Credentials { user, password }| Some((user, password?)));
-        // No stored hash is of a password that long; what is refused for its length alone tells nothing about an account.
-        let password = Password::new(&command.password).map_err(|_| SignInError::InvalidCredentials)?;
+        // No stored hash is of a password that long; what is refused for its length alone tells nothing about an account, and costs too
+        // little to be written down each time.
+        let password = Password::new(&command.password)
+            .map_err(|_| NotSignedIn::Failed(SignInError::InvalidCredentials))?;
         let (user, right) = match found {
             Some((user, hash)) => (Some(user), self.ports.hasher.verify(password, hash).await?),
             // Nothing to compare with, and it has to cost the same.
@@ -121,11 +134,12 @@ impl Auth {
             Some(user) if right && user.status == UserStatus::Active => Ok(user),
             Some(user) => {
                 tracing::info!(user.id = %user.id, password.right = right, "sign-in refused");
-                Err(SignInError::InvalidCredentials)
+                Err(refused(user.id, if right { "user_disabled" } else { "wrong_password" }))
             }
             None => {
                 tracing::info!("sign-in refused: no such account");
-                Err(SignInError::InvalidCredentials)
+                let answer = SignInError::InvalidCredentials;
+                Err(NotSignedIn::Refused { user: None, reason: "unknown_account", answer })
             }
         }
     }
@@ -135,20 +149,84 @@ impl Auth {
         &self,
         user: &User,
         named: Option<TenantId>,
-    ) -> Result<(TenantId, Role), SignInError> {
+    ) -> Result<(TenantId, Role), NotSignedIn> {
         let mut conn = self.ports.storage.read(REACH).await?;
         if let Some(tenant) = named {
             let standing = self.ports.memberships.standing(&mut conn, user.id, tenant).await?;
             return standing
                 .filter(|standing| standing.tenant_state == TenantState::Active)
                 .map(|standing| (tenant, standing.role))
-                .ok_or(SignInError::InvalidCredentials);
+                .ok_or_else(|| refused(user.id, "no_member"));
         }
         let choices = self.ports.memberships.of_user(&mut conn, user.id, CHOICES).await?;
         match choices.as_slice() {
-            [] => Err(SignInError::InvalidCredentials),
+            [] => Err(refused(user.id, "no_member")),
             [only] => Ok((only.tenant, only.role)),
-            _ => Err(SignInError::TenantRequired { choices }),
+            _ => {
+                let answer = SignInError::TenantRequired { choices };
+                Err(NotSignedIn::Refused { user: Some(user.id), reason: "tenant_required", answer })
+            }
         }
+    }
+
+    /// Writes down that nobody was let in: in the chain of the tenant that it was about, or in the platform's. Of an account that is not there
+    /// nothing is known, not even what it would be called.
+    async fn record_refusal(
+        &self,
+        actor: &Actor,
+        command: &SignIn,
+        user: Option<UserId>,
+        reason: &'static str,
+    ) -> Result<(), StoreError> {
+        // Whoever is not there is asked for all the same: it has to cost the same.
+        let asked = user.unwrap_or_else(|| UserId::generate(&*self.ports.clock, &*self.ports.entropy));
+        let tenant = {
+            let mut conn = self.ports.storage.read(REACH).await?;
+            match command.tenant {
+                Some(tenant) => {
+                    self.ports.memberships.standing(&mut conn, asked, tenant).await?.map(|_| tenant)
+                }
+                None => match self.ports.memberships.of_user(&mut conn, asked, 2).await?.as_slice() {
+                    [only] => Some(only.tenant),
+                    _ => None,
+                },
+            }
+        };
+        let event = AuditEvent::new(SIGN_IN_REFUSED).in_tenant(tenant).refused(reason);
+        let event = match user {
+            Some(user) => event.about(user),
+            None => event,
+        };
+        self.ports.audit.record_alone(actor, event).await.map(drop)
+    }
+}
+
+/// How a sign-in ended that let nobody in.
+enum NotSignedIn {
+    /// A password was compared, and that was it.
+    Refused { user: Option<UserId>, reason: &'static str, answer: SignInError },
+    /// It did not come to that.
+    Failed(SignInError),
+}
+
+fn refused(user: UserId, reason: &'static str) -> NotSignedIn {
+    NotSignedIn::Refused { user: Some(user), reason, answer: SignInError::InvalidCredentials }
+}
+
+impl From<StoreError> for NotSignedIn {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<HashError> for NotSignedIn {
+    fn from(error: HashError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<InternalError> for NotSignedIn {
+    fn from(error: InternalError) -> Self {
+        Self::Failed(error.into())
     }
 }

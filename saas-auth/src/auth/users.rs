@@ -2,11 +2,14 @@
 
 use saas_core::{
     Actor, Cursor, Email, ErrorKind, Fault, InvalidCursor, Page, PageSize, Reach, Report, SessionId,
-    StoreError, UserId,
+    StoreError, UserId, audit::AuditEvent,
 };
 
 use super::{Auth, keys::is_operator, measures};
-use crate::{Changed, Revocation, Session, User, UserStatus};
+use crate::{
+    Changed, Revocation, Session, User, UserStatus,
+    audited::{USER_DISABLED, USER_ENABLED},
+};
 
 /// The signed-in user, as they may see themselves.
 pub type Profile = User;
@@ -149,6 +152,8 @@ impl Auth {
             0
         };
         self.note_change(&mut tx, Changed::User(user)).await?;
+        let action = if status == UserStatus::Disabled { USER_DISABLED } else { USER_ENABLED };
+        self.ports.audit.record(&mut tx, actor, AuditEvent::new(action).about(user)).await?;
         tx.commit().await?;
         measures::sessions_revoked(Revocation::UserDisabled, ended);
         tracing::info!(user.id = %user, user.status = status.as_str(), "user status set");

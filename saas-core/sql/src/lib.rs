@@ -17,6 +17,7 @@
 //! # }
 //! ```
 
+mod audit;
 mod conn;
 mod envelopes;
 mod error;
@@ -36,6 +37,7 @@ mod signals;
 mod sqlite;
 mod storage;
 
+pub use audit::SqlAudit;
 #[cfg(feature = "postgres")]
 pub use conn::pg;
 #[cfg(feature = "sqlite")]
@@ -55,6 +57,8 @@ pub use signals::Signals;
 pub use sqlx;
 pub use storage::{OpenError, Released, SqlStorage};
 
-/// This crate's own tables: the migrations' ledger's neighbours, sealed secrets, the deployment's identity, event streams and jobs.
-pub const CORE: Component =
-    component!("core", [(1, 1, "0001_secrets"), (2, 1, "0002_events"), (3, 1, "0003_jobs")]);
+/// This crate's own tables: the migrations' ledger's neighbours, sealed secrets, the deployment's identity, event streams, jobs and the audit log.
+pub const CORE: Component = component!(
+    "core",
+    [(1, 1, "0001_secrets"), (2, 1, "0002_events"), (3, 1, "0003_jobs"), (4, 1, "0004_audit")]
+);

@@ -178,6 +178,15 @@ impl SqlStorage {
     }
 }
 
+impl SqlStorage {
+    /// `component/version` of every migration that was applied to this database.
+    pub async fn applied_migrations(&self) -> Result<Vec<String>, StoreError> {
+        let mut conn = self.read(Reach::Platform("migrations")).await?;
+        let applied = applied(&mut conn).await?;
+        Ok(applied.into_iter().map(|row| format!("{}/{}", row.component, row.version)).collect())
+    }
+}
+
 fn label((component, migration): &(&'static str, &'static Migration)) -> String {
     format!("{component}/{}", migration.version)
 }

@@ -2,7 +2,8 @@
 
 use super::{JobFilter, JobId, JobState, Jobs, StoredJob};
 use crate::{
-    Actor, Cursor, ErrorKind, Fault, InvalidCursor, Page, PageSize, Principal, Reach, Report, StoreError,
+    Actor, Cursor, ErrorKind, Fault, InvalidCursor, Page, PageSize, Principal, Reach, Report, StoreError, Tx,
+    audit::{AuditAction, AuditEvent, JOB_CANCELLED, JOB_RETRIED},
     clock::stored_now,
 };
 
@@ -96,6 +97,7 @@ impl Jobs {
         }
         let wake = std::sync::Arc::clone(&self.wake);
         tx.after_commit(move || wake());
+        self.record(&mut tx, actor, JOB_RETRIED, &job).await?;
         let revived = self.store.by_id(tx.conn(), id).await?.unwrap_or(job);
         tx.commit().await?;
         Ok(revived)
@@ -109,7 +111,18 @@ impl Jobs {
         if !self.store.cancel(&mut tx, id).await? {
             return Err(if job.state == JobState::Running { JobsError::Runs } else { JobsError::NotFound });
         }
+        self.record(&mut tx, actor, JOB_CANCELLED, &job).await?;
         tx.commit().await?;
         Ok(job)
+    }
+    async fn record(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        action: AuditAction,
+        job: &StoredJob,
+    ) -> Result<(), StoreError> {
+        let event = AuditEvent::new(action).in_tenant(job.tenant).about(job.id);
+        self.audit.record(tx, actor, event).await.map(drop)
     }
 }

@@ -10,8 +10,8 @@ use chrono::{DateTime, Utc};
 
 use super::{Job, JobId, JobStore, NewJob};
 use crate::{
-    Clock, Entropy, ErrorKind, Fault, InternalError, Report, Storage, StoreError, Tx, clock::stored_now,
-    entropy::random,
+    Audit, Clock, Entropy, ErrorKind, Fault, InternalError, Report, Storage, StoreError, Tx,
+    clock::stored_now, entropy::random,
 };
 
 /// Why a job was not enqueued.
@@ -40,6 +40,7 @@ impl Fault for EnqueueError {
 pub struct Jobs {
     pub(super) storage: Arc<dyn Storage>,
     pub(super) store: Arc<dyn JobStore>,
+    pub(super) audit: Audit,
     pub(super) clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     pub(super) wake: Arc<dyn Fn() + Send + Sync>,
@@ -52,15 +53,16 @@ impl Debug for Jobs {
 }
 
 impl Jobs {
-    /// Jobs in a store of that storage. `wake` tells a worker that there may be work; it also looks by itself every second.
+    /// Jobs in a store of that storage; what operators do to them is audited. `wake` tells a worker that there may be work; it also looks by itself every second.
     pub fn new(
         storage: Arc<dyn Storage>,
         store: Arc<dyn JobStore>,
+        audit: Audit,
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
         wake: Arc<dyn Fn() + Send + Sync>,
     ) -> Self {
-        Self { storage, store, clock, entropy, wake }
+        Self { storage, store, audit, clock, entropy, wake }
     }
 
     /// A job of now, to be given a key, a tenant or a time before [`Jobs::insert`].

@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test that cannot go on should fail loudly")]
 
 mod about;
+mod audit;
 mod chat;
 mod config;
 mod harness;

@@ -164,6 +164,11 @@ metrics! {
     "saas_event_log_batches_total" Kind::Counter, [], "Transactions that appended events of runs.";
     "saas_event_log_events_total" Kind::Counter, [], "Events of runs that were appended.";
 
+    "saas_audit_rows_total" Kind::Counter, [of_the_program("action", "what was done, as `auth.session.opened`")],
+        "Rows of the audit log that were recorded.";
+    "saas_audit_unsealed_rows" Kind::Gauge, [],
+        "Rows of the audit log that had no place in their chain after the last round of sealing; where it grows, look at `saas audit verify`.";
+
     "saas_storage_pool_connections" Kind::Gauge, [POOL, listed("state", &["idle", "in_use"])], "Connections to the database.";
     "saas_storage_pool_connections_limit" Kind::Gauge, [POOL], "Connections to the database that there may be.";
     "saas_storage_pool_timeouts_total" Kind::Counter, [POOL],

@@ -140,6 +140,7 @@ fn assert_may_be(label: &Label, value: &str, of: &str) {
         Values::Listed(values) => values.contains(&value),
         _ if label.name == "route" => value == "unmatched" || value.starts_with('/'),
         _ if label.name == "status" => value.len() == 3 && value.parse::<u16>().is_ok(),
+        _ if label.name == "action" => saas_core::audit::AuditAction::parse(value).is_ok(),
         _ => value == env!("CARGO_PKG_VERSION"),
     };
     assert!(may, "{of}: {}={value}", label.name);
@@ -177,6 +178,8 @@ fn what_happened_is_counted_once() {
             (r#"http_requests_total{method="GET",route="/api/v1/auth/me",status="200"}"#, 2.0),
             (r#"http_requests_total{method="GET",route="/api/v1/auth/me",status="401"}"#, 1.0),
             (r#"http_request_duration_seconds_count{method="GET",route="/api/v1/auth/me"}"#, 3.0),
+            (r#"saas_audit_rows_total{action="auth.session.opened"}"#, 3.0),
+            (r#"saas_audit_rows_total{action="auth.sign_in.refused"}"#, 1.0),
             // The scrape itself.
             ("http_requests_in_flight", 1.0),
             ("saas_http_streams_open", 0.0),

@@ -5,6 +5,7 @@
 mod engines;
 
 mod agents;
+mod audit;
 mod chat_crash;
 mod conformance;
 mod crash;

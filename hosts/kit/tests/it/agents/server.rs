@@ -55,6 +55,7 @@ impl Server {
             storage: Arc::new(FaultyStorage(storage, Arc::clone(&faults))),
             conversations: Arc::new(SqlConversations),
             runs: Arc::new(SqlRuns),
+            audit: chat.saas().audit().clone(),
             events: Arc::new(FaultyLog(log, Arc::clone(&faults))),
             model: Arc::new(chat.model.clone()),
             launcher: Arc::<Tasks>::clone(&launcher),

@@ -1,5 +1,6 @@
 //! Core's ports.
 
+mod audit_log;
 mod clock;
 mod entropy;
 mod event_log;

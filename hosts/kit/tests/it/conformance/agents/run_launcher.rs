@@ -76,6 +76,7 @@ async fn broken(line: &'static str) -> Subject {
         storage: shared(saas.storage()),
         conversations: Arc::new(SqlConversations),
         runs: Arc::new(SqlRuns),
+        audit: saas.audit().clone(),
         events: Arc::new(log),
         model: Arc::new(model.clone()),
         launcher: Arc::<Broken>::clone(&launcher),

@@ -1,11 +1,12 @@
-//! Symmetric keys by id: peppers and the masters of derived tokens, kept in a [`SecretStore`] and shared by every replica.
+//! Symmetric keys by id: peppers, the masters of derived tokens, what seals the audit log; kept in a [`SecretStore`] and shared by every replica.
 
 use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
-use saas_core::{Entropy, InternalError, Secret, SecretStore, SecretStoreError, entropy::random, text::hex};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
+
+use crate::{Entropy, InternalError, Secret, SecretStore, SecretStoreError, entropy::random, text::hex};
 
 /// A key's id: eight hex digits, which is also the most that a PHC string's `keyid` can hold.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -105,7 +106,9 @@ impl Keyring {
         let document: Document = serde_json::from_slice(bytes).map_err(InternalError::new)?;
         let mut keys = BTreeMap::new();
         for (id, key) in document.keys {
-            let bytes = Zeroizing::new(STANDARD_NO_PAD.decode(&*key).map_err(InternalError::new)?);
+            let bytes = Zeroizing::new(
+                STANDARD_NO_PAD.decode(&*key).map_err(|_| InternalError::new("a key is not base64"))?,
+            );
             keys.insert(id, Secret::new(bytes.as_slice().try_into().map_err(InternalError::new)?));
         }
         if document.schema != 1 || !keys.contains_key(&document.current) {

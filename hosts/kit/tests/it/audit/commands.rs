@@ -1,0 +1,402 @@
+//! What each command leaves in the log, and that no command is forgotten.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Write,
+    fs,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
+
+use saas_agents::{ConversationKey, ScriptedModel, StartRun};
+use saas_auth::SignIn;
+use saas_core::{
+    Actor, Client, Email, Reach, RequestId, Secret, Storage,
+    audit::{AuditFilter, AuditRow, Chain},
+    clock::ManualClock,
+    jobs::{Job, JobStore},
+};
+use saas_kit::testing::{PASSWORD, TestSaas};
+use saas_sql::SqlJobs;
+use serde::{Deserialize, Serialize};
+
+use super::{operator, rows};
+
+/// What a service can be asked for, and why it is not in the audit log where it is not.
+///
+/// A new public method of a service is missing here, which a test tells: say what it does, and have [`everything`] do it.
+const METHODS: &[(&str, &str, What)] = &[
+    ("auth", "sign_in", Audited),
+    ("auth", "refresh", Audited),
+    ("auth", "logout", Audited),
+    ("auth", "logout_all", Audited),
+    ("auth", "revoke_session", Audited),
+    ("auth", "disable_user", Audited),
+    ("auth", "enable_user", Audited),
+    ("auth", "rotate_signing_keys", Audited),
+    ("auth", "revoke_signing_keys", Audited),
+    ("auth", "insert_in", Part("register")),
+    ("auth", "open_session_in", Part("register")),
+    ("auth", "prepare_registration", Not("it writes nothing")),
+    ("auth", "authenticate", Not("it writes nothing")),
+    ("auth", "authenticate_as_of", Not("it writes nothing")),
+    ("auth", "me", Not("it writes nothing")),
+    ("auth", "sessions", Not("it writes nothing")),
+    ("auth", "users", Not("it writes nothing")),
+    ("auth", "user", Not("it writes nothing")),
+    ("auth", "user_by_email", Not("it writes nothing")),
+    ("auth", "session", Not("it writes nothing")),
+    ("auth", "signing_keys", Not("it writes nothing")),
+    ("auth", "reload_signing_keys", Not("it writes nothing")),
+    ("auth", "signing_key_is_kept", Not("it writes nothing")),
+    ("auth", "hear_changes", Not("it clears away what nobody needs")),
+    ("auth", "note_change", Not("it is a part of what it tells of")),
+    ("auth", "open", Not("it makes keys where there are none yet")),
+    ("tenancy", "register", Audited),
+    ("tenancy", "register_in", Part("register")),
+    ("tenancy", "tenant", Not("it writes nothing")),
+    ("tenancy", "prepare_registration", Not("it writes nothing")),
+    ("agents", "rename", Audited),
+    ("agents", "remove", Audited),
+    ("agents", "cancel", Audited),
+    ("agents", "start", Not("the run is what is kept of it")),
+    ("agents", "conversations", Not("it writes nothing")),
+    ("agents", "transcript", Not("it writes nothing")),
+    ("agents", "follow", Not("it writes nothing")),
+    ("agents", "next", Not("it writes nothing")),
+    ("agents", "run", Not("it writes nothing")),
+    ("agents", "execute", Not("nobody asks for it: a run has its turn")),
+    ("agents", "recover", Not("nobody asks for it: a process is gone")),
+    ("agents", "renew", Not("nobody asks for it: a lease is kept")),
+    ("agents", "stop_cancelled", Not("it is a part of cancelling")),
+    ("jobs", "retry", Audited),
+    ("jobs", "cancel", Audited),
+    ("jobs", "enqueue", Not("it is a part of what enqueues")),
+    ("jobs", "insert", Not("it is a part of what enqueues")),
+    ("jobs", "list", Not("it writes nothing")),
+    ("jobs", "job", Not("it writes nothing")),
+    ("audit", "seal", Audited),
+    ("audit", "purge", Audited),
+    ("audit", "record", Not("it is the log")),
+    ("audit", "record_alone", Not("it is the log")),
+    ("audit", "record_missing", Not("it is the log")),
+    ("audit", "open", Not("it makes keys where there are none yet")),
+    ("audit", "list", Not("it writes nothing")),
+    ("audit", "next_chain", Not("it writes nothing")),
+    ("audit", "head", Not("it writes nothing")),
+    ("audit", "sealed", Not("it writes nothing")),
+    ("audit", "verify", Not("it writes nothing")),
+];
+
+use What::{Audited, Not, Part};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    /// It leaves a row, which [`everything`] shows.
+    Audited,
+    /// It leaves one, shown with a command that it is part of.
+    Part(&'static str),
+    /// It leaves none, for a reason.
+    Not(&'static str),
+}
+
+/// Where the services are: their public methods that wait for something are what can be asked of them.
+const SERVICES: [(&str, &[&str]); 5] = [
+    ("auth", &["saas-auth/src/auth.rs", "saas-auth/src/auth"]),
+    ("tenancy", &["saas-tenancy/src/tenancy.rs", "saas-tenancy/src/register.rs"]),
+    ("agents", &["saas-agents/src/agents.rs", "saas-agents/src/agents"]),
+    ("jobs", &["saas-core/src/jobs"]),
+    ("audit", &["saas-core/src/audit"]),
+];
+
+fn sources(path: &Path) -> String {
+    if path.is_file() {
+        return fs::read_to_string(path).unwrap();
+    }
+    fs::read_dir(path).unwrap().map(|entry| sources(&entry.unwrap().path())).collect()
+}
+
+#[test]
+fn no_command_is_forgotten() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let mut found = BTreeSet::new();
+    for (service, paths) in SERVICES {
+        let text: String = paths.iter().map(|path| sources(&root.join(path))).collect();
+        let methods = text.lines().filter_map(|line| line.strip_prefix("    pub async fn "));
+        found.extend(methods.map(|rest| (service, rest.split(['(', '<']).next().unwrap().to_owned())));
+    }
+    let listed: BTreeSet<_> =
+        METHODS.iter().map(|(service, method, _)| (*service, (*method).to_owned())).collect();
+    let missing: Vec<_> = found.difference(&listed).collect();
+    assert!(missing.is_empty(), "say what these leave in the audit log, in METHODS: {missing:?}");
+    let gone: Vec<_> = listed.difference(&found).collect();
+    assert!(gone.is_empty(), "these are no methods any more: {gone:?}");
+    assert!(METHODS.iter().any(|(_, _, what)| *what == Part("register")));
+}
+
+#[test]
+fn no_action_is_forgotten() {
+    let mut names = BTreeSet::new();
+    let lists = [
+        saas_core::audit::ACTIONS,
+        saas_auth::audited::ACTIONS,
+        saas_tenancy::audited::ACTIONS,
+        saas_agents::audited::ACTIONS,
+    ];
+    for action in lists.concat() {
+        assert!(names.insert(action.to_string()), "{action} twice");
+    }
+    // They stay for ever: rows have them.
+    insta::assert_snapshot!(names.into_iter().collect::<Vec<_>>().join("\n"), @"
+    agents.conversation.removed
+    agents.conversation.renamed
+    agents.run.cancelled
+    audit.chain.begun
+    audit.chain.purged
+    auth.refresh_token.reused
+    auth.session.ended
+    auth.session.opened
+    auth.sessions.ended
+    auth.sign_in.refused
+    auth.signing_keys.rotated
+    auth.user.created
+    auth.user.disabled
+    auth.user.enabled
+    jobs.job.cancelled
+    jobs.job.retried
+    storage.schema.migrated
+    tenancy.member.added
+    tenancy.tenant.created
+    ");
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Greet {}
+
+impl Job for Greet {
+    const KIND: &'static str = "test.greet";
+}
+
+/// What is recorded, command by command.
+struct Scribe<'a> {
+    test: &'a TestSaas,
+    seen: BTreeSet<String>,
+    shown: String,
+    commands: BTreeSet<(&'static str, &'static str)>,
+    actions: BTreeSet<String>,
+}
+
+/// What stands before the colon; ids differ.
+fn kind(text: &str) -> &str {
+    text.split(':').next().unwrap()
+}
+
+impl Scribe<'_> {
+    /// Notes what the command before this call left.
+    async fn note(&mut self, service: &'static str, method: &'static str, how: &str) {
+        let new: Vec<AuditRow> = rows(&self.test.saas, &AuditFilter::default()).await;
+        let new: Vec<_> = new.into_iter().filter(|row| self.seen.insert(row.entry.id.to_string())).collect();
+        writeln!(self.shown, "{service} {method}{how}").unwrap();
+        if !new.is_empty() {
+            self.commands.insert((service, method));
+        }
+        let mut lines = BTreeSet::new();
+        for AuditRow { entry, .. } in new {
+            let chain = if entry.chain == Chain::Platform { "platform" } else { "tenant" };
+            let actor = if entry.actor.starts_with("user:") { "user" } else { &entry.actor };
+            let subject = entry.subject.as_deref().map_or("-", kind);
+            let reason = entry.reason.as_deref().unwrap_or("-");
+            let request = if entry.request_id.is_some() { " request" } else { "" };
+            let (action, outcome) = (&entry.action, &entry.outcome);
+            lines.insert(format!("  {chain} {actor} {action} {subject} {outcome} {reason}{request}\n"));
+            self.actions.insert(entry.action);
+        }
+        // Those of one millisecond come in any order.
+        self.shown.extend(lines);
+    }
+}
+
+fn key(key: &str) -> ConversationKey {
+    ConversationKey::parse(key).unwrap()
+}
+
+async fn sign_in(test: &TestSaas, email: &str, password: &str) -> bool {
+    let request: RequestId = "01890a5d-ac96-774b-bcce-b302099a8057".parse().unwrap();
+    let actor = Actor::anonymous(Some(request), Client::new("192.0.2.7".parse().ok(), Some("a browser")));
+    let command = SignIn::new(Email::parse(email).unwrap(), Secret::new(password.to_owned()));
+    test.saas.auth().sign_in(&actor, command).await.is_ok()
+}
+
+/// Every command, once at least.
+async fn everything(scribe: &mut Scribe<'_>) {
+    let test = scribe.test;
+    let (auth, agents, jobs) = (test.saas.auth(), test.saas.agents(), test.saas.jobs());
+    scribe.note("kit", "open", "").await;
+    let ada = test.register("ada@example.com").await;
+    scribe.note("tenancy", "register", "").await;
+    assert!(sign_in(test, "ada@example.com", PASSWORD).await);
+    scribe.note("auth", "sign_in", "").await;
+    assert!(!sign_in(test, "ada@example.com", "not the password at all").await);
+    scribe.note("auth", "sign_in", ", wrong password").await;
+    assert!(!sign_in(test, "nobody@example.com", PASSWORD).await);
+    scribe.note("auth", "sign_in", ", no such account").await;
+    assert!(!sign_in(test, "ada@example.com", &"x".repeat(100_000)).await);
+    scribe.note("auth", "sign_in", ", longer than any password").await;
+
+    let first = test.sign_in("ada@example.com").await.unwrap();
+    let second = test.sign_in("ada@example.com").await.unwrap();
+    let third = test.sign_in("ada@example.com").await.unwrap();
+    scribe.note("auth", "sign_in", ", three times").await;
+    let me = test.actor(&third).await;
+    let next = test.refresh(&first.refresh_token).await.unwrap();
+    scribe.note("auth", "refresh", "").await;
+    test.refresh(&next.refresh_token).await.unwrap();
+    test.refresh(&first.refresh_token).await.unwrap_err();
+    scribe.note("auth", "refresh", ", a token that was used").await;
+    auth.revoke_session(&me, second.session).await.unwrap();
+    scribe.note("auth", "revoke_session", "").await;
+    auth.revoke_session(&me, second.session).await.unwrap_err();
+    scribe.note("auth", "revoke_session", ", one that has ended").await;
+
+    let start = StartRun::new("What is 6 * 7?").in_conversation(Some(key("k")));
+    let run = agents.start(&me, start).await.unwrap();
+    scribe.note("agents", "start", "").await;
+    agents.cancel(&me, run.id).await.unwrap();
+    scribe.note("agents", "cancel", "").await;
+    let mut events = agents.follow(&me, run.id, 0).await.unwrap();
+    while events.next().await.unwrap().is_some() {}
+    agents.cancel(&me, run.id).await.unwrap();
+    scribe.note("agents", "cancel", ", one that has ended").await;
+    let title = saas_agents::ConversationTitle::parse("Something of ada@example.com's").unwrap();
+    agents.rename(&me, &key("k"), Some(&title)).await.unwrap();
+    scribe.note("agents", "rename", "").await;
+    agents.remove(&me, &key("k")).await.unwrap();
+    scribe.note("agents", "remove", "").await;
+
+    let ended = auth.logout(&me, &third.refresh_token).await.unwrap();
+    assert!(ended);
+    scribe.note("auth", "logout", "").await;
+    let me = test.actor(&test.sign_in("ada@example.com").await.unwrap()).await;
+    scribe.note("auth", "sign_in", ", again").await;
+    auth.logout_all(&me).await.unwrap();
+    scribe.note("auth", "logout_all", "").await;
+
+    auth.disable_user(&operator(), ada.user.id).await.unwrap();
+    scribe.note("auth", "disable_user", "").await;
+    assert!(!sign_in(test, "ada@example.com", PASSWORD).await);
+    scribe.note("auth", "sign_in", ", disabled").await;
+    auth.enable_user(&operator(), ada.user.id).await.unwrap();
+    scribe.note("auth", "enable_user", "").await;
+    let elsewhere = SignIn::new(ada.user.email.clone(), Secret::new(PASSWORD.to_owned()))
+        .with_tenant("01890a5d-ac96-774b-bcce-b302099a8057".parse().ok());
+    auth.sign_in(&Actor::anonymous(None, Client::default()), elsewhere).await.unwrap_err();
+    scribe.note("auth", "sign_in", ", no member").await;
+    auth.rotate_signing_keys(&operator()).await.unwrap();
+    scribe.note("auth", "rotate_signing_keys", "").await;
+    auth.rotate_signing_keys(&operator()).await.unwrap_err();
+    scribe.note("auth", "rotate_signing_keys", ", too early").await;
+    auth.revoke_signing_keys(&operator()).await.unwrap();
+    scribe.note("auth", "revoke_signing_keys", "").await;
+
+    let mut tx = test.begin().await;
+    let job = jobs.prepare(&Greet {}).unwrap().in_tenant(ada.tenant.id);
+    jobs.insert(&mut tx, &job).await.unwrap();
+    let until = job.due_at + Duration::from_mins(1);
+    let taken = SqlJobs.claim(&mut tx, Greet::KIND, 1, "one", job.due_at, until).await.unwrap();
+    assert!(SqlJobs.bury(&mut tx, &taken[0].lease("one"), "no").await.unwrap());
+    tx.commit().await.unwrap();
+    scribe.note("jobs", "insert", "").await;
+    jobs.retry(&operator(), job.id).await.unwrap();
+    scribe.note("jobs", "retry", "").await;
+    jobs.cancel(&operator(), job.id).await.unwrap();
+    scribe.note("jobs", "cancel", "").await;
+
+    no_address_is_in(test).await;
+    test.saas.audit().seal().await.unwrap();
+    scribe.note("audit", "seal", "").await;
+    test.saas.audit().purge(&operator(), ada.tenant.id).await.unwrap();
+    scribe.note("audit", "purge", "").await;
+}
+
+on_both_engines! {
+    async fn every_command_leaves_what_it_should(engine: TestEngine) {
+        // A model whose clock stands still: what it is asked is not answered before it is cancelled.
+        let model = ScriptedModel::new(Arc::new(ManualClock::default())).with_pace(Duration::from_secs(1));
+        let settings = [("AUTH_REFRESH_GRACE_SECONDS", "0")];
+        let test = TestSaas::with_ports(engine, settings, |builder| builder.chat_model(Arc::new(model))).await;
+        let mut scribe = Scribe {
+            test: &test,
+            seen: BTreeSet::new(),
+            shown: String::new(),
+            commands: BTreeSet::new(),
+            actions: BTreeSet::new(),
+        };
+        everything(&mut scribe).await;
+        let expected: BTreeSet<_> = METHODS
+            .iter()
+            .filter(|(_, _, what)| *what == Audited)
+            .map(|(service, method, _)| (*service, *method))
+            .chain([("kit", "open")])
+            .collect();
+        assert_eq!(scribe.commands, expected, "{}", scribe.shown);
+        let all = [saas_core::audit::ACTIONS, saas_auth::audited::ACTIONS, saas_tenancy::audited::ACTIONS, saas_agents::audited::ACTIONS];
+        let unseen: Vec<_> = all.concat().into_iter().filter(|action| !scribe.actions.contains(action.as_str())).collect();
+        assert!(unseen.is_empty(), "nothing leaves these: {unseen:?}");
+        insta::assert_snapshot!("commands", scribe.shown);
+    }
+
+    async fn a_command_that_is_undone_leaves_nothing(engine: TestEngine) {
+        let test = TestSaas::start(engine).await;
+        let before = rows(&test.saas, &AuditFilter::default()).await.len();
+        let mut tx = test.begin().await;
+        let command = saas_tenancy::Register::new(
+            Email::parse("ada@example.com").unwrap(),
+            Secret::new(PASSWORD.to_owned()),
+            saas_core::TenantName::parse("Engines").unwrap(),
+        );
+        let tenancy = test.saas.tenancy();
+        let prepared = tenancy.prepare_registration(&operator(), command).await.unwrap();
+        tenancy.register_in(&mut tx, &operator(), prepared).await.unwrap();
+        drop(tx);
+        assert_eq!(rows(&test.saas, &AuditFilter::default()).await.len(), before);
+    }
+
+    async fn a_page_goes_on_where_the_last_one_ended(engine: TestEngine) {
+        let test = TestSaas::start(engine).await;
+        let tenant = test.register("ada@example.com").await.tenant.id;
+        for _ in 0..3 {
+            test.clock.advance(Duration::from_millis(1));
+            test.sign_in("ada@example.com").await.unwrap();
+        }
+        let filter = AuditFilter { chain: Some(Chain::Tenant(tenant)), ..AuditFilter::default() };
+        let (mut paged, mut after) = (Vec::new(), None);
+        loop {
+            let size = saas_core::PageSize::new(2).unwrap();
+            let page = test.saas.audit().list(&operator(), &filter, after.as_ref(), size).await.unwrap();
+            paged.extend(page.items);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+            let other = test.saas.audit().list(&operator(), &AuditFilter::default(), after.as_ref(), size).await;
+            assert!(matches!(other, Err(saas_core::audit::AuditError::Cursor(_))), "{other:?}");
+        }
+        paged.reverse();
+        assert_eq!(paged, rows(&test.saas, &filter).await);
+        assert_eq!(paged.len(), 6);
+    }
+}
+
+/// Nothing of a person or a machine is in the table, whatever column.
+async fn no_address_is_in(test: &TestSaas) {
+    let mut conn = test.saas.storage().read(Reach::Platform("test")).await.unwrap();
+    let query = "SELECT actor || action || COALESCE(subject, '') || outcome || COALESCE(reason, '') || key_id FROM saas_audit LIMIT 1000";
+    let texts = saas_sql::fetch_all!(&mut conn, (String,), query).unwrap();
+    let counted: BTreeMap<&str, usize> = ["example.com", "ada@", "192.0.2", "browser", PASSWORD]
+        .into_iter()
+        .map(|word| (word, texts.iter().filter(|(text,)| text.contains(word)).count()))
+        .collect();
+    assert!(counted.values().all(|count| *count == 0), "{counted:?}");
+    assert!(texts.len() > 20);
+}
