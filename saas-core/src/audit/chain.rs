@@ -34,13 +34,11 @@ impl Encoding {
 
     /// What is not there is no empty text.
     fn optional(mut self, text: Option<&str>) -> Self {
-        match text {
-            Some(text) => self.text(text),
-            None => {
-                self.0.extend_from_slice(&u32::MAX.to_be_bytes());
-                self
-            }
+        if let Some(text) = text {
+            return self.text(text);
         }
+        self.0.extend_from_slice(&u32::MAX.to_be_bytes());
+        self
     }
 
     fn number(self, number: i64) -> Self {

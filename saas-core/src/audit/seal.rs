@@ -65,11 +65,11 @@ impl Audit {
 
     async fn seal_batch(&self, chain: Chain) -> Result<Batch, StoreError> {
         let mut tx = self.storage().begin(REACH).await?;
-        let held = self.log().hold(&mut tx, chain).await?;
-        if held.as_ref().is_some_and(|head| !self.prover().proves_head(head)) {
+        let before = self.log().hold(&mut tx, chain).await?;
+        if before.as_ref().is_some_and(|head| !self.prover().proves_head(head)) {
             return Ok(Batch::Refused);
         }
-        let begins = held.is_none();
+        let begins = before.is_none();
         // A chain whose head is gone is not begun again over what is left of it.
         if begins && !self.log().sealed(tx.conn(), chain, None, 1).await?.is_empty() {
             return Ok(Batch::Refused);
@@ -79,7 +79,7 @@ impl Audit {
         if entries.is_empty() {
             return Ok(Batch::Sealed(0));
         }
-        let mut head = held.unwrap_or_else(|| Head::empty(chain));
+        let mut head = before.unwrap_or_else(|| Head::empty(chain));
         let seal =
             |entry: &AuditEntry| Ok((entry.id, self.prover().seal(entry, &mut head).map_err(unproved)?));
         let seals = entries.iter().map(seal).collect::<Result<Vec<_>, StoreError>>()?;

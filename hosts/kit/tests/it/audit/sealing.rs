@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use saas_core::{
-    Actor, Reach, Storage,
-    audit::{AuditAction, AuditEvent, Chain, PurgeError},
+    Actor, Client, PageSize, Reach, Storage,
+    audit::{AuditAction, AuditEvent, AuditFilter, Chain, PurgeError},
 };
 use saas_kit::testing::{TestEngine, TestSaas, TestWorkers, at_once};
 
@@ -197,13 +197,13 @@ on_both_engines! {
         let test = TestSaas::start(engine).await;
         test.register("ada@example.com").await;
         let me = test.actor(&test.sign_in("ada@example.com").await.unwrap()).await;
-        for actor in [&me, &Actor::anonymous(None, Default::default())] {
+        for actor in [&me, &Actor::anonymous(None, Client::default())] {
             let audit = test.saas.audit();
-            assert!(audit.list(actor, &Default::default(), None, Default::default()).await.is_err());
+            assert!(audit.list(actor, &AuditFilter::default(), None, PageSize::default()).await.is_err());
             assert!(audit.verify(actor, None, &mut |_| {}).await.is_err());
             assert!(audit.next_chain(actor, None).await.is_err());
             assert!(audit.head(actor, Chain::Platform).await.is_err());
-            assert!(audit.sealed(actor, Chain::Platform, None, Default::default()).await.is_err());
+            assert!(audit.sealed(actor, Chain::Platform, None, PageSize::default()).await.is_err());
         }
     }
 }

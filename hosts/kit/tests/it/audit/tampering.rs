@@ -167,7 +167,7 @@ on_both_engines! {
         assert!(found.contains(&"tenant: row at 7: behind_end: it stands behind the end of the chain".to_owned()), "{found:?}");
         let before: &'static str = String::leak(format!("UPDATE saas_audit SET position = 0 WHERE {put_in}"));
         stage.tamper_chain(before).await;
-        assert!(stage.found().await.contains(&format!("tenant: row at 0: left: it was purged and is there: purge again")));
+        assert!(stage.found().await.contains(&"tenant: row at 0: left: it was purged and is there: purge again".to_owned()));
         // One that waits to be sealed is no better for it: it is named before and after.
         let waiting: &'static str = String::leak(format!("UPDATE saas_audit SET position = NULL WHERE {put_in}"));
         stage.tamper_chain(waiting).await;
