@@ -14,8 +14,8 @@ use saas_auth::{
 };
 use saas_auth_sql::{AUTH, SqlChanges, SqlSessions, SqlUsers};
 use saas_core::{
-    Actor, Audit, Clock, DisplayName, Entropy, ErrorKind, Fault, FieldCipher, InternalError, Reach, Report, Role,
-    SecretStore, Storage, StoreError, entropy::SystemEntropy,
+    Actor, Audit, Clock, DisplayName, Entropy, ErrorKind, Fault, FieldCipher, InternalError, Reach, Report,
+    Role, SecretStore, Storage, StoreError, entropy::SystemEntropy,
 };
 use saas_sql::{SealedSecrets, SqlAudit, SqlOptions, SqlStorage};
 

@@ -10,8 +10,8 @@ use saas_auth::{
 };
 use saas_auth_sql::{AUTH, SqlChanges, SqlSessions, SqlUsers};
 use saas_core::{
-    Actor, Audit, Background, Clock, Entropy, EventLog, FieldCipher, KeyringError, Mailer, SecretStore, Storage,
-    StoreError,
+    Actor, Audit, Background, Clock, Entropy, EventLog, FieldCipher, KeyringError, Mailer, SecretStore,
+    Storage, StoreError,
     audit::{AuditEvent, AuditSubject, MIGRATED},
     envelope::DataKeysError,
     id::uuid_v7,

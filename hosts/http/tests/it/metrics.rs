@@ -140,6 +140,9 @@ fn assert_may_be(label: &Label, value: &str, of: &str) {
         Values::Listed(values) => values.contains(&value),
         _ if label.name == "route" => value == "unmatched" || value.starts_with('/'),
         _ if label.name == "status" => value.len() == 3 && value.parse::<u16>().is_ok(),
+        _ if label.name == "kind" => {
+            value.split('.').all(|part| part.chars().all(|c| c.is_ascii_lowercase()))
+        }
         _ if label.name == "action" => saas_core::audit::AuditAction::parse(value).is_ok(),
         _ => value == env!("CARGO_PKG_VERSION"),
     };

@@ -76,6 +76,7 @@ const METHODS: &[(&str, &str, What)] = &[
     ("jobs", "insert", Not("it is a part of what enqueues")),
     ("jobs", "list", Not("it writes nothing")),
     ("jobs", "job", Not("it writes nothing")),
+    ("jobs", "counts", Not("it writes nothing")),
     ("audit", "seal", Audited),
     ("audit", "purge", Audited),
     ("audit", "record", Not("it is the log")),
