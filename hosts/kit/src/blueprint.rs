@@ -32,6 +32,7 @@ use crate::{
     jobs::{Handlers, Worker},
     mail::{self, Transport},
     ports::{Ports, or},
+    retention::{self, Lifetimes, Purger},
     root_key_file,
     saas::Parts,
     settings::Settings,
@@ -211,6 +212,9 @@ impl Blueprint {
         let tenancy = Tenancy::new(ports, self.tenancy.clone(), auth.clone());
         let mut handlers = self.ports.handlers.clone();
         handlers.add_missing(self.sender(auth.clone(), tenancy.clone())?, mail::AT_ONCE);
+        let lifetimes = Lifetimes::of(&self.settings);
+        let purger = Purger { storage: storage.clone(), lifetimes, clock: Arc::clone(&self.clock) };
+        handlers.add_missing(purger, 1);
         let worker = self.worker(Arc::clone(&shared), jobs, wake, handlers);
         let (agents, workers) =
             self.agents(&storage, shared, audit.clone(), self.model()?, signals, carrying);
@@ -290,7 +294,7 @@ impl Blueprint {
             jobs,
             clock: Arc::clone(&self.clock),
             handlers: Arc::new(handlers),
-            schedules: self.ports.schedules.clone().into(),
+            schedules: self.ports.schedules.iter().cloned().chain([retention::schedule()]).collect(),
             lease: self.settings.job_lease.duration(),
             owner: uuid_v7(&*self.clock, &*self.entropy).to_string().into(),
             wake,

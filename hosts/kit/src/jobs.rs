@@ -246,6 +246,8 @@ type MakeJob = dyn Fn(&Jobs) -> Result<NewJob, InternalError> + Send + Sync;
 pub(crate) struct Schedule {
     name: &'static str,
     every: Duration,
+    /// Whether it waits for its time before it fires first.
+    later: bool,
     make: Arc<MakeJob>,
 }
 
@@ -262,6 +264,11 @@ impl Schedule {
     /// Under the schedule's name as key: one that is not done yet is not added to.
     pub(crate) fn new<J: Job + Sync>(name: &'static str, every: Duration, job: J) -> Self {
         let make = move |jobs: &Jobs| Ok(jobs.prepare(&job)?.unique(name));
-        Self { name, every: every.max(Duration::from_secs(1)), make: Arc::new(make) }
+        Self { name, every: every.max(Duration::from_secs(1)), later: false, make: Arc::new(make) }
+    }
+
+    /// Not at once: its time passes first.
+    pub(crate) fn later(self) -> Self {
+        Self { later: true, ..self }
     }
 }

@@ -30,6 +30,7 @@ mod mail;
 mod openai;
 mod personal;
 mod ports;
+mod retention;
 mod root_key_file;
 mod saas;
 pub mod settings;
@@ -48,6 +49,7 @@ pub use mail::MailerError;
 #[cfg(feature = "openai")]
 pub use openai::OpenAiError;
 pub use personal::{ENVELOPED, ReencryptError, ReencryptReport};
+pub use retention::retention;
 pub use root_key_file::RootKeyFileError;
 pub use saas::Saas;
 pub use system_clock::SystemClock;

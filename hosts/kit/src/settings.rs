@@ -64,7 +64,7 @@ pub use public_url::PublicUrl;
 pub use root_key::RootKey;
 pub use setting::{Condition, Preset, Section, Setting};
 pub use sources::{Origin, Sources};
-pub use time::{Minutes, Seconds};
+pub use time::{Days, Minutes, Seconds};
 pub use value::{SettingValue, TextList};
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ mod session;
 mod user;
 
 pub use change_feed::SqlChanges;
-use saas_sql::{Component, EnvelopedColumn};
+use saas_sql::{Component, EnvelopedColumn, Keep, Purge, Retention};
 pub use session::SqlSessions;
 pub use user::SqlUsers;
 
@@ -36,3 +36,17 @@ pub const AUTH: Component = saas_sql::component!(
         (4, 1, "0004_address_in_envelope")
     ]
 );
+
+/// How long their rows live.
+pub const RETENTION: &[Retention] = &[
+    Retention { table: "saas_users", keep: Keep::WithOwner("a user's row is the account") },
+    Retention {
+        table: "saas_sessions",
+        keep: Keep::Until(Purge {
+            what: "ended_sessions",
+            delete: "DELETE FROM saas_sessions WHERE id IN (SELECT id FROM saas_sessions \
+                     WHERE revoked_at < $1 OR idle_expires_at < $1 OR absolute_expires_at < $1 ORDER BY id LIMIT $2)",
+        }),
+    },
+    Retention { table: "saas_changes", keep: Keep::ByWriter("a minute, by whoever reads the feed") },
+];

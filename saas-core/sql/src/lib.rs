@@ -29,6 +29,7 @@ mod once;
 mod options;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod retention;
 pub mod root_key;
 pub mod schema;
 mod sealed;
@@ -51,6 +52,7 @@ pub use measures::PoolStatus;
 pub use migrate::{Component, MigrateError, Migration, MigrationStatus};
 pub use once::RowsAffected;
 pub use options::{EngineKind, InvalidDatabaseUrl, SqlOptions, Synchronous};
+pub use retention::{Keep, Purge, RETENTION, Retention};
 pub use root_key::{InvalidRootKey, RootKey, RootKeyError};
 pub use sealed::SealedSecrets;
 pub use signals::Signals;

@@ -144,7 +144,8 @@ impl Worker {
     async fn fire(&self, schedule: &Schedule) -> Result<(), StoreError> {
         let now = stored_now(&*self.clock);
         let mut tx = self.storage.begin(REACH).await?;
-        self.jobs.store().schedule(&mut tx, schedule.name, now).await?;
+        let first = if schedule.later { now + schedule.every } else { now };
+        self.jobs.store().schedule(&mut tx, schedule.name, first).await?;
         if self.jobs.store().fire(&mut tx, schedule.name, now, now + schedule.every).await? {
             let job = (schedule.make)(&self.jobs).map_err(|error| StoreError::Backend(error.into()))?;
             self.jobs.insert(&mut tx, &job).await?;

@@ -8,7 +8,7 @@ use saas_core::{Email, Mailbox, Secret};
 use super::Preset::{Derived, Required, Text, Unset};
 use super::load::{Loader, Slot};
 use super::{
-    AllowedHosts, AllowedOrigins, Condition, DatabaseEngine, DatabaseUrl, ForwardedHeader, LogFormat,
+    AllowedHosts, AllowedOrigins, Condition, DatabaseEngine, DatabaseUrl, Days, ForwardedHeader, LogFormat,
     LogLevel, MailTransport, Minutes, Origin, Profile, ProxyNetworks, PublicUrl, RootKey, Seconds, Section,
     Setting, SettingValue, SettingWarning, SignupAccessPolicy, SmtpEncryption, SqliteSynchronous, TextList,
 };
@@ -405,6 +405,20 @@ settings! {
             default: Text("30"),
             range: 1..=3_600,
             fix: "set a number of seconds, for example 30",
+        }
+    }
+    Retention {
+        /// For how many days sessions are kept after they ended: they show in the list of sessions until then.
+        retention_ended_sessions: Days = "RETENTION_ENDED_SESSIONS_DAYS" {
+            default: Text("30"),
+            range: 1..=3_650,
+            fix: "set a number of days, for example 30",
+        }
+        /// For how many days dead jobs are kept after they were enqueued.
+        retention_dead_jobs: Days = "RETENTION_DEAD_JOBS_DAYS" {
+            default: Text("30"),
+            range: 1..=3_650,
+            fix: "set a number of days, for example 30",
         }
     }
     Mail {

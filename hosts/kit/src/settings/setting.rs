@@ -127,6 +127,8 @@ pub enum Section {
     Agents,
     /// Work that commands leave behind.
     Jobs,
+    /// How long rows live.
+    Retention,
     /// How mails leave, and whom they are from.
     Mail,
     /// What the program tells its operator.
@@ -150,6 +152,7 @@ impl Section {
             Self::Signup => "Signup",
             Self::Agents => "Agents",
             Self::Jobs => "Jobs",
+            Self::Retention => "Retention",
             Self::Mail => "Mail",
             Self::Logging => "Logging",
             Self::Metrics => "Metrics",
@@ -159,7 +162,7 @@ impl Section {
     /// The crate that acts on the section's settings.
     pub const fn owner(self) -> &'static str {
         match self {
-            Self::Application | Self::Secrets | Self::Jobs => "saas-kit",
+            Self::Application | Self::Secrets | Self::Jobs | Self::Retention => "saas-kit",
             Self::Server | Self::Network | Self::Logging | Self::Metrics => "saas-http",
             Self::Database => "saas-sql",
             Self::Tokens | Self::Sessions | Self::Passwords => "saas-auth",

@@ -79,6 +79,33 @@ impl SettingValue for Minutes {
     }
 }
 
+/// A length of time that is set in days.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub struct Days(u32);
+
+impl Days {
+    /// The length of time.
+    pub const fn duration(self) -> Duration {
+        Duration::from_secs(self.0 as u64 * 24 * 60 * 60)
+    }
+}
+
+impl SettingValue for Days {
+    const KIND: &'static str = "days";
+
+    fn parse(text: &str) -> Result<Self, String> {
+        text.parse().map(Self).map_err(|_| "is not a whole number of days".to_owned())
+    }
+
+    fn shown(&self) -> Option<String> {
+        Some(self.0.to_string())
+    }
+
+    fn lies_within(&self, range: &RangeInclusive<u64>) -> bool {
+        range.contains(&self.0.into())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

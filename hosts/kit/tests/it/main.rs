@@ -22,6 +22,7 @@ mod mail;
 mod migrations;
 mod plans;
 mod refresh;
+mod retention;
 mod schedules;
 mod secrets;
 mod settings_page;

@@ -1,0 +1,94 @@
+//! Removing what has lived long enough.
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use saas_core::{Clock, clock::stored_now, jobs::Job};
+use saas_sql::{Keep, Purge, Retention, SqlStorage};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    jobs::{Attempt, JobError, JobHandler, Schedule},
+    settings::Settings,
+};
+
+/// How often old rows are removed.
+const EVERY: Duration = Duration::from_hours(1);
+
+/// What every table keeps, component by component.
+pub(crate) const TABLES: [&[Retention]; 4] =
+    [saas_sql::RETENTION, saas_auth_sql::RETENTION, saas_tenancy_sql::RETENTION, saas_agents_sql::RETENTION];
+
+/// What every table of the product keeps, and how long, for who audits a deployment.
+pub fn retention() -> impl Iterator<Item = &'static Retention> {
+    TABLES.into_iter().flatten()
+}
+
+/// Removes the old rows of every table that has any.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct PurgeOldRows {}
+
+impl Job for PurgeOldRows {
+    const KIND: &'static str = "retention.purge";
+}
+
+/// An hour after the first start, and each hour from then on.
+pub(crate) fn schedule() -> Schedule {
+    Schedule::new("retention.purge", EVERY, PurgeOldRows {}).later()
+}
+
+/// Does [`PurgeOldRows`].
+#[derive(Debug)]
+pub(crate) struct Purger {
+    pub(crate) storage: SqlStorage,
+    pub(crate) lifetimes: Lifetimes,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// How long rows live where the settings say it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lifetimes {
+    ended_sessions: Duration,
+    dead_jobs: Duration,
+}
+
+impl Lifetimes {
+    pub(crate) fn of(settings: &Settings) -> Self {
+        Self {
+            ended_sessions: settings.retention_ended_sessions.duration(),
+            dead_jobs: settings.retention_dead_jobs.duration(),
+        }
+    }
+
+    /// For what a purge removes; `None` for what nobody has set, which is kept.
+    fn for_what(&self, purge: &Purge) -> Option<Duration> {
+        match purge.what {
+            "ended_sessions" => Some(self.ended_sessions),
+            "dead_jobs" => Some(self.dead_jobs),
+            _ => None,
+        }
+    }
+}
+
+#[async_trait]
+impl JobHandler<PurgeOldRows> for Purger {
+    async fn run(&self, _: PurgeOldRows, _: &Attempt) -> Result<(), JobError> {
+        let now = stored_now(&*self.clock);
+        for Retention { table, keep } in retention() {
+            let Keep::Until(purge) = keep else { continue };
+            let Some(lifetime) = self.lifetimes.for_what(purge) else {
+                return Err(JobError::Hopeless(format!("nothing says how long {} live", purge.what)));
+            };
+            let removed = self.storage.purge(purge, now - lifetime).await?;
+            if removed > 0 {
+                tracing::info!(
+                    table,
+                    rows = removed,
+                    what = purge.what,
+                    "removed what has lived long enough"
+                );
+            }
+        }
+        Ok(())
+    }
+}
