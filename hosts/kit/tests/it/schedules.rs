@@ -28,7 +28,9 @@ const EMAIL: &str = "ada@example.com";
 
 on_both_engines! {
     async fn a_thousand_schedules_never_leave_two_live_generations_nor_log_an_honest_client_out(engine: TestEngine) {
-        let test = TestSaas::with_settings(engine, [("SQLITE_SYNCHRONOUS", "normal")]).await;
+        // Months pass: what has ended is still looked at.
+        let settings = [("SQLITE_SYNCHRONOUS", "normal"), ("RETENTION_ENDED_SESSIONS_DAYS", "3650")];
+        let test = TestSaas::with_settings(engine, settings).await;
         test.register(EMAIL).await;
         let config = Config { cases: 1_000, failure_persistence: None, ..Config::default() };
         let run = |schedule: Vec<Step>| {
