@@ -35,11 +35,9 @@ pub mod memberships;
 pub mod secret_store;
 pub mod storage;
 
-use std::time::Duration;
+use futures_util::future::join_all;
 
-use futures_util::future::{self, Either, join_all};
-
-use crate::{Clock, Reach};
+use crate::Reach;
 
 const REACH: Reach = Reach::Platform("conformance");
 
@@ -86,13 +84,4 @@ macro_rules! conformance_suite {
 /// Runs `count` futures beside each other and gives their outputs in the order of the numbers.
 pub async fn at_once<T, F: Future<Output = T>>(count: usize, future: impl FnMut(usize) -> F) -> Vec<T> {
     join_all((0..count).map(future)).await
-}
-
-/// The output of `future`, or `None` when `clock` says that `limit` is over.
-pub async fn within<T>(clock: &dyn Clock, limit: Duration, future: impl Future<Output = T>) -> Option<T> {
-    let (future, over) = (std::pin::pin!(future), clock.sleep(limit));
-    match future::select(future, over).await {
-        Either::Left((output, _)) => Some(output),
-        Either::Right(((), _)) => None,
-    }
 }

@@ -2,14 +2,10 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use futures_util::{
-    Stream,
-    future::{Either, select},
-    stream,
-};
+use futures_util::{Stream, stream};
 use http::header::CONTENT_TYPE;
 use saas_agents::{ModelError, ModelEvent};
-use saas_core::Clock;
+use saas_core::{Clock, clock::within};
 
 use crate::{decoder::Decoder, failure::Failure, sse};
 
@@ -141,17 +137,5 @@ impl Body {
             Some(Err(_)) => Err(Failure::truncated()),
             None => Err(Failure::timed_out("the next piece of the answer", self.idle)),
         }
-    }
-}
-
-/// What a future gives, unless it takes longer than `limit`.
-pub(crate) async fn within<T>(
-    clock: &dyn Clock,
-    limit: Duration,
-    future: impl Future<Output = T>,
-) -> Option<T> {
-    match select(Box::pin(future), clock.sleep(limit)).await {
-        Either::Left((value, _)) => Some(value),
-        Either::Right(_) => None,
     }
 }

@@ -7,11 +7,11 @@ use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::header::{ACCEPT, CONTENT_TYPE};
 use saas_agents::{ChatModel, ModelError, ModelRequest, ModelStream};
-use saas_core::Clock;
+use saas_core::{Clock, clock::within};
 
 use crate::{
     OpenAiConfig,
-    answer::{Answer, Body, within},
+    answer::{Answer, Body},
     failure::{Failure, Unreadable},
     retry::{Advice, pause},
     wire,

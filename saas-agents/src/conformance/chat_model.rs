@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt;
-use saas_core::{
-    Clock,
-    conformance::{at_once, within},
-};
+use saas_core::{Clock, clock::within, conformance::at_once};
 
 use super::LIMIT;
 use crate::{ChatModel, Item, ModelError, ModelEvent, ModelRequest};

@@ -8,7 +8,7 @@ use futures_util::{
     future::{Either, select},
     pin_mut,
 };
-use saas_core::{Clock, conformance::within};
+use saas_core::{Clock, clock::within};
 
 use super::{
     LIMIT, TICK,

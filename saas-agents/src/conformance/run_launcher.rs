@@ -8,10 +8,7 @@ use futures_util::{
     future::{Either, select},
     pin_mut, stream,
 };
-use saas_core::{
-    Actor, Clock,
-    conformance::{at_once, within},
-};
+use saas_core::{Actor, Clock, clock::within, conformance::at_once};
 use tokio::sync::watch;
 
 use super::LIMIT;

@@ -35,7 +35,7 @@ pub mod resend;
 #[cfg(feature = "smtp")]
 pub mod smtp;
 #[cfg(any(feature = "resend", feature = "smtp"))]
-mod within;
+mod timed_out;
 
 pub use folder::FolderMailer;
 pub use letter::{Letter, Secured};

@@ -7,9 +7,9 @@ use http::{
     HeaderMap, HeaderValue,
     header::{CONTENT_TYPE, RETRY_AFTER},
 };
-use saas_core::{Clock, Mail, MailError, Mailer};
+use saas_core::{Clock, Mail, MailError, Mailer, clock::within};
 
-use crate::within::{TimedOut, within};
+use crate::timed_out::TimedOut;
 
 mod config;
 mod failure;

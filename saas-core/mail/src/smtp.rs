@@ -13,11 +13,11 @@ use lettre::transport::smtp::{
     extension::{ClientId, Extension, MailParameter},
 };
 use rustls::ClientConfig;
-use saas_core::{Clock, Mail, MailError, Mailer, Refusal};
+use saas_core::{Clock, Mail, MailError, Mailer, Refusal, clock::within};
 
 use crate::{
     mime::{address, message},
-    within::{TimedOut, within},
+    timed_out::TimedOut,
 };
 
 mod config;

@@ -4,7 +4,7 @@ use std::{any::Any, sync::Arc, time::Duration};
 
 use futures_util::future::{join, join_all};
 
-use super::within;
+use crate::clock::within;
 use crate::{Clock, Event, EventLog, Topic};
 
 saas_core::conformance_suite! {

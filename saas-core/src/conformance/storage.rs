@@ -12,7 +12,8 @@ use std::{
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::{REACH, at_once, within};
+use super::{REACH, at_once};
+use crate::clock::within;
 use crate::{Clock, Conn, Reach, Storage, StoreError, TenantId};
 
 saas_core::conformance_suite! {
