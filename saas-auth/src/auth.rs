@@ -7,7 +7,8 @@ use saas_core::{
 };
 
 use crate::{
-    ChangeFeed, Keyring, KeyringError, PasswordHasher, PasswordPolicy, RefreshKeys, SessionStore, UserStore,
+    ChangeFeed, Keyring, KeyringError, MailTokens, OneTimeTokenStore, PasswordHasher, PasswordPolicy,
+    RefreshKeys, SessionStore, UserStore,
     keys::{KeySet, KeySetError},
     token::{AccessTokenRules, AccessTokens},
 };
@@ -42,6 +43,8 @@ pub struct AuthPorts {
     pub users: Arc<dyn UserStore>,
     /// Where sessions are.
     pub sessions: Arc<dyn SessionStore>,
+    /// Where one-time tokens are.
+    pub one_time_tokens: Arc<dyn OneTimeTokenStore>,
     /// Who belongs to which tenant.
     pub memberships: Arc<dyn Memberships>,
     /// How other processes hear of changes; call [`Auth::hear_changes`] every second.
@@ -112,6 +115,7 @@ pub struct Auth {
     config: AuthConfig,
     tokens: Arc<AccessTokens>,
     refresh_keys: RefreshKeys,
+    mail_tokens: MailTokens,
     unknown_keys: Arc<keys::Throttle>,
     decisions: Arc<decisions::Decisions>,
     heard: Arc<changes::Heard>,
@@ -135,6 +139,7 @@ impl Auth {
     pub async fn open(ports: AuthPorts, config: AuthConfig) -> Result<Self, OpenAuthError> {
         let (secrets, clock, entropy) = (&*ports.secrets, &ports.clock, &ports.entropy);
         let masters = Keyring::load_or_create(secrets, crate::refresh_token::MASTERS, &**entropy).await?;
+        let mailed = Keyring::load_or_create(secrets, crate::mail_token::MASTERS, &**entropy).await?;
         let keys = KeySet::load_or_create(secrets, &**clock, &**entropy).await?;
         let tokens = AccessTokens::new(config.tokens.clone(), keys, Arc::clone(clock), Arc::clone(entropy));
         let decisions = decisions::Decisions::new(config.decision_max_age.min(MAX_DECISION_AGE));
@@ -143,6 +148,7 @@ impl Auth {
             config,
             tokens: Arc::new(tokens),
             refresh_keys: RefreshKeys::new(masters),
+            mail_tokens: MailTokens::new(mailed),
             unknown_keys: Arc::default(),
             decisions: Arc::new(decisions),
             heard: Arc::default(),
@@ -153,6 +159,11 @@ impl Auth {
     /// The access tokens, for whoever verifies them without a session and for the published keys.
     pub fn access_tokens(&self) -> &AccessTokens {
         &self.tokens
+    }
+
+    /// What makes the tokens that go by mail.
+    pub const fn mail_tokens(&self) -> &MailTokens {
+        &self.mail_tokens
     }
 
     fn now(&self) -> chrono::DateTime<chrono::Utc> {

@@ -6,8 +6,8 @@
 )]
 
 pub mod change_feed;
+pub mod one_time_token_store;
 pub mod password_hasher;
-
 pub mod session_store;
 pub mod user_store;
 

@@ -23,6 +23,7 @@ pub mod conformance;
 mod device;
 pub mod keys;
 mod mail_token;
+mod one_time_token;
 pub mod password;
 mod refresh_token;
 mod session;
@@ -38,6 +39,7 @@ pub use auth::{
 pub use change_feed::{Change, ChangeFeed, ChangeId, Changed};
 pub use device::Device;
 pub use mail_token::{InvalidMailToken, MailPurpose, MailToken, MailTokens};
+pub use one_time_token::{OneTimeToken, OneTimeTokenId, OneTimeTokenStore, Undos};
 pub use password::{
     Argon2id, Argon2idParams, HashError, Password, PasswordHash, PasswordHasher, PasswordPolicy,
     PasswordTooLong, WeakPassword,

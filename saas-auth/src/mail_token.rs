@@ -23,13 +23,16 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use hkdf::Hkdf;
-use saas_core::{InternalError, Secret};
+use saas_core::{Email, InternalError, Secret};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::Keyring;
+
+/// The keyring's name among the secrets.
+pub(crate) const MASTERS: &str = "auth.mail_token_masters";
 
 const PREFIX: &str = "saas_mt_";
 const BYTES: usize = 16 + 32;
@@ -53,6 +56,15 @@ pub enum MailPurpose {
 }
 
 impl MailPurpose {
+    const ALL: [Self; 6] = [
+        Self::VerifyEmail,
+        Self::PasswordReset,
+        Self::EmailChange,
+        Self::EmailChangeUndo,
+        Self::Unlock,
+        Self::Invitation,
+    ];
+
     /// The word for it; tokens are derived from it, so it stays for ever.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -63,6 +75,11 @@ impl MailPurpose {
             Self::Unlock => "unlock",
             Self::Invitation => "invitation",
         }
+    }
+
+    /// The purpose for a stored word; one of a newer release is none.
+    pub fn from_stored(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|purpose| purpose.as_str() == word)
     }
 }
 
@@ -95,6 +112,11 @@ impl MailToken {
         })
     }
 
+    /// The hash of its secret, which is what a row stores.
+    pub fn hash(&self) -> [u8; 32] {
+        digest(&self.secret)
+    }
+
     /// Whether it is the one whose hash was stored, in time that does not depend on where they differ.
     pub fn has(&self, hash: &[u8]) -> bool {
         digest(&self.secret).as_slice().ct_eq(hash).into()
@@ -121,6 +143,13 @@ impl MailTokens {
         Ok(digest(&self.derive(purpose, key, row)?))
     }
 
+    /// What a row stores of the address that its token is bound to: equal for one address under one master, and no way to it for who has
+    /// the database alone.
+    pub fn address(&self, key: &str, address: &Email) -> Result<[u8; 32], InternalError> {
+        let hash = self.expand(key, b"saas/mail-token/address/v1\0", address.as_str().as_bytes())?;
+        Ok(*hash.expose())
+    }
+
     /// The token of a row, for the mail.
     pub fn token(&self, purpose: MailPurpose, key: &str, row: Uuid) -> Result<Secret<String>, InternalError> {
         let mut bytes = Zeroizing::new([0_u8; BYTES]);
@@ -130,12 +159,16 @@ impl MailTokens {
     }
 
     fn derive(&self, purpose: MailPurpose, key: &str, row: Uuid) -> Result<Secret<[u8; 32]>, InternalError> {
-        let missing = || InternalError::new("the row names a master that is not here");
-        let master = self.0.key(key).ok_or_else(missing)?;
-        let mut info = b"saas/mail-token/v1\0".to_vec();
-        info.extend_from_slice(purpose.as_str().as_bytes());
+        let mut info = purpose.as_str().as_bytes().to_vec();
         info.push(0);
         info.extend_from_slice(row.as_bytes());
+        self.expand(key, b"saas/mail-token/v1\0", &info)
+    }
+
+    fn expand(&self, key: &str, what: &[u8], of: &[u8]) -> Result<Secret<[u8; 32]>, InternalError> {
+        let missing = || InternalError::new("the row names a master that is not here");
+        let master = self.0.key(key).ok_or_else(missing)?;
+        let info = [what, of].concat();
         let mut secret = [0; 32];
         Hkdf::<Sha256>::new(None, master.expose())
             .expand(&info, &mut secret)
@@ -156,15 +189,6 @@ mod tests {
 
     use super::*;
 
-    const ALL: [MailPurpose; 6] = [
-        MailPurpose::VerifyEmail,
-        MailPurpose::PasswordReset,
-        MailPurpose::EmailChange,
-        MailPurpose::EmailChangeUndo,
-        MailPurpose::Unlock,
-        MailPurpose::Invitation,
-    ];
-
     fn tokens(seed: u64) -> MailTokens {
         MailTokens::new(Keyring::generate(&SeededEntropy::new(seed)))
     }
@@ -173,7 +197,7 @@ mod tests {
     fn a_token_is_the_same_each_time_and_differs_by_purpose_row_and_master() {
         let mut seen = BTreeSet::new();
         for tokens in [tokens(1), tokens(2)] {
-            for purpose in ALL {
+            for purpose in MailPurpose::ALL {
                 for row in [Uuid::from_u128(1), Uuid::from_u128(2)] {
                     let token = tokens.token(purpose, tokens.current(), row).unwrap();
                     let again = tokens.token(purpose, tokens.current(), row).unwrap();
@@ -202,6 +226,25 @@ mod tests {
         // What the database has is no way to the token.
         assert!(!genuine.expose().contains(&URL_SAFE_NO_PAD.encode(hash)));
         assert!(tokens.token(MailPurpose::PasswordReset, "another", row).is_err());
+    }
+
+    #[test]
+    fn an_address_has_one_hash_under_one_master_and_no_other_address_has_it() {
+        let hash = |seed, address: &str| {
+            let tokens = tokens(seed);
+            tokens.address(tokens.current(), &Email::parse(address).unwrap()).unwrap()
+        };
+        assert_eq!(hash(1, "ada@example.com"), hash(1, "Ada@Example.com"));
+        assert_ne!(hash(1, "ada@example.com"), hash(1, "bob@example.com"));
+        assert_ne!(hash(1, "ada@example.com"), hash(2, "ada@example.com"));
+    }
+
+    #[test]
+    fn every_word_of_a_purpose_is_read_back() {
+        for purpose in MailPurpose::ALL {
+            assert_eq!(MailPurpose::from_stored(purpose.as_str()), Some(purpose));
+        }
+        assert_eq!(MailPurpose::from_stored("another"), None);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 
 use saas_agents::{AgentsConfig, ChatModel, ConversationStore, ModelName, Models, RunStore};
 use saas_auth::{
-    AuthConfig, PasswordHasher, PasswordPolicy, SessionStore, UserStore,
+    AuthConfig, OneTimeTokenStore, PasswordHasher, PasswordPolicy, SessionStore, UserStore,
     keys::KeySet,
     password::Argon2idParams,
     token::{AccessTokenRules, InvalidRules},
@@ -155,6 +155,13 @@ impl SaasBuilder {
     #[must_use]
     pub fn session_store(mut self, sessions: Arc<dyn SessionStore>) -> Self {
         self.ports.sessions = Some(sessions);
+        self
+    }
+
+    /// Your store of one-time tokens, on connections of the product's storage.
+    #[must_use]
+    pub fn one_time_token_store(mut self, tokens: Arc<dyn OneTimeTokenStore>) -> Self {
+        self.ports.one_time_tokens = Some(tokens);
         self
     }
 

@@ -15,6 +15,9 @@ use crate::{
 /// How often old rows are removed.
 const EVERY: Duration = Duration::from_hours(1);
 
+/// For how long support can see that a token was used, or never was.
+const EXPIRED_TOKENS: Duration = Duration::from_hours(24);
+
 /// What every table keeps, component by component.
 pub(crate) const TABLES: [&[Retention]; 4] =
     [saas_sql::RETENTION, saas_auth_sql::RETENTION, saas_tenancy_sql::RETENTION, saas_agents_sql::RETENTION];
@@ -65,6 +68,7 @@ impl Lifetimes {
         match purge.what {
             "ended_sessions" => Some(self.ended_sessions),
             "dead_jobs" => Some(self.dead_jobs),
+            "expired_tokens" => Some(EXPIRED_TOKENS),
             _ => None,
         }
     }

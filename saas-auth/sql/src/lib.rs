@@ -9,10 +9,12 @@
 //! ```
 
 mod change_feed;
+mod one_time_token;
 mod session;
 mod user;
 
 pub use change_feed::SqlChanges;
+pub use one_time_token::SqlOneTimeTokens;
 use saas_sql::{Component, EnvelopedColumn, Keep, Purge, Retention};
 pub use session::SqlSessions;
 pub use user::SqlUsers;
@@ -26,6 +28,10 @@ pub const SESSION_ADDRESS: EnvelopedColumn = EnvelopedColumn {
     plain: Some("ip_masked"),
 };
 
+/// Where one-time tokens keep the address that a change of address is about beside the one that stands.
+pub const TOKEN_ADDRESS: EnvelopedColumn =
+    EnvelopedColumn { table: "saas_one_time_tokens", id: "id", column: "address_envelope", plain: None };
+
 /// The migrations of auth's tables.
 pub const AUTH: Component = saas_sql::component!(
     "auth",
@@ -33,7 +39,8 @@ pub const AUTH: Component = saas_sql::component!(
         (1, 1, "0001_users_and_sessions"),
         (2, 1, "0002_changes"),
         (3, 1, "0003_rotation_in_place"),
-        (4, 1, "0004_address_in_envelope")
+        (4, 1, "0004_address_in_envelope"),
+        (5, 1, "0005_one_time_tokens")
     ]
 );
 
@@ -46,6 +53,14 @@ pub const RETENTION: &[Retention] = &[
             what: "ended_sessions",
             delete: "DELETE FROM saas_sessions WHERE id IN (SELECT id FROM saas_sessions \
                      WHERE revoked_at < $1 OR idle_expires_at < $1 OR absolute_expires_at < $1 ORDER BY id LIMIT $2)",
+        }),
+    },
+    Retention {
+        table: "saas_one_time_tokens",
+        keep: Keep::Until(Purge {
+            what: "expired_tokens",
+            delete: "DELETE FROM saas_one_time_tokens WHERE id IN (SELECT id FROM saas_one_time_tokens \
+                     WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
         }),
     },
     Retention { table: "saas_changes", keep: Keep::ByWriter("a minute, by whoever reads the feed") },
