@@ -21,6 +21,7 @@ mod measures;
 mod open_session;
 mod refresh;
 mod registration;
+mod renewal;
 mod sessions;
 mod sign_in;
 mod users;

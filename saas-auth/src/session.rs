@@ -225,6 +225,7 @@ pub struct SessionPage {
 /// - `revoke` and `revoke_all` never change a session that is revoked already: its first end stays, and they do not count it.
 /// - A session of another user is not listed and not revoked.
 /// - `snapshot` shows what was committed last, of the session and of its user; it ends at the earlier of its two ends.
+/// - `snapshots` shows the same of each session that is there, once, in any order, and of no other.
 /// - `list` gives each session that the filter lets through once, last seen first and then by id, greatest first; `count` agrees with it.
 #[async_trait]
 pub trait SessionStore: Debug + Send + Sync + 'static {
@@ -253,6 +254,12 @@ pub trait SessionStore: Debug + Send + Sync + 'static {
     ) -> Result<u64, StoreError>;
     /// What deciding a request needs.
     async fn snapshot(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Snapshot>, StoreError>;
+    /// The same of many sessions in one read.
+    async fn snapshots(
+        &self,
+        conn: &mut Conn,
+        ids: &[SessionId],
+    ) -> Result<Vec<(SessionId, Snapshot)>, StoreError>;
     /// At most `limit` of `user`'s sessions, last seen first.
     async fn list(
         &self,

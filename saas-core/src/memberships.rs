@@ -40,11 +40,12 @@ pub struct TenantChoice {
 
 /// Answers who belongs where.
 ///
-/// `standing` is asked at every request, and so is one primary-key read.
+/// `standing` is asked at every request that nothing is remembered for, and so is one primary-key read; `standings` is one for many.
 ///
 /// # Contract
 /// - `standing` tells the role and the tenant's state as they are now.
 /// - A user who is no member of that tenant, or a user or tenant that is not there, is `None`.
+/// - `standings` tells the same of each pair that has a standing, once, in any order, and of no other.
 /// - `of_user` lists the tenants that the user is a member of and that are active, and no others, as they are.
 /// - It lists them oldest membership first, at most `limit` of them.
 #[async_trait]
@@ -56,6 +57,12 @@ pub trait Memberships: Debug + Send + Sync + 'static {
         user: UserId,
         tenant: TenantId,
     ) -> Result<Option<Standing>, StoreError>;
+    /// What each user is in the tenant beside them, in one read.
+    async fn standings(
+        &self,
+        conn: &mut Conn,
+        members: &[(UserId, TenantId)],
+    ) -> Result<Vec<((UserId, TenantId), Standing)>, StoreError>;
     /// Where `user` may sign in.
     async fn of_user(
         &self,

@@ -83,6 +83,19 @@ impl Memberships for Alone {
         }))
     }
 
+    async fn standings(
+        &self,
+        conn: &mut Conn,
+        members: &[(UserId, TenantId)],
+    ) -> Result<Vec<((UserId, TenantId), Standing)>, StoreError> {
+        let mut standings = Vec::with_capacity(members.len());
+        for &(user, tenant) in members {
+            let standing = self.standing(conn, user, tenant).await?;
+            standings.extend(standing.map(|standing| ((user, tenant), standing)));
+        }
+        Ok(standings)
+    }
+
     async fn of_user(
         &self,
         conn: &mut Conn,

@@ -164,11 +164,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let answer = {
-            let _inside = this.about.span.enter();
-            this.answering.poll(cx)
-        };
-        let answer = match answer {
+        let _inside = this.about.span.enter();
+        let answer = match this.answering.poll(cx) {
             Poll::Ready(answer) => answer,
             Poll::Pending => {
                 let late =
@@ -246,7 +243,7 @@ impl Shell {
         Answering::Detached { command: self.commands.spawn(command.instrument(Span::current())) }
     }
 
-    /// Renders, protects, counts and logs.
+    /// Renders, protects, counts and logs, inside of the request's span.
     fn finish(&self, about: &About, mut response: Response) -> Response {
         if let Some(problem) = response.extensions_mut().remove::<Problem>() {
             // A 405 has to keep its Allow header (RFC 9110 section 15.5.6).
@@ -266,13 +263,7 @@ impl Shell {
         let took = self.saas.clock().monotonic().saturating_sub(about.begun);
         self.requests.served(about.method, about.route(), response.status(), took);
         let duration_ms = millis(took);
-        about.span.in_scope(|| {
-            tracing::info!(
-                http.response.status_code = response.status().as_u16(),
-                duration_ms,
-                "request served"
-            );
-        });
+        tracing::info!(http.response.status_code = response.status().as_u16(), duration_ms, "request served");
         response
     }
 }

@@ -25,6 +25,8 @@ const TICK: Duration = Duration::from_secs(1);
 const SEALING: Duration = Duration::from_millis(500);
 /// How long one look for changes may take.
 const HEARING: Duration = Duration::from_secs(5);
+/// How long renewing decisions may take: by then those who use them ask for themselves.
+const RENEWING: Duration = Duration::from_secs(5);
 /// How long runs that were told to stop get to store what they have.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -103,6 +105,7 @@ impl Saas {
         loops.spawn(reload_keys(self.parts.auth.clone(), Arc::clone(&self.parts.clock)));
         loops.spawn(reload_data_keys(Arc::clone(&self.parts.fields), Arc::clone(&self.parts.clock)));
         loops.spawn(hear_changes(self.parts.auth.clone(), Arc::clone(&self.parts.clock), changed));
+        loops.spawn(renew_decisions(self.parts.auth.clone(), Arc::clone(&self.parts.clock)));
         loops.spawn(seal_audit(self.parts.audit.clone(), Arc::clone(&self.parts.clock)));
         tokio::pin!(shutdown);
         loop {
@@ -193,6 +196,21 @@ async fn hear_changes(auth: Auth, clock: Arc<dyn Clock>, changed: Arc<Notify>) {
         tokio::select! {
             () = changed.notified() => {}
             () = clock.sleep(Auth::HEAR_INTERVAL) => {}
+        }
+    }
+}
+
+/// Asks again for what requests are decided by, before they have to; failures pass, and then they do.
+async fn renew_decisions(auth: Auth, clock: Arc<dyn Clock>) {
+    loop {
+        auth.decisions_grow_old().await;
+        clock.sleep(Auth::RENEWAL_PAUSE).await;
+        match tokio::time::timeout(RENEWING, auth.renew_decisions()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(error = saas_core::fault::chain(&error), "decisions could not be renewed");
+            }
+            Err(_) => tracing::warn!("decisions could not be renewed in time"),
         }
     }
 }

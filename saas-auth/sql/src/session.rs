@@ -7,7 +7,8 @@ use saas_auth::{
     User, UserStatus,
 };
 use saas_core::{Conn, DisplayName, Email, Envelope, SessionId, StoreError, TenantId, Tx, UserId};
-use saas_sql::{execute, fetch_all, fetch_one, fetch_optional};
+use saas_sql::{execute, fetch_all, fetch_one, fetch_optional, sql};
+use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 /// [`SessionStore`] over SQL.
@@ -131,6 +132,7 @@ impl From<RotatedRow> for Rotated {
 
 #[derive(sqlx::FromRow)]
 struct SnapshotRow {
+    id: Uuid,
     tenant_id: Uuid,
     version: i64,
     revoked_at: Option<DateTime<Utc>>,
@@ -150,6 +152,15 @@ impl From<SnapshotRow> for Snapshot {
             expires_at: row.idle_expires_at.min(row.absolute_expires_at),
         }
     }
+}
+
+/// [`SnapshotRow`] of the sessions that a condition follows for.
+macro_rules! snapshots {
+    () => {
+        "SELECT s.id, s.user_id, s.tenant_id, s.version, s.revoked_at, s.idle_expires_at, s.absolute_expires_at, \
+         u.email, u.email_shown, u.display_name, u.status, u.email_verified_at, u.created_at AS user_created_at \
+         FROM saas_sessions s JOIN saas_users u ON u.id = s.user_id WHERE s.id "
+    };
 }
 
 /// Which rows a filter lets through: `$1` user, `$2` tenant or null, `$3` whether ended ones count, `$4` now.
@@ -266,15 +277,29 @@ impl SessionStore for SqlSessions {
     }
 
     async fn snapshot(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Snapshot>, StoreError> {
-        let row = fetch_optional!(
-            conn,
-            SnapshotRow,
-            "SELECT s.user_id, s.tenant_id, s.version, s.revoked_at, s.idle_expires_at, s.absolute_expires_at, \
-             u.email, u.email_shown, u.display_name, u.status, u.email_verified_at, u.created_at AS user_created_at \
-             FROM saas_sessions s JOIN saas_users u ON u.id = s.user_id WHERE s.id = $1",
-            id.as_uuid(),
-        )?;
+        let row = fetch_optional!(conn, SnapshotRow, concat!(snapshots!(), "= $1"), id.as_uuid())?;
         Ok(row.map(Snapshot::from))
+    }
+
+    async fn snapshots(
+        &self,
+        conn: &mut Conn,
+        ids: &[SessionId],
+    ) -> Result<Vec<(SessionId, Snapshot)>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<SnapshotRow> = sql!(conn, |c| async {
+            let mut query = QueryBuilder::new(concat!(snapshots!(), "IN ("));
+            let mut list = query.separated(", ");
+            for id in ids {
+                list.push_bind(id.as_uuid());
+            }
+            query.push(")");
+            // Its text is another for each number of sessions: it is not worth a place among the prepared statements.
+            query.build_query_as().persistent(false).fetch_all(c).await
+        })?;
+        Ok(rows.into_iter().map(|row| (SessionId::from_uuid(row.id), row.into())).collect())
     }
 
     async fn list(

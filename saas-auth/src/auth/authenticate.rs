@@ -1,20 +1,20 @@
 //! Deciding who a request is from.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicBool};
 
 use saas_core::{
-    Actor, Client, ErrorKind, Fault, InternalError, Principal, Reach, Report, RequestId, StoreError,
-    TenantState, actor::UserPrincipal,
+    Actor, Client, ErrorKind, Fault, InternalError, Principal, Reach, Report, RequestId, Standing,
+    StoreError, TenantState, actor::UserPrincipal,
 };
 
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::{
     Auth,
-    decisions::{Decision, Presented, Verified},
+    decisions::{Asked, Decision, Presented, Verified},
 };
 use crate::{
-    User, UserStatus,
+    Snapshot, User, UserStatus,
     token::{AccessClaims, AccessTokens, TokenError, check_times},
 };
 
@@ -123,7 +123,7 @@ impl Auth {
         if let Some(known) = known {
             check_times(&known.token.claims, now.timestamp())?;
             let counts = freshness == Freshness::Recent
-                && self.decisions.counts(&known, now, monotonic)
+                && self.decisions.counts(&token, &known, now, monotonic)
                 && now < known.expires_at;
             if counts {
                 self.measures.remembered.increment(1);
@@ -161,47 +161,54 @@ impl Auth {
         token: Presented<'_>,
         verified: Verified,
     ) -> Result<Arc<Decision>, AuthenticateError> {
-        let clock = &*self.ports.clock;
         let claims = &verified.claims;
-        let (stamp, read_at, read_on) = (self.decisions.stamp(claims.user()), clock.monotonic(), clock.now());
+        let asked = self.decisions.asking(claims.user(), &*self.ports.clock);
         let mut conn = self.ports.storage.read(Reach::Tenant(claims.tenant_id)).await?;
-        let snapshot = self
-            .ports
-            .sessions
-            .snapshot(&mut conn, claims.sid)
-            .await?
+        let snapshot = self.ports.sessions.snapshot(&mut conn, claims.sid).await?;
+        let snapshot = snapshot
+            .filter(|snapshot| self.is_good(claims, snapshot))
             .ok_or(AuthenticateError::SessionEnded)?;
-        let same = snapshot.user.id == claims.user()
-            && snapshot.tenant == claims.tenant_id
-            && snapshot.version == claims.ver;
-        let live = !snapshot.revoked
-            && self.now() < snapshot.expires_at
-            && snapshot.user.status == UserStatus::Active;
-        if !same || !live {
-            return Err(AuthenticateError::SessionEnded);
-        }
-        let standing = self.ports.memberships.standing(&mut conn, snapshot.user.id, snapshot.tenant).await?;
-        let standing = standing
-            .filter(|standing| standing.tenant_state == TenantState::Active)
-            .ok_or(AuthenticateError::SessionEnded)?;
-        let principal = UserPrincipal {
-            user: snapshot.user.id,
-            tenant: snapshot.tenant,
-            session: claims.sid,
-            role: standing.role,
-            permissions: self.decisions.shared(standing.role.permissions().narrowed_to(&claims.scope)),
-        };
-        let decision = Arc::new(Decision {
-            token: verified,
-            principal: Arc::new(principal),
-            user: snapshot.user,
-            expires_at: snapshot.expires_at,
-            stamp,
-            read_at,
-            read_on,
-        });
+        let standing = self.ports.memberships.standing(&mut conn, claims.user(), claims.tenant_id).await?;
+        let decision =
+            self.decided(verified, asked, snapshot, standing).ok_or(AuthenticateError::SessionEnded)?;
         self.decisions.keep(&token, Arc::clone(&decision));
         self.measures.asked.increment(1);
         Ok(decision)
+    }
+
+    /// Whether a session is what its token says, and live.
+    pub(super) fn is_good(&self, claims: &AccessClaims, snapshot: &Snapshot) -> bool {
+        let same = snapshot.user.id == claims.user()
+            && snapshot.tenant == claims.tenant_id
+            && snapshot.version == claims.ver;
+        same && !snapshot.revoked
+            && self.now() < snapshot.expires_at
+            && snapshot.user.status == UserStatus::Active
+    }
+
+    /// What follows for a token of a good session, unless its user may no longer act in its tenant.
+    pub(super) fn decided(
+        &self,
+        token: Verified,
+        asked: Asked,
+        snapshot: Snapshot,
+        standing: Option<Standing>,
+    ) -> Option<Arc<Decision>> {
+        let standing = standing.filter(|standing| standing.tenant_state == TenantState::Active)?;
+        let principal = UserPrincipal {
+            user: snapshot.user.id,
+            tenant: snapshot.tenant,
+            session: token.claims.sid,
+            role: standing.role,
+            permissions: self.decisions.shared(standing.role.permissions().narrowed_to(&token.claims.scope)),
+        };
+        Some(Arc::new(Decision {
+            token,
+            principal: Arc::new(principal),
+            user: snapshot.user,
+            expires_at: snapshot.expires_at,
+            asked,
+            noted: AtomicBool::new(false),
+        }))
     }
 }

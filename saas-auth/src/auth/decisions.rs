@@ -3,6 +3,9 @@
 //! An entry belongs to one token, by the SHA-256 of its signature and the text that is signed, and holds the verified claims and what the storage said of session, user and membership.
 //! The latter counts for [`Decisions::max_age`] at most, and no longer than its stamp: whoever changes something about a user moves the
 //! user's mark, and every entry that was read before it is void, with no moment in between.
+//!
+//! What is still used when half of its time is over is noted for [`Auth::renew_decisions`](super::Auth::renew_decisions), which asks for
+//! all of it at once.
 
 use std::{
     collections::VecDeque,
@@ -10,17 +13,18 @@ use std::{
     hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use chrono::{DateTime, Utc};
 use quick_cache::sync::Cache;
-use saas_core::{Permissions, UserId, actor::UserPrincipal};
+use saas_core::{Clock, Permissions, UserId, actor::UserPrincipal};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
+use tokio::sync::Notify;
 
 use crate::{Changed, User, token::AccessClaims};
 
@@ -36,13 +40,16 @@ const SETS: usize = 16;
 /// How many marks users share. Two users with one mark only cost each other a read.
 const MARKS: usize = 1_024;
 
+/// The SHA-256 of a token's signature.
+pub(super) type Signature = [u8; 32];
+
 /// A token as it came. What makes it a credential is its signature, which is kept as a hash alone; the signed text is nobody's secret,
 /// and comparing it costs less than hashing it.
 #[derive(Clone, Copy)]
 pub(super) struct Presented<'a> {
     text: &'a str,
     signed: &'a str,
-    signature: [u8; 32],
+    signature: Signature,
 }
 
 impl<'a> Presented<'a> {
@@ -85,15 +92,23 @@ pub(super) struct Decision {
     pub(super) user: User,
     /// When the session ends by itself.
     pub(super) expires_at: DateTime<Utc>,
-    pub(super) stamp: Stamp,
-    /// When the storage was asked, by the monotonic clock and by the other one.
-    pub(super) read_at: Duration,
-    pub(super) read_on: DateTime<Utc>,
+    pub(super) asked: Asked,
+    /// Whether it was noted that somebody uses it though it grows old.
+    pub(super) noted: AtomicBool,
+}
+
+/// When the storage was asked. To be taken before it is.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    stamp: Stamp,
+    /// By the monotonic clock and by the other one.
+    at: Duration,
+    on: DateTime<Utc>,
 }
 
 /// What the marks were when the storage was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
+struct Stamp {
     everybody: u64,
     /// Which mark is the user's.
     index: usize,
@@ -103,7 +118,10 @@ pub(super) struct Stamp {
 /// The memory.
 pub(super) struct Decisions {
     max_age: Duration,
-    tokens: Cache<[u8; 32], Arc<Decision>>,
+    tokens: Cache<Signature, Arc<Decision>>,
+    /// Those that are used though they grow old, each once, and who waits for there to be some.
+    noted: Mutex<Vec<Signature>>,
+    any_noted: Notify,
     everybody: AtomicU64,
     users: Box<[AtomicU64]>,
     /// The sets of permissions that were seen last. Roles are few, and so are these: what each decision had for itself would be a thousand
@@ -125,6 +143,8 @@ impl Decisions {
         Self {
             max_age,
             tokens: Cache::new(CAPACITY),
+            noted: Mutex::default(),
+            any_noted: Notify::new(),
             everybody: AtomicU64::new(0),
             users: (0..MARKS).map(|_| AtomicU64::new(0)).collect(),
             permissions: Mutex::default(),
@@ -140,16 +160,49 @@ impl Decisions {
 
     /// Whether what the storage said then may still be acted on. Both clocks have to agree: the monotonic one stands still while the
     /// machine sleeps, the other one may be set back.
-    pub(super) fn counts(&self, decision: &Decision, now: DateTime<Utc>, monotonic: Duration) -> bool {
-        let passed = (now - decision.read_on).to_std().unwrap_or(Duration::MAX);
-        monotonic.saturating_sub(decision.read_at) < self.max_age
-            && passed < self.max_age
-            && decision.stamp == self.marks(decision.stamp.index)
+    pub(super) fn counts(
+        &self,
+        token: &Presented<'_>,
+        decision: &Decision,
+        now: DateTime<Utc>,
+        monotonic: Duration,
+    ) -> bool {
+        let asked = &decision.asked;
+        let passed = (now - asked.on).to_std().unwrap_or(Duration::MAX);
+        let age = monotonic.saturating_sub(asked.at).max(passed);
+        let counts = age < self.max_age && asked.stamp == self.marks(asked.stamp.index);
+        if counts && age >= self.max_age / 2 && !decision.noted.swap(true, Ordering::Relaxed) {
+            self.note(token.signature);
+        }
+        counts
     }
 
-    /// To be taken before the storage is asked.
-    pub(super) fn stamp(&self, user: UserId) -> Stamp {
-        self.marks(self.index(user))
+    fn note(&self, signature: Signature) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        // Where nobody renews them, they are asked for when their time is over.
+        if noted.len() < CAPACITY {
+            noted.push(signature);
+        }
+        drop(noted);
+        self.any_noted.notify_one();
+    }
+
+    /// Waits until some were noted.
+    pub(super) async fn any_noted(&self) {
+        self.any_noted.notified().await;
+    }
+
+    /// What was noted since the last call, unless it was renewed or forgotten meanwhile.
+    pub(super) fn take_noted(&self) -> Vec<(Signature, Arc<Decision>)> {
+        let noted = std::mem::take(&mut *self.noted.lock().unwrap_or_else(PoisonError::into_inner));
+        let known =
+            noted.into_iter().filter_map(|signature| Some((signature, self.tokens.peek(&signature)?)));
+        known.filter(|(_, decision)| decision.noted.load(Ordering::Relaxed)).collect()
+    }
+
+    /// To be called before the storage is asked.
+    pub(super) fn asking(&self, user: UserId, clock: &dyn Clock) -> Asked {
+        Asked { stamp: self.marks(self.index(user)), at: clock.monotonic(), on: clock.now() }
     }
 
     fn marks(&self, index: usize) -> Stamp {
@@ -178,6 +231,18 @@ impl Decisions {
 
     pub(super) fn keep(&self, token: &Presented<'_>, decision: Arc<Decision>) {
         self.tokens.insert(token.signature, decision);
+    }
+
+    /// Keeps what became of a decision, `None` for nothing good, unless somebody asked for it meanwhile and knows better.
+    pub(super) fn renew(&self, signature: Signature, old: &Arc<Decision>, new: Option<Arc<Decision>>) {
+        match new {
+            Some(new) if self.tokens.peek(&signature).is_some_and(|known| Arc::ptr_eq(&known, old)) => {
+                // Softly: that it was renewed makes nobody use it. One that was forgotten in this moment stays so.
+                let _ = self.tokens.replace(signature, new, true);
+            }
+            Some(_) => {}
+            None => drop(self.tokens.remove_if(&signature, |known| Arc::ptr_eq(known, old))),
+        }
     }
 
     /// Voids what was read before.

@@ -24,6 +24,7 @@ saas_core::conformance_suite! {
         a_revoked_session_keeps_its_first_end,
         a_session_of_another_user_is_not_listed_and_not_revoked,
         a_snapshot_shows_what_is_true_now,
+        snapshots_show_each_session_that_is_there_once_as_it_is_now,
         the_list_gives_each_session_once_last_seen_first_and_the_count_agrees,
     ]
 }
@@ -245,6 +246,30 @@ async fn a_snapshot_shows_what_is_true_now(subject: SessionStoreSubject) {
         subject.sessions.snapshot(&mut conn, session_id(2)).await.unwrap().is_none(),
         "no session has that id"
     );
+}
+
+async fn snapshots_show_each_session_that_is_there_once_as_it_is_now(subject: SessionStoreSubject) {
+    let mut families = [family(1, 1, 7), family(2, 2, 8), family(3, 1, 8), family(4, 2, 7)];
+    families[1].session.version = 3;
+    subject.seed(&families).await;
+    assert!(subject.revoke(1, 3, Revocation::Logout, at(2)).await);
+    let mut conn = subject.storage.read(REACH).await.unwrap();
+    // Session 4 is there and not asked for, 9 is asked for and not there.
+    let asked = [3, 9, 1, 2].map(session_id);
+    let mut shown = subject.sessions.snapshots(&mut conn, &asked).await.unwrap();
+    shown.sort_by_key(|(id, _)| *id);
+    let shown: Vec<_> = shown
+        .iter()
+        .map(|(id, it)| (*id, it.user.id, it.tenant, it.version, it.revoked, it.expires_at))
+        .collect();
+    let ends = at(0) + chrono::TimeDelta::hours(1);
+    let expected = [
+        (session_id(1), user_id(1), tenant_id(7), families[0].session.version, false, ends),
+        (session_id(2), user_id(2), tenant_id(8), 3, false, ends),
+        (session_id(3), user_id(1), tenant_id(8), families[2].session.version, true, ends),
+    ];
+    assert_eq!(shown, expected);
+    assert!(subject.sessions.snapshots(&mut conn, &[]).await.unwrap().is_empty(), "none was asked for");
 }
 
 async fn the_list_gives_each_session_once_last_seen_first_and_the_count_agrees(subject: SessionStoreSubject) {

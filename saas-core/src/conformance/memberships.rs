@@ -19,6 +19,7 @@ saas_core::conformance_suite! {
     [
         standing_tells_the_role_and_the_tenants_state_as_they_are_now,
         who_is_no_member_has_no_standing,
+        standings_tell_of_each_member_once_and_of_nobody_else,
         of_user_lists_the_active_tenants_of_the_user_as_they_are,
         of_user_lists_the_oldest_memberships_first_up_to_a_limit,
     ]
@@ -129,6 +130,32 @@ async fn who_is_no_member_has_no_standing(subject: MembershipsSubject) {
     ] {
         assert_eq!(subject.standing(user, tenant).await, None, "{why}");
     }
+}
+
+async fn standings_tell_of_each_member_once_and_of_nobody_else(subject: MembershipsSubject) {
+    subject.seed().await;
+    for (user, tenant, role) in
+        [(1, 1, Role::Owner), (1, 2, Role::Viewer), (2, 2, Role::Admin), (2, 4, Role::Member)]
+    {
+        subject.member(user, tenant, role, 0).await;
+    }
+    subject.people.set_state(tenant(2), TenantState::Suspended).await;
+    let mut conn = subject.storage.read(REACH).await.unwrap();
+    // Of (2, 4) nobody asks; of (2, 1) each half is asked for, and part of a member.
+    let asked =
+        [(1, 1), (2, 1), (2, 2), (9, 1), (1, 9), (1, 2)].map(|(one, other)| (user(one), tenant(other)));
+    let mut told = subject.memberships.standings(&mut conn, &asked).await.unwrap();
+    told.sort_by_key(|(member, _)| *member);
+    let expected = [
+        (1, 1, Role::Owner, TenantState::Active),
+        (1, 2, Role::Viewer, TenantState::Suspended),
+        (2, 2, Role::Admin, TenantState::Suspended),
+    ];
+    let expected = expected.map(|(one, other, role, tenant_state)| {
+        ((user(one), tenant(other)), Standing { role, tenant_state })
+    });
+    assert_eq!(told, expected);
+    assert_eq!(subject.memberships.standings(&mut conn, &[]).await.unwrap(), [], "nobody was asked for");
 }
 
 async fn of_user_lists_the_active_tenants_of_the_user_as_they_are(subject: MembershipsSubject) {

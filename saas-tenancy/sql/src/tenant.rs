@@ -6,8 +6,9 @@ use saas_core::{
     Conn, Memberships, Role, Slug, Standing, StoreError, TenantChoice, TenantId, TenantName, TenantState, Tx,
     UserId,
 };
-use saas_sql::{execute, fetch_all, fetch_optional};
+use saas_sql::{execute, fetch_all, fetch_optional, sql};
 use saas_tenancy::{MembershipStore, Tenant, TenantStore};
+use sqlx::QueryBuilder;
 use uuid::Uuid;
 
 /// [`TenantStore`] over SQL.
@@ -125,6 +126,34 @@ impl Memberships for SqlMemberships {
             Ok(Standing { role: role(&role_word)?, tenant_state: state(&state_word) })
         })
         .transpose()
+    }
+
+    async fn standings(
+        &self,
+        conn: &mut Conn,
+        members: &[(UserId, TenantId)],
+    ) -> Result<Vec<((UserId, TenantId), Standing)>, StoreError> {
+        if members.is_empty() {
+            return Ok(Vec::new());
+        }
+        let rows: Vec<(Uuid, Uuid, String, String)> = sql!(conn, |c| async {
+            let mut query = QueryBuilder::new(
+                "SELECT m.user_id, m.tenant_id, m.role, t.state FROM saas_memberships m \
+                 JOIN saas_tenants t ON t.id = m.tenant_id WHERE (m.tenant_id, m.user_id) IN (",
+            );
+            query.push_values(members, |mut row, (user, tenant)| {
+                row.push_bind(tenant.as_uuid()).push_bind(user.as_uuid());
+            });
+            query.push(")");
+            // Its text is another for each number of members: it is not worth a place among the prepared statements.
+            query.build_query_as().persistent(false).fetch_all(c).await
+        })?;
+        rows.into_iter()
+            .map(|(user, tenant, role_word, state_word)| {
+                let standing = Standing { role: role(&role_word)?, tenant_state: state(&state_word) };
+                Ok(((UserId::from_uuid(user), TenantId::from_uuid(tenant)), standing))
+            })
+            .collect()
     }
 
     async fn of_user(

@@ -62,8 +62,10 @@ impl Sink {
         }
         let idle = waiting.lines.is_empty();
         waiting.lines.extend_from_slice(line);
+        let was_urgent = waiting.urgent;
         waiting.urgent |= urgent || waiting.lines.len() > BATCH;
-        let wake = idle || waiting.urgent;
+        // Once for each: waking is a system call, also where the thread is awake and has no core yet.
+        let wake = idle || waiting.urgent && !was_urgent;
         drop(waiting);
         if wake {
             self.0.changed.notify_all();
@@ -89,21 +91,22 @@ impl Sink {
 
     fn run(&self, mut out: impl Write) {
         let mut torn = false;
+        // Two blocks of memory, one that is filled while the other one is written.
+        let mut batch = Vec::new();
         loop {
-            let (batch, lost, ending) = self.gather();
-            let mut text = Vec::with_capacity(batch.len() + 256);
+            let (lost, ending) = self.gather(&mut batch);
+            let ours = usize::from(torn) + usize::from(lost > 0);
             if torn {
-                text.push(b'\n');
+                batch.insert(0, b'\n');
             }
-            text.extend_from_slice(&batch);
             if lost > 0 {
-                text.extend_from_slice(lost_lines(lost).as_bytes());
+                batch.extend_from_slice(lost_lines(lost).as_bytes());
             }
-            torn = match write(&mut out, &text) {
+            torn = match write(&mut out, &batch) {
                 Written::All => false,
                 // What is lost is told when something can be written again; who ends does not wait for that.
                 Written::Some => {
-                    let lines = batch.split(|byte| *byte == b'\n').count() - 1;
+                    let lines = batch.iter().filter(|byte| **byte == b'\n').count() - ours;
                     self.lock().lost += lost + lines as u64;
                     true
                 }
@@ -117,14 +120,16 @@ impl Sink {
     }
 
     /// Waits until there are lines, and a moment longer for more of them.
-    fn gather(&self) -> (Vec<u8>, u64, bool) {
+    fn gather(&self, batch: &mut Vec<u8>) -> (u64, bool) {
+        batch.clear();
         let idle = |waiting: &mut Waiting| waiting.lines.is_empty() && !waiting.ending;
         let waiting = self.0.changed.wait_while(self.lock(), idle).unwrap_or_else(PoisonError::into_inner);
         let early = |waiting: &mut Waiting| !waiting.urgent && !waiting.ending;
         let gathered = self.0.changed.wait_timeout_while(waiting, PATIENCE, early);
         let (mut waiting, _) = gathered.unwrap_or_else(PoisonError::into_inner);
         waiting.urgent = false;
-        (std::mem::take(&mut waiting.lines), std::mem::take(&mut waiting.lost), waiting.ending)
+        std::mem::swap(&mut waiting.lines, batch);
+        (std::mem::take(&mut waiting.lost), waiting.ending)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -21,12 +21,20 @@ use saas_kit::{
     testing::{TestEngine, TestSaas, TestWorkers, at_once},
 };
 use saas_sql::execute;
+use tokio::sync::oneshot;
 
 const MAX_AGE: Duration = Duration::from_secs(5);
 
-/// The SQL store, and how often a snapshot was asked for.
+/// The SQL store, how often it was asked for snapshots, and where a read of many stops once, between the database and who asked.
 #[derive(Debug, Default)]
-struct Counted(AtomicUsize);
+struct Counted(AtomicUsize, Mutex<Option<Stop>>);
+
+/// Tells that it is reached, and lasts until it is let go.
+#[derive(Debug)]
+struct Stop {
+    reached: oneshot::Sender<()>,
+    let_go: oneshot::Receiver<()>,
+}
 
 #[async_trait]
 impl SessionStore for Counted {
@@ -66,6 +74,21 @@ impl SessionStore for Counted {
     async fn snapshot(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Snapshot>, StoreError> {
         self.0.fetch_add(1, Ordering::SeqCst);
         SqlSessions.snapshot(conn, id).await
+    }
+
+    async fn snapshots(
+        &self,
+        conn: &mut Conn,
+        ids: &[SessionId],
+    ) -> Result<Vec<(SessionId, Snapshot)>, StoreError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        let snapshots = SqlSessions.snapshots(conn, ids).await;
+        let stop = self.1.lock().unwrap().take();
+        if let Some(Stop { reached, let_go }) = stop {
+            reached.send(()).unwrap();
+            let_go.await.unwrap();
+        }
+        snapshots
     }
 
     async fn list(
@@ -224,6 +247,83 @@ on_both_engines! {
         tx.commit().await.unwrap();
         test.saas.auth().hear_changes().await.unwrap();
         assert!(!is_let_in(&test.saas, &tokens).await);
+    }
+
+    async fn decisions_in_use_are_renewed_together_before_their_time_is_over(engine: TestEngine) {
+        let sessions = Arc::new(Counted::default());
+        let store: Arc<dyn SessionStore> = sessions.clone();
+        let test = TestSaas::with_ports(engine, [], |builder| builder.session_store(store)).await;
+        let (auth, asked) = (test.saas.auth(), || sessions.0.swap(0, Ordering::SeqCst));
+        let mut all = Vec::new();
+        for name in ["ada", "bob", "eve"] {
+            all.push(test.register(&format!("{name}@example.com")).await.tokens);
+            assert!(is_let_in(&test.saas, &all[all.len() - 1]).await);
+        }
+        assert_eq!(asked(), 3);
+        test.clock.advance(MAX_AGE / 2 - Duration::from_millis(1));
+        assert!(is_let_in(&test.saas, &all[0]).await);
+        auth.renew_decisions().await.unwrap();
+        assert_eq!(asked(), 0, "half of its time is not over");
+        test.clock.advance(Duration::from_millis(1));
+        for tokens in [&all[0], &all[1], &all[0]] {
+            assert!(is_let_in(&test.saas, tokens).await);
+        }
+        auth.decisions_grow_old().await;
+        auth.renew_decisions().await.unwrap();
+        assert_eq!(asked(), 1, "one read is for both");
+        auth.renew_decisions().await.unwrap();
+        assert_eq!(asked(), 0, "they are renewed");
+        test.clock.advance(MAX_AGE / 2);
+        assert!(is_let_in(&test.saas, &all[0]).await && is_let_in(&test.saas, &all[1]).await);
+        assert_eq!(asked(), 0, "what was renewed is half as old");
+        assert!(is_let_in(&test.saas, &all[2]).await);
+        assert_eq!(asked(), 1, "nobody used the third");
+    }
+
+    async fn a_renewal_hears_of_what_ended_and_changed(engine: TestEngine) {
+        let test = TestSaas::start(engine).await;
+        let ended = test.register("ada@example.com").await.tokens;
+        let suspended = test.register("bob@example.com").await;
+        let live = test.register("eve@example.com").await.tokens;
+        for round in 0..2 {
+            for tokens in [&ended, &suspended.tokens, &live] {
+                assert!(is_let_in(&test.saas, tokens).await, "in round {round}");
+            }
+            test.clock.advance(MAX_AGE / 2 * (1 - round));
+        }
+        end_unheard(&test, ended.session).await;
+        let mut tx = test.begin().await;
+        let suspend = "UPDATE saas_tenants SET state = 'suspended' WHERE id = $1";
+        execute!(tx.conn(), suspend, suspended.tenant.id.as_uuid()).unwrap();
+        tx.commit().await.unwrap();
+        assert!(is_let_in(&test.saas, &ended).await && is_let_in(&test.saas, &suspended.tokens).await);
+        test.saas.auth().renew_decisions().await.unwrap();
+        assert!(!is_let_in(&test.saas, &ended).await && !is_let_in(&test.saas, &suspended.tokens).await);
+        assert!(is_let_in(&test.saas, &live).await);
+    }
+
+    async fn a_session_that_ends_while_it_is_renewed_is_refused_at_once(engine: TestEngine) {
+        let sessions = Arc::new(Counted::default());
+        let store: Arc<dyn SessionStore> = sessions.clone();
+        let test = TestSaas::with_ports(engine, [], |builder| builder.session_store(store)).await;
+        test.register("ada@example.com").await;
+        for asked_meanwhile in [false, true] {
+            let tokens = test.sign_in("ada@example.com").await.unwrap();
+            let actor = test.actor(&tokens).await;
+            test.clock.advance(MAX_AGE / 2);
+            assert!(is_let_in(&test.saas, &tokens).await);
+            let ((reached, is_reached), (go_on, let_go)) = (oneshot::channel(), oneshot::channel());
+            *sessions.1.lock().unwrap() = Some(Stop { reached, let_go });
+            let saas = test.saas.clone();
+            let renewal = tokio::spawn(async move { saas.auth().renew_decisions().await });
+            is_reached.await.unwrap();
+            // The renewal has read that it is live.
+            test.saas.auth().logout_all(&actor).await.unwrap();
+            assert!(!asked_meanwhile || !is_let_in(&test.saas, &tokens).await);
+            go_on.send(()).unwrap();
+            renewal.await.unwrap().unwrap();
+            assert!(!is_let_in(&test.saas, &tokens).await, "what the renewal read is void");
+        }
     }
 
     async fn with_an_age_of_zero_every_request_asks(engine: TestEngine) {

@@ -51,6 +51,8 @@ const METHODS: &[(&str, &str, What)] = &[
     ("auth", "reload_signing_keys", Not("it writes nothing")),
     ("auth", "signing_key_is_kept", Not("it writes nothing")),
     ("auth", "hear_changes", Not("it clears away what nobody needs")),
+    ("auth", "decisions_grow_old", Not("it writes nothing")),
+    ("auth", "renew_decisions", Not("it writes nothing")),
     ("auth", "note_change", Not("it is a part of what it tells of")),
     ("auth", "open", Not("it makes keys where there are none yet")),
     ("tenancy", "register", Audited),

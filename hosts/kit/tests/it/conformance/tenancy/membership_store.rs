@@ -48,6 +48,14 @@ impl Memberships for Broken {
         SqlMemberships.standing(conn, user, tenant).await
     }
 
+    async fn standings(
+        &self,
+        conn: &mut Conn,
+        members: &[(UserId, TenantId)],
+    ) -> Result<Vec<((UserId, TenantId), Standing)>, StoreError> {
+        SqlMemberships.standings(conn, members).await
+    }
+
     async fn of_user(
         &self,
         conn: &mut Conn,
