@@ -11,7 +11,7 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_auth::{
-    AuthenticateError, Changed, Family, Freshness, PageStart, Revocation, Rotated, Rotation, Session,
+    Auth, AuthenticateError, Changed, Family, Freshness, PageStart, Revocation, Rotated, Rotation, Session,
     SessionFilter, SessionStore, Snapshot, Tokens, User, token::TokenError,
 };
 use saas_auth_sql::SqlSessions;
@@ -112,6 +112,14 @@ impl SessionStore for Counted {
     ) -> Result<i64, StoreError> {
         SqlSessions.count(conn, user, filter, now).await
     }
+}
+
+/// A server whose decisions the test alone renews.
+async fn alone(engine: TestEngine, sessions: Arc<dyn SessionStore>) -> TestSaas {
+    let mut test = TestSaas::with_ports(engine, [], |builder| builder.session_store(sessions)).await;
+    // A server runs its workers once: the second ones return at once, and the first ones go.
+    test.workers = TestWorkers::start(&test.saas);
+    test
 }
 
 async fn is_let_in(saas: &Saas, tokens: &Tokens) -> bool {
@@ -252,7 +260,7 @@ on_both_engines! {
     async fn decisions_in_use_are_renewed_together_before_their_time_is_over(engine: TestEngine) {
         let sessions = Arc::new(Counted::default());
         let store: Arc<dyn SessionStore> = sessions.clone();
-        let test = TestSaas::with_ports(engine, [], |builder| builder.session_store(store)).await;
+        let test = alone(engine, store).await;
         let (auth, asked) = (test.saas.auth(), || sessions.0.swap(0, Ordering::SeqCst));
         let mut all = Vec::new();
         for name in ["ada", "bob", "eve"] {
@@ -281,7 +289,7 @@ on_both_engines! {
     }
 
     async fn a_renewal_hears_of_what_ended_and_changed(engine: TestEngine) {
-        let test = TestSaas::start(engine).await;
+        let test = alone(engine, Arc::new(SqlSessions)).await;
         let ended = test.register("ada@example.com").await.tokens;
         let suspended = test.register("bob@example.com").await;
         let live = test.register("eve@example.com").await.tokens;
@@ -305,7 +313,7 @@ on_both_engines! {
     async fn a_session_that_ends_while_it_is_renewed_is_refused_at_once(engine: TestEngine) {
         let sessions = Arc::new(Counted::default());
         let store: Arc<dyn SessionStore> = sessions.clone();
-        let test = TestSaas::with_ports(engine, [], |builder| builder.session_store(store)).await;
+        let test = alone(engine, store).await;
         test.register("ada@example.com").await;
         for asked_meanwhile in [false, true] {
             let tokens = test.sign_in("ada@example.com").await.unwrap();
@@ -324,6 +332,29 @@ on_both_engines! {
             renewal.await.unwrap().unwrap();
             assert!(!is_let_in(&test.saas, &tokens).await, "what the renewal read is void");
         }
+    }
+
+    async fn the_workers_renew_what_is_in_use(engine: TestEngine) {
+        let sessions = Arc::new(Counted::default());
+        let store: Arc<dyn SessionStore> = sessions.clone();
+        let test = TestSaas::with_ports(engine, [], |builder| builder.session_store(store)).await;
+        let tokens = test.register("ada@example.com").await.tokens;
+        assert!(is_let_in(&test.saas, &tokens).await);
+        test.clock.advance(MAX_AGE / 2);
+        let (reached, mut is_reached) = oneshot::channel();
+        let (go_on, let_go) = oneshot::channel();
+        go_on.send(()).unwrap();
+        *sessions.1.lock().unwrap() = Some(Stop { reached, let_go });
+        assert!(is_let_in(&test.saas, &tokens).await);
+        // They let some gather first. Within this many steps the decision's time is not over.
+        for _ in 0..100 {
+            if is_reached.try_recv().is_ok() {
+                return;
+            }
+            test.clock.advance(Auth::RENEWAL_PAUSE);
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("nobody renewed it");
     }
 
     async fn with_an_age_of_zero_every_request_asks(engine: TestEngine) {
