@@ -106,7 +106,7 @@ impl Sink {
                 Written::All => false,
                 // What is lost is told when something can be written again; who ends does not wait for that.
                 Written::Some => {
-                    let lines = batch.iter().filter(|byte| **byte == b'\n').count() - ours;
+                    let lines = batch.split(|byte| *byte == b'\n').count() - 1 - ours;
                     self.lock().lost += lost + lines as u64;
                     true
                 }
