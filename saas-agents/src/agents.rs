@@ -9,8 +9,11 @@ use saas_core::{
     Report, Storage, StoreError, actor::UserPrincipal, clock::stored_now,
 };
 
-use crate::{Catalogue, ChatModel, ConversationStore, ModelName, ModelSlot, RunId, RunStore};
+use crate::{
+    Catalogue, ChatModel, ConversationStore, ModelName, ModelSlot, RunId, RunStore, limited::Limited,
+};
 
+mod bounds;
 mod conversations;
 mod execute;
 mod follow;
@@ -103,10 +106,17 @@ pub struct AgentsConfig {
     pub queue_limit: i64,
     /// How long a run is its process's without a heartbeat.
     pub lease: Duration,
+    /// In how many bits of text an answer may come; a longer one is cut off as `model_truncated`. A run has at most one event more than
+    /// that, so an event log that keeps so many of a topic has all of any run that is not over.
+    pub answer_texts: u32,
 }
 
 impl AgentsConfig {
-    /// The bundled agents on `models`: messages of 32,000 characters, 32,000 tokens of history, 10 waiting runs, leases of 15 seconds.
+    /// The default of [`AgentsConfig::answer_texts`]: more than the tokens that today's models write at most, which are 128,000.
+    pub const ANSWER_TEXTS: u32 = 131_072;
+
+    /// The bundled agents on `models`: messages of 32,000 characters, 32,000 tokens of history, 10 waiting runs, leases of 15 seconds,
+    /// answers in 131,072 bits.
     pub fn new(models: Models) -> Self {
         Self {
             catalogue: Catalogue::bundled(),
@@ -115,6 +125,7 @@ impl AgentsConfig {
             history_tokens: 32_000,
             queue_limit: 10,
             lease: Duration::from_secs(15),
+            answer_texts: Self::ANSWER_TEXTS,
         }
     }
 }
@@ -158,6 +169,12 @@ pub enum AgentsError {
     /// The key was used for another request.
     #[error("the Idempotency-Key was used for another request: use a new one")]
     KeyReused,
+    /// What was to be followed next is not kept any more; the stored answer is.
+    #[error("this part of the stream is not kept any more: read the run or its conversation, then follow after {after}")]
+    EventsTrimmed {
+        /// The id of the last event that is not kept, to follow after.
+        after: String,
+    },
     /// Too many runs wait in the conversation.
     #[error("too many messages wait in this conversation: let it answer first")]
     QueueFull,
@@ -182,6 +199,7 @@ impl Fault for AgentsError {
             Self::UnknownAgent { .. } => Report::new(ErrorKind::Invalid, "unknown_agent"),
             Self::InvalidMessage { .. } => Report::new(ErrorKind::Invalid, "invalid_message"),
             Self::KeyReused => Report::new(ErrorKind::Conflict, "idempotency_key_reused"),
+            Self::EventsTrimmed { .. } => Report::new(ErrorKind::Gone, "events_trimmed"),
             Self::QueueFull => {
                 Report::new(ErrorKind::RateLimited, "queue_full").with_retry_after(Duration::from_secs(5))
             }
@@ -194,7 +212,8 @@ impl Fault for AgentsError {
 
 impl Agents {
     /// The service over its ports.
-    pub fn new(ports: AgentsPorts, config: AgentsConfig) -> Self {
+    pub fn new(mut ports: AgentsPorts, config: AgentsConfig) -> Self {
+        ports.model = Arc::new(Limited { model: ports.model, texts: config.answer_texts });
         Self { ports, config: Arc::new(config), live: Live::default() }
     }
 

@@ -21,6 +21,7 @@ pub mod conformance;
 mod conversation;
 mod frame;
 mod item;
+mod limited;
 mod model;
 mod run;
 mod scripted;

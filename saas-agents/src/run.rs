@@ -14,9 +14,12 @@ saas_core::id! {
 }
 
 impl RunId {
+    /// The family of the topics that runs' events are in.
+    pub const FAMILY: &'static str = "run";
+
     /// Where its events are.
     pub fn topic(self) -> Topic {
-        Topic::new("run", self)
+        Topic::new(Self::FAMILY, self)
     }
 }
 

@@ -3,8 +3,13 @@
 use std::{error::Error, fmt, fmt::Debug, sync::Arc};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use crate::{ErrorKind, Fault, Report};
+
+mod bounds;
+
+pub use bounds::{EventBounds, Excess};
 
 /// The name of one stream, as `run:<id>`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -16,9 +21,24 @@ impl Topic {
         Self(format!("{kind}:{id}").into())
     }
 
+    /// Out of a log's own storage.
+    pub fn from_stored(text: &str) -> Self {
+        Self(text.into())
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// What the topic is a stream of, as `run`.
+    pub fn family(&self) -> &str {
+        self.0.split_once(':').map_or(&*self.0, |(family, _)| family)
+    }
+
+    /// Which one of its family, as it was written.
+    pub fn id(&self) -> &str {
+        self.0.split_once(':').map_or("", |(_, id)| id)
     }
 }
 
@@ -37,6 +57,28 @@ pub struct Event {
     pub data: Arc<str>,
 }
 
+/// What a log holds of one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicState {
+    /// The topic.
+    pub topic: Topic,
+    /// The number of its oldest event.
+    pub oldest: i64,
+    /// The number of its newest event.
+    pub newest: i64,
+    /// When the newest was appended.
+    pub appended_at: DateTime<Utc>,
+}
+
+/// What is to go of one topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cut {
+    /// The topic.
+    pub topic: Topic,
+    /// The number of the last event that goes.
+    pub through: i64,
+}
+
 /// Why the log did not answer.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -44,6 +86,12 @@ pub enum EventLogError {
     /// It is busy or away, or it is being shut down.
     #[error("the event log is not reachable")]
     Unavailable(#[source] Box<dyn Error + Send + Sync>),
+    /// What was to be read next was trimmed: only `read` says so.
+    #[error("the events before number {oldest} are not kept any more")]
+    Trimmed {
+        /// The number of the first event that was not trimmed, which may not be there yet.
+        oldest: i64,
+    },
     /// Anything else.
     #[error("the event log failed")]
     Backend(#[source] Box<dyn Error + Send + Sync>),
@@ -53,6 +101,7 @@ impl Fault for EventLogError {
     fn report(&self) -> Report<'_> {
         match self {
             Self::Unavailable(_) => Report::new(ErrorKind::Unavailable, "unavailable"),
+            Self::Trimmed { .. } => Report::new(ErrorKind::Gone, "events_trimmed"),
             Self::Backend(_) => Report::internal(),
         }
     }
@@ -62,6 +111,9 @@ impl Fault for EventLogError {
 ///
 /// A topic has one writer at a time, which numbers its events. Their texts may hold anything but U+0000, which a log may refuse. Who
 /// follows begins to wait and then reads, or the other way round: both go on until there is nothing more to come.
+///
+/// A log is bounded by whoever knows what its topics are of: it walks `topics` and trims what is beyond the family's [`EventBounds`]. A log
+/// may besides keep a topic to the newest events of those bounds by itself, while it is appended to.
 ///
 /// # Contract
 /// - `append` of a number that is there already keeps the first, and is no error.
@@ -73,6 +125,11 @@ impl Fault for EventLogError {
 ///   return without one.
 /// - `wake` ends the waiting of whoever is in `changed` on the topic in this process.
 /// - `remove` takes the whole topic, and no other; a later `append` begins anew.
+/// - `trim` takes of each topic named the events up to a number, as far as there are any, and of no other topic; it tells how many it took.
+/// - Whoever reads after a number before the last one that was trimmed is told so, from the beginning too; nobody else notices.
+/// - What was trimmed stays trimmed: an `append` of its number is no error, and is never read. The topic goes on after it.
+/// - `topics` gives the topics of a family that hold events, and what they hold, after a topic in the order of their bytes, at most
+///   `limit`; fewer are not the end, none is.
 #[async_trait]
 pub trait EventLog: Debug + Send + Sync + 'static {
     /// Adds one event.
@@ -85,4 +142,13 @@ pub trait EventLog: Debug + Send + Sync + 'static {
     fn wake(&self, topic: &Topic);
     /// Removes the topic.
     async fn remove(&self, topic: &Topic) -> Result<(), EventLogError>;
+    /// Removes the oldest events of topics, and remembers that it did.
+    async fn trim(&self, cuts: &[Cut]) -> Result<u64, EventLogError>;
+    /// The topics of a family, as [`Topic::family`] names it.
+    async fn topics(
+        &self,
+        family: &str,
+        after: Option<&Topic>,
+        limit: u32,
+    ) -> Result<Vec<TopicState>, EventLogError>;
 }

@@ -53,7 +53,7 @@ pub use clock::Clock;
 pub use email::{Email, InvalidEmail};
 pub use entropy::Entropy;
 pub use envelope::{Envelope, Field, FieldCipher};
-pub use event_log::{Event, EventLog, EventLogError, Topic};
+pub use event_log::{Cut, Event, EventBounds, EventLog, EventLogError, Excess, Topic, TopicState};
 pub use fault::{ErrorKind, Fault, FieldError, InternalError, Report};
 pub use id::{RequestId, SessionId, TenantId, UserId};
 pub use keyring::{Keyring, KeyringError};

@@ -214,11 +214,17 @@ impl Blueprint {
         let mut handlers = self.ports.handlers.clone();
         handlers.add_missing(self.sender(auth.clone(), tenancy.clone())?, mail::AT_ONCE);
         let lifetimes = Lifetimes::of(&self.settings);
-        let purger = Purger { storage: storage.clone(), lifetimes, clock: Arc::clone(&self.clock) };
-        handlers.add_missing(purger, 1);
-        let worker = self.worker(Arc::clone(&shared), jobs, wake, handlers);
         let (agents, workers) =
-            self.agents(&storage, shared, audit.clone(), self.model()?, signals, carrying);
+            self.agents(&storage, Arc::clone(&shared), audit.clone(), self.model()?, signals, carrying);
+        let purger = Purger {
+            storage: storage.clone(),
+            lifetimes,
+            agents: agents.clone(),
+            events: retention::event_bounds(&self.settings),
+            clock: Arc::clone(&self.clock),
+        };
+        handlers.add_missing(purger, 1);
+        let worker = self.worker(shared, jobs, wake, handlers);
         let handle = Parts {
             settings: Arc::clone(&self.settings),
             clock: Arc::clone(&self.clock),
@@ -322,8 +328,9 @@ impl Blueprint {
         let (events, workers): (Arc<dyn EventLog>, _) = if let Some(events) = &self.ports.events {
             (Arc::clone(events), workers)
         } else {
-            let (events, writer) =
-                SqlEventLog::with_signals(storage.clone(), Arc::clone(&self.clock), signals);
+            let bounds = retention::event_bounds(&self.settings);
+            let (clock, signals) = (Arc::clone(&self.clock), Some(signals));
+            let (events, writer) = SqlEventLog::bounded(storage.clone(), clock, signals, &bounds);
             (Arc::new(events), workers.with(writer))
         };
         let ports = AgentsPorts {

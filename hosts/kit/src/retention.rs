@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use saas_core::{Clock, clock::stored_now, jobs::Job};
+use saas_agents::{Agents, RunId};
+use saas_core::{Clock, EventBounds, clock::stored_now, fault::chain, jobs::Job};
 use saas_sql::{Keep, Purge, Retention, SqlStorage};
 use serde::{Deserialize, Serialize};
 
@@ -27,7 +28,16 @@ pub fn retention() -> impl Iterator<Item = &'static Retention> {
     TABLES.into_iter().flatten()
 }
 
-/// Removes the old rows of every table that has any.
+/// How much is kept of the event streams of each family of topics.
+pub(crate) fn event_bounds(settings: &Settings) -> [EventBounds; 1] {
+    [EventBounds {
+        family: RunId::FAMILY,
+        newest: settings.retention_run_events_count,
+        idle: settings.retention_run_events.duration(),
+    }]
+}
+
+/// Removes the old rows of every table that has any, and what is too much of event streams.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct PurgeOldRows {}
 
@@ -45,6 +55,8 @@ pub(crate) fn schedule() -> Schedule {
 pub(crate) struct Purger {
     pub(crate) storage: SqlStorage,
     pub(crate) lifetimes: Lifetimes,
+    pub(crate) agents: Agents,
+    pub(crate) events: [EventBounds; 1],
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -91,6 +103,21 @@ impl JobHandler<PurgeOldRows> for Purger {
                     what = purge.what,
                     "removed what has lived long enough"
                 );
+            }
+        }
+        self.purge_events().await
+    }
+}
+
+impl Purger {
+    /// Each family's owner knows what it has no use for any more.
+    async fn purge_events(&self) -> Result<(), JobError> {
+        for bounds in &self.events {
+            let purged = self.agents.purge_events(bounds).await;
+            let removed = purged.map_err(|error| JobError::Retry(chain(&error)))?;
+            if removed > 0 {
+                let family = bounds.family;
+                tracing::info!(family, events = removed, "trimmed event streams to their bounds");
             }
         }
         Ok(())

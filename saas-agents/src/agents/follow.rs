@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use futures_util::FutureExt;
 use saas_core::{
-    Actor, Event, Permission, Reach, TenantId,
+    Actor, Event, EventLogError, Permission, Reach, TenantId,
     audit::{AuditEvent, AuditSubject},
 };
 
@@ -46,16 +46,23 @@ impl Agents {
     }
 
     /// Follows a run of the actor's own, from the event after number `after` on.
+    ///
+    /// The events of a run are kept for a while after its end. Who would miss some is told at once, as [`AgentsError::EventsTrimmed`].
     pub async fn follow(&self, actor: &Actor, id: RunId, after: i64) -> Result<RunEvents, AgentsError> {
         let run = self.run(actor, id).await?;
-        Ok(RunEvents {
+        let mut events = RunEvents {
             agents: self.clone(),
             tenant: run.tenant,
             over: run.final_seq.is_some_and(|last| after >= last),
             run,
             cursor: after.max(0),
             read: VecDeque::new(),
-        })
+        };
+        // What waits for its turn has said nothing yet.
+        if !events.over && events.run.status != RunStatus::Queued {
+            events.fill().await?;
+        }
+        Ok(events)
     }
 
     /// Asks a run of the actor's own to stop; what it said is kept. One that is over stays as it is.
@@ -86,6 +93,8 @@ impl RunEvents {
     }
 
     /// The next event; `None` after the terminal one, or when the run was removed. It may be dropped while it waits, and loses nothing.
+    ///
+    /// Who is so slow that what comes next is not kept any more is told so: [`AgentsError::EventsTrimmed`].
     pub async fn next(&mut self) -> Result<Option<RunEvent>, AgentsError> {
         loop {
             if self.over {
@@ -130,8 +139,17 @@ impl RunEvents {
 
     /// Reads ahead; whether anything came. Events at or past the terminal one's number were never said.
     async fn fill(&mut self) -> Result<bool, AgentsError> {
-        let events = self.agents.ports.events.read(&self.run.id.topic(), self.cursor, READ).await?;
         let last = self.run.final_seq.unwrap_or(i64::MAX);
+        if self.cursor >= last - 1 {
+            return Ok(false);
+        }
+        let read = self.agents.ports.events.read(&self.run.id.topic(), self.cursor, READ).await;
+        let events = read.map_err(|error| match error {
+            EventLogError::Trimmed { oldest } => {
+                AgentsError::EventsTrimmed { after: self.id(oldest.min(last) - 1) }
+            }
+            error => error.into(),
+        })?;
         self.read.extend(events.into_iter().filter(|event| event.seq < last));
         Ok(!self.read.is_empty())
     }
@@ -142,7 +160,11 @@ impl RunEvents {
     }
 
     fn event(&self, event: Event, terminal: bool) -> RunEvent {
+        RunEvent { id: self.id(event.seq), data: event.data, terminal }
+    }
+
+    fn id(&self, seq: i64) -> String {
         let attempt = if self.run.status == RunStatus::Queued { 1 } else { self.run.attempt.max(1) };
-        RunEvent { id: format!("{attempt}.{}", event.seq), data: event.data, terminal }
+        format!("{attempt}.{seq}")
     }
 }

@@ -14,8 +14,10 @@ use std::{
 
 use async_trait::async_trait;
 use futures_util::future::{Either, select};
+use metrics::{Counter, counter};
 use saas_core::{
-    Background, Clock, ErrorKind, Event, EventLog, EventLogError, Fault, Reach, Storage, StoreError, Topic,
+    Background, Clock, Cut, ErrorKind, Event, EventBounds, EventLog, EventLogError, Fault, Reach, Storage,
+    StoreError, Topic, TopicState,
 };
 use tokio::sync::oneshot;
 
@@ -27,6 +29,7 @@ use self::{
 use crate::{Signals, SqlStorage, execute, fetch_all};
 
 mod live;
+mod trim;
 mod turns;
 mod writer;
 
@@ -47,7 +50,7 @@ const POLL: Duration = Duration::from_secs(1);
 /// Events are handed to readers from memory for a second after this process has committed them, or has read them for several at once, so that
 /// readers of a live topic do not each ask the database. A reader that begins (`after` 0) always asks it; one that follows may get events that another process
 /// removed within that second, and what another process appended after ours it gets with its next read: fewer than `limit` is not the
-/// end, none is.
+/// end, none is. That holds for what another process trimmed, too: within that second it may still be read, and nothing is ever skipped.
 #[derive(Clone)]
 pub struct SqlEventLog {
     storage: SqlStorage,
@@ -57,6 +60,7 @@ pub struct SqlEventLog {
     turns: Arc<Turns>,
     batches: Arc<AtomicU64>,
     reads: Arc<AtomicU64>,
+    trimmed: Counter,
 }
 
 impl SqlEventLog {
@@ -64,15 +68,31 @@ impl SqlEventLog {
     ///
     /// The loop ends when the last clone of the log is dropped, after it has written what was queued.
     pub fn new(storage: SqlStorage, clock: Arc<dyn Clock>) -> (Self, Background) {
-        Self::made(storage, clock, None)
+        Self::made(storage, clock, None, &[])
     }
 
     /// As [`SqlEventLog::new`], and other processes are told what was appended, and this one hears of theirs, without waiting for a poll.
     pub fn with_signals(storage: SqlStorage, clock: Arc<dyn Clock>, signals: Signals) -> (Self, Background) {
-        Self::made(storage, clock, Some(signals))
+        Self::made(storage, clock, Some(signals), &[])
     }
 
-    fn made(storage: SqlStorage, clock: Arc<dyn Clock>, signals: Option<Signals>) -> (Self, Background) {
+    /// As the others, and a topic of these families is kept to its newest events while it is appended to: the transaction that appends
+    /// each thousandth event of a topic removes what is too much by then, so that it holds at most a thousand more than its bound.
+    pub fn bounded(
+        storage: SqlStorage,
+        clock: Arc<dyn Clock>,
+        signals: Option<Signals>,
+        bounds: &[EventBounds],
+    ) -> (Self, Background) {
+        Self::made(storage, clock, signals, bounds)
+    }
+
+    fn made(
+        storage: SqlStorage,
+        clock: Arc<dyn Clock>,
+        signals: Option<Signals>,
+        bounds: &[EventBounds],
+    ) -> (Self, Background) {
         let live = Arc::new(Live::new(Arc::clone(&clock)));
         if let Some(signals) = &signals {
             let live = Arc::clone(&live);
@@ -86,9 +106,19 @@ impl SqlEventLog {
             live: Arc::clone(&live),
             batches: Arc::clone(&batches),
             signals,
+            bounds: bounds.into(),
             measures: Measures::new(),
         };
-        let log = Self { storage, clock, queue, live, turns: Arc::default(), batches, reads: Arc::default() };
+        let log = Self {
+            storage,
+            clock,
+            queue,
+            live,
+            turns: Arc::default(),
+            batches,
+            reads: Arc::default(),
+            trimmed: trimmed_events(),
+        };
         (log, Background::new("event log", writer.run(inbox)))
     }
 
@@ -115,7 +145,7 @@ impl SqlEventLog {
             return Ok(events);
         }
         let mark = self.live.mark();
-        let events = self.stored(topic, after, limit).await.map_err(failed)?;
+        let events = self.stored(topic, after, limit).await?;
         // Where nobody else asks, nothing is kept for them.
         let shared = Arc::strong_count(&turn) > 1;
         if shared && events.len() < usize::try_from(limit).unwrap_or(usize::MAX) {
@@ -124,20 +154,29 @@ impl SqlEventLog {
         Ok(events)
     }
 
-    async fn stored(&self, topic: &Topic, after: i64, limit: u32) -> Result<Vec<Event>, StoreError> {
+    async fn stored(&self, topic: &Topic, after: i64, limit: u32) -> Result<Vec<Event>, EventLogError> {
         self.reads.fetch_add(1, Ordering::Relaxed);
-        let mut conn = self.storage.read(REACH).await?;
+        let mut conn = self.storage.read(REACH).await.map_err(failed)?;
         let rows = fetch_all!(
             &mut conn,
             (i64, String),
-            "SELECT seq, data FROM saas_events WHERE topic = $1 AND seq > $2 ORDER BY seq LIMIT $3",
+            "SELECT seq, data FROM saas_events WHERE topic = $1 AND seq > $2 AND NOT EXISTS \
+             (SELECT 1 FROM saas_event_trims WHERE topic = $1 AND trimmed > $2) ORDER BY seq LIMIT $3",
             topic.as_str(),
             after,
             i64::from(limit),
-        )?;
+        )
+        .map_err(|error| failed(StoreError::from(error)))?;
         // A writer with several events on their way may have lost an earlier one: what is past the gap waits for it.
         let events = rows.into_iter().zip(1..).take_while(|((seq, _), place)| seq - after == *place);
-        Ok(events.map(|((seq, data), _)| Event { seq, data: data.into() }).collect())
+        let events: Vec<_> = events.map(|((seq, data), _)| Event { seq, data: data.into() }).collect();
+        if events.is_empty() {
+            let trimmed = trim::trimmed(&mut conn, topic).await.map_err(|error| failed(StoreError::from(error)))?;
+            if trimmed > after {
+                return Err(EventLogError::Trimmed { oldest: trimmed.saturating_add(1) });
+            }
+        }
+        Ok(events)
     }
 }
 
@@ -175,7 +214,7 @@ impl EventLog for SqlEventLog {
             Tail::Lacks { highest } => highest,
         };
         let events = if after == 0 {
-            self.stored(topic, after, limit).await.map_err(failed)?
+            self.stored(topic, after, limit).await?
         } else {
             self.in_turn(topic, after, limit).await?
         };
@@ -199,10 +238,40 @@ impl EventLog for SqlEventLog {
         let removed = async {
             let mut tx = self.storage.begin(REACH).await?;
             execute!(tx.conn(), "DELETE FROM saas_events WHERE topic = $1", topic.as_str())?;
+            execute!(tx.conn(), "DELETE FROM saas_event_trims WHERE topic = $1", topic.as_str())?;
             tx.commit().await
         };
         removed.await.map_err(failed)
     }
+
+    async fn trim(&self, cuts: &[Cut]) -> Result<u64, EventLogError> {
+        let done = |cuts: &[Cut], removed| {
+            self.trimmed.increment(removed);
+            cuts.iter().for_each(|cut| self.live.trimmed(cut));
+        };
+        trim::cut(&self.storage, cuts, done).await.map_err(failed)
+    }
+
+    async fn topics(
+        &self,
+        family: &str,
+        after: Option<&Topic>,
+        limit: u32,
+    ) -> Result<Vec<TopicState>, EventLogError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let listed = async {
+            let mut conn = self.storage.read(REACH).await?;
+            Ok::<_, StoreError>(trim::topics(&mut conn, family, after, limit).await?)
+        };
+        listed.await.map_err(failed)
+    }
+}
+
+/// Where it is counted what was trimmed.
+fn trimmed_events() -> Counter {
+    counter!("saas_event_log_trimmed_total")
 }
 
 fn stopped() -> EventLogError {

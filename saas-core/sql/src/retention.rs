@@ -46,7 +46,11 @@ pub struct Purge {
 pub const RETENTION: &[Retention] = &[
     Retention { table: "saas_secrets", keep: Keep::Bounded("one row for each secret of the product") },
     Retention { table: "saas_deployment", keep: Keep::Bounded("one row") },
-    Retention { table: "saas_events", keep: Keep::WithOwner("removed with the run that they are of") },
+    Retention {
+        table: "saas_events",
+        keep: Keep::ByWriter("trimmed to the bounds of the topic's family; removed with what the topic is of"),
+    },
+    Retention { table: "saas_event_trims", keep: Keep::WithOwner("removed with what the topic is of") },
     Retention {
         table: "saas_audit",
         keep: Keep::WithOwner("removed with its tenant, whose last hash stays"),

@@ -18,7 +18,9 @@ use crate::{
     bearer::Bearer,
     body::Json,
     fields::Fields,
-    problem::described::{BodyProblems, ChatProblems, Forbidden, RunFailed, Unauthenticated},
+    problem::described::{
+        BodyProblems, ChatProblems, EventsTrimmed, Forbidden, RunFailed, Unauthenticated,
+    },
     stopping::Stopping,
 };
 
@@ -129,9 +131,15 @@ pub(crate) async fn chat(
 ) -> Result<Response, Problem> {
     let (agents, actor) = (saas.agents(), &authenticated.actor);
     let run = agents.start(actor, request.command(&headers)?).await?;
-    let mut events = agents.follow(actor, run.id, 0).await?;
-    stream::end(&mut events).await?;
-    let run = agents.run(actor, run.id).await?;
+    // Under the key of a run that has been over for long there may be nothing left to follow, and nothing to wait for.
+    let run = if run.status.is_final() {
+        run
+    } else {
+        let followed = agents.follow(actor, run.id, 0).await;
+        let mut events = followed.map_err(|error| stream::problem(error, run.id))?;
+        stream::end(&mut events).await?;
+        agents.run(actor, run.id).await?
+    };
     if run.status != RunStatus::Completed {
         let code = run.error.unwrap_or_else(|| run.status.as_str().to_owned());
         let problem = Problem::new(
@@ -171,6 +179,7 @@ pub(crate) async fn chat(
     responses(
         (status = 200, description = "The answer, bit by bit.", content_type = "text/event-stream",
             body = StreamEvent, headers(("Location"))),
+        EventsTrimmed,
         BodyProblems,
         ChatProblems,
         Unauthenticated,
@@ -185,6 +194,7 @@ pub(crate) async fn chat_stream(
     Json(request): Json<ChatRequest>,
 ) -> Result<Response, Problem> {
     let run = saas.agents().start(&authenticated.actor, request.command(&headers)?).await?;
-    let events = saas.agents().follow(&authenticated.actor, run.id, 0).await?;
+    let followed = saas.agents().follow(&authenticated.actor, run.id, 0).await;
+    let events = followed.map_err(|error| stream::problem(error, run.id))?;
     Ok(stream::answer(events, saas.clock().clone(), stopping))
 }

@@ -18,7 +18,9 @@ use crate::{
     bearer::Bearer,
     fields::Fields,
     path::Path,
-    problem::described::{Forbidden, InvalidParameters, QueryProblems, RunNotFound, Unauthenticated},
+    problem::described::{
+        EventsTrimmed, Forbidden, InvalidParameters, QueryProblems, RunNotFound, Unauthenticated,
+    },
     query::Query,
     stopping::Stopping,
 };
@@ -178,6 +180,7 @@ pub(crate) struct FollowQuery {
         (status = 200, description = "The answer, bit by bit, as `chat_stream` describes it.", content_type = "text/event-stream",
             body = StreamEvent, headers(("Location"))),
         RunNotFound,
+        EventsTrimmed,
         QueryProblems,
         Unauthenticated,
         Forbidden
@@ -196,7 +199,8 @@ pub(crate) async fn follow(
     let after =
         fields.required("after", Some(&headers), |headers| stream::after(headers, query.after.as_deref()));
     fields.problem()?;
-    let events = saas.agents().follow(&authenticated.actor, run, after.unwrap_or(0)).await?;
+    let followed = saas.agents().follow(&authenticated.actor, run, after.unwrap_or(0)).await;
+    let events = followed.map_err(|error| stream::problem(error, run))?;
     Ok(stream::answer(events, saas.clock().clone(), stopping))
 }
 

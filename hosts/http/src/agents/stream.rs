@@ -8,7 +8,7 @@ use axum::{
 };
 use futures_util::stream;
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use saas_agents::{RunEvent, RunEvents};
+use saas_agents::{AgentsError, RunEvent, RunEvents, RunId};
 use saas_core::Clock;
 use uuid::Uuid;
 
@@ -86,6 +86,24 @@ fn place(text: &str) -> Result<i64, &'static str> {
 
 const FORM: &str = "send the id of an event of this run, as 1.42";
 
+/// The last words of a stream whose reader is so slow that what comes next is not kept any more: asking again says where to go on.
+const TRIMMED: &[u8] = b": the next events are not kept any more, resume\n\n";
+
+/// Why a run cannot be followed; where the stream begins now, if that is why.
+pub(super) fn problem(error: AgentsError, run: RunId) -> Problem {
+    let after = match &error {
+        AgentsError::EventsTrimmed { after } => Some(after.clone()),
+        _ => None,
+    };
+    let problem = Problem::from(error);
+    match after {
+        Some(after) => {
+            problem.with_member("after", after.into()).with_member("run_id", run.to_string().into())
+        }
+        None => problem,
+    }
+}
+
 /// The last words of a stream whose server stops: no event, so that the client comes back for the rest, after a second.
 const RESUME: &[u8] = b": server is stopping, resume\nretry: 1000\n\n";
 
@@ -106,6 +124,7 @@ pub(super) fn answer(events: RunEvents, clock: Arc<dyn Clock>, stopping: Stoppin
             next = events.next() => match next {
                 Ok(Some(event)) => (frame(&event), event.terminal),
                 Ok(None) => return None,
+                Err(AgentsError::EventsTrimmed { .. }) => (Bytes::from_static(TRIMMED), true),
                 Err(error) => {
                     // The stream breaks without a terminal event: the client resumes.
                     tracing::warn!(error = saas_core::fault::chain(&error), "a stream broke off");
@@ -135,9 +154,10 @@ fn frame(event: &RunEvent) -> Bytes {
     Bytes::from(format!("id: {}\ndata: {}\n\n", event.id, event.data))
 }
 
-/// Waits for the end of a run.
+/// Waits for the end of a run that is not over.
 pub(super) async fn end(events: &mut RunEvents) -> Result<(), Problem> {
-    while let Some(event) = events.next().await? {
+    let run = events.run().id;
+    while let Some(event) = events.next().await.map_err(|error| problem(error, run))? {
         if event.terminal {
             break;
         }

@@ -163,6 +163,8 @@ metrics! {
 
     "saas_event_log_batches_total" Kind::Counter, [], "Transactions that appended events of runs.";
     "saas_event_log_events_total" Kind::Counter, [], "Events of runs that were appended.";
+    "saas_event_log_trimmed_total" Kind::Counter, [],
+        "Events of runs that were removed by age or because a run had too many; those of removed conversations are not in it.";
 
     "saas_audit_rows_total" Kind::Counter, [of_the_program("action", "what was done, as `auth.session.opened`")],
         "Rows of the audit log that were recorded.";

@@ -43,9 +43,12 @@ pub(crate) struct ProblemMembers {
     /// With `run_failed`: why, as `model_rate_limited`.
     #[schema(required = false)]
     reason: String,
-    /// With `run_failed`: the run, to look at.
+    /// With `run_failed` and `events_trimmed`: the run, to look at.
     #[schema(required = false)]
     run_id: Uuid,
+    /// With `events_trimmed`: the id to follow after, for what is still kept.
+    #[schema(required = false, pattern = "^[0-9]+[.][0-9]+$", example = "1.42")]
+    after: String,
 }
 
 /// Makes, of each line, a response of the description's components and a type that stands for a reference to it.
@@ -143,6 +146,9 @@ problems! {
     }
     IdempotencyKeyReused CONFLICT "The `Idempotency-Key` was used for another request." {
         "idempotency_key_reused" "the Idempotency-Key was used for another request: use a new one";
+    }
+    EventsTrimmed GONE "The next event after this one is not kept any more; the stored answer is, and `after` says where the stream begins now." {
+        "events_trimmed" "this part of the stream is not kept any more: read the run or its conversation, then follow after 1.42".trimmed();
     }
     BodyTooLarge PAYLOAD_TOO_LARGE "The body is too large." {
         "body_too_large" "the body is larger than 1048576 bytes";
@@ -254,6 +260,10 @@ impl Problem {
     fn naming(mut self, field: &'static str, code: &'static str, message: &str) -> Self {
         self.errors.push(FieldError::new(field, code, message));
         self
+    }
+
+    fn trimmed(self) -> Self {
+        self.with_member("after", json!("1.42")).with_member("run_id", json!(REQUEST))
     }
 
     fn of_run(self) -> Self {

@@ -420,6 +420,19 @@ settings! {
             range: 1..=3_650,
             fix: "set a number of days, for example 30",
         }
+        /// For how many days the events of a run are kept after its end, for who follows it late; the stored answer stays.
+        retention_run_events: Days = "RETENTION_RUN_EVENTS_DAYS" {
+            default: Text("7"),
+            hardened: Text("1"),
+            range: 1..=3_650,
+            fix: "set a number of days, for example 1",
+        }
+        /// How many events of a run are kept: the newest. The smallest number is what the longest answer takes.
+        retention_run_events_count: u32 = "RETENTION_RUN_EVENTS_COUNT" {
+            default: Text("150000"),
+            range: 131_073..=10_000_000,
+            fix: "set a number of events, for example 150000",
+        }
     }
     Mail {
         /// How mails leave: as files in a folder, by SMTP, or by Resend.

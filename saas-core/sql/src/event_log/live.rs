@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use saas_core::{Clock, Event, Topic};
+use saas_core::{Clock, Cut, Event, Topic};
 use tokio::sync::watch;
 
 /// How long a committed event is kept: until the followers of a live topic have it, and so short that what another process did to the
@@ -56,6 +56,8 @@ struct Entry {
     tail: VecDeque<Event>,
     recent: usize,
     waiting: usize,
+    /// Up to which number this process knows that the topic was trimmed.
+    trimmed: i64,
 }
 
 #[derive(Default)]
@@ -112,7 +114,8 @@ impl Live {
         let topics = self.swept();
         let Some(entry) = topics.by_name.get(topic) else { return Tail::Lacks { highest: 0 } };
         let highest = entry.state.borrow().highest;
-        let first = entry.tail.front().filter(|first| after > 0 && first.seq <= after + 1);
+        let kept = after > 0 && after >= entry.trimmed;
+        let first = entry.tail.front().filter(|first| kept && first.seq <= after + 1);
         let skip = first.and_then(|first| usize::try_from(after + 1 - first.seq).ok());
         let limit = usize::try_from(limit).unwrap_or(usize::MAX);
         match skip.filter(|skip| *skip < entry.tail.len()) {
@@ -173,6 +176,15 @@ impl Live {
         topics.removing += 1;
         topics.clear_tail(topic);
         Removal { live: self, topic }
+    }
+
+    /// Forgets the events that were trimmed, and wakes who waits: they may have waited for one of them.
+    pub(super) fn trimmed(&self, cut: &Cut) {
+        let mut topics = self.lock();
+        topics.trim(cut);
+        if let Some(entry) = topics.by_name.get(&cut.topic) {
+            entry.state.send_modify(|state| state.wakes += 1);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Topics> {
@@ -273,8 +285,18 @@ impl Topics {
         }
     }
 
+    fn trim(&mut self, cut: &Cut) {
+        let Some(entry) = self.by_name.get_mut(&cut.topic) else { return };
+        // Some may be left to a later transaction: only what is known to be gone is refused from memory.
+        while let Some(event) = entry.tail.pop_front_if(|first| first.seq <= cut.through) {
+            self.bytes -= size(&event);
+        }
+        entry.trimmed = entry.trimmed.max(cut.through);
+    }
+
     fn clear_tail(&mut self, topic: &Topic) {
         if let Some(entry) = self.by_name.get_mut(topic) {
+            entry.trimmed = 0;
             self.bytes -= entry.tail.drain(..).map(|event| size(&event)).sum::<usize>();
         }
     }

@@ -10,7 +10,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use metrics::{Counter, counter};
-use saas_core::{Clock, Conn, Event, Storage, StoreError, Topic, clock::stored_now};
+use saas_core::{Clock, Conn, Cut, Event, EventBounds, Storage, StoreError, Topic, clock::stored_now};
 use sqlx::{Database, Encode, QueryBuilder, Type};
 use tokio::sync::{
     OwnedSemaphorePermit, Semaphore,
@@ -18,7 +18,7 @@ use tokio::sync::{
     oneshot,
 };
 
-use super::{REACH, SIGNAL, live::Live, passes};
+use super::{REACH, SIGNAL, live::Live, passes, trim, trimmed_events};
 use crate::{RowsAffected, Signals, SqlError, SqlStorage, sql};
 
 /// How many bytes of events wait or are on their way at most, and so how large a batch is.
@@ -97,6 +97,7 @@ pub(super) struct Writer {
     pub(super) live: Arc<Live>,
     pub(super) batches: Arc<AtomicU64>,
     pub(super) signals: Option<Signals>,
+    pub(super) bounds: Arc<[EventBounds]>,
     pub(super) measures: Measures,
 }
 
@@ -104,6 +105,7 @@ pub(super) struct Writer {
 pub(super) struct Measures {
     batches: Counter,
     events: Counter,
+    trimmed: Counter,
 }
 
 impl Measures {
@@ -111,6 +113,7 @@ impl Measures {
         Self {
             batches: counter!("saas_event_log_batches_total"),
             events: counter!("saas_event_log_events_total"),
+            trimmed: trimmed_events(),
         }
     }
 }
@@ -168,19 +171,39 @@ impl Writer {
             inserted += insert(tx.conn(), rows, now).await?;
             rest = others;
         }
+        let (cuts, mut trimmed) = (self.cuts(part), 0);
+        for cut in &cuts {
+            trimmed += trim::on_the_way(tx.conn(), cut).await?;
+        }
         tx.commit().await?;
         self.batches.fetch_add(1, Ordering::Relaxed);
         self.measures.batches.increment(1);
         self.measures.events.increment(inserted);
+        self.measures.trimmed.increment(trimmed);
         self.tell(part);
         // Where a number was there already, the database has another text than the batch.
         let all_new = usize::try_from(inserted) == Ok(part.len());
         self.live.publish(part.iter().map(|queued| (&queued.topic, &queued.event)), all_new.then_some(mark));
+        cuts.iter().for_each(|cut| self.live.trimmed(cut));
         Ok(())
     }
 }
 
 impl Writer {
+    /// What a batch makes too much of its topics.
+    fn cuts(&self, part: &[Queued]) -> Vec<Cut> {
+        if self.bounds.is_empty() {
+            return Vec::new();
+        }
+        // They are in the order of their topics, and of their numbers.
+        let topics = part.chunk_by(|one, next| one.topic == next.topic);
+        let due = |events: &[Queued]| {
+            let (first, last) = (events.first()?, events.last()?);
+            trim::due(&self.bounds, &first.topic, first.event.seq, last.event.seq)
+        };
+        topics.filter_map(due).collect()
+    }
+
     /// Tells other processes which topics there is something new of.
     fn tell(&self, part: &[Queued]) {
         let Some(signals) = &self.signals else { return };

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use saas_agents::{Agents, AgentsConfig, AgentsPorts, ModelName, Models, RunId, RunLauncher, RunOwner};
 use saas_agents_sql::{SqlConversations, SqlRuns};
 use saas_core::{
-    Conn, Event, EventLog, EventLogError, Reach, Storage, StoreError, Topic, Tx, entropy::SeededEntropy,
+    Conn, Cut, Event, EventLog, EventLogError, Reach, Storage, StoreError, Topic, TopicState, Tx,
+    entropy::SeededEntropy,
 };
 use saas_sql::{SqlEventLog, SqlStorage};
 
@@ -121,6 +122,19 @@ impl EventLog for FaultyLog {
 
     async fn remove(&self, topic: &Topic) -> Result<(), EventLogError> {
         self.0.remove(topic).await
+    }
+
+    async fn trim(&self, cuts: &[Cut]) -> Result<u64, EventLogError> {
+        self.0.trim(cuts).await
+    }
+
+    async fn topics(
+        &self,
+        family: &str,
+        after: Option<&Topic>,
+        limit: u32,
+    ) -> Result<Vec<TopicState>, EventLogError> {
+        self.0.topics(family, after, limit).await
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use futures_util::future::join_all;
 use saas_core::{
-    Event, EventLog, EventLogError, Topic,
+    Cut, Event, EventLog, EventLogError, Topic, TopicState,
     conformance::event_log::{EventLogSubject as Subject, LINES, check},
 };
 use saas_kit::{SystemClock, testing::TestEngine};
@@ -80,7 +80,14 @@ impl EventLog for Broken {
             }
             _ => limit,
         };
-        let mut events = self.log.read(topic, after, limit).await?;
+        let read = self.log.read(topic, after, limit).await;
+        let mut events = match (self.line, read) {
+            // Skips what is gone, and says nothing.
+            ("who_reads_from_before_what_was_trimmed_is_told", Err(EventLogError::Trimmed { oldest })) => {
+                self.log.read(topic, oldest - 1, limit).await?
+            }
+            (_, read) => read?,
+        };
         if self.line == "nothing_past_a_gap_is_read" {
             let last = events.last().map_or(after, |event| event.seq);
             events.extend(self.log.read(topic, last + 1, limit).await?);
@@ -112,6 +119,45 @@ impl EventLog for Broken {
             return Ok(());
         }
         self.log.remove(topic).await
+    }
+
+    async fn trim(&self, cuts: &[Cut]) -> Result<u64, EventLogError> {
+        let mut cuts = cuts.to_vec();
+        if self.line == "trim_takes_the_oldest_events_of_the_topics_named_and_tells_how_many" {
+            for cut in &mut cuts {
+                cut.through += 1;
+            }
+        }
+        let removed = self.log.trim(&cuts).await?;
+        // Forgets what it trimmed: the topic begins where somebody says so again.
+        if self.line == "what_was_trimmed_stays_trimmed_and_the_topic_goes_on" {
+            for cut in &cuts {
+                let rest = match self.log.read(&cut.topic, 0, 99).await {
+                    Err(EventLogError::Trimmed { oldest }) => self.log.read(&cut.topic, oldest - 1, 99).await?,
+                    rest => rest?,
+                };
+                self.log.remove(&cut.topic).await?;
+                for event in rest {
+                    self.log.append(&cut.topic, event).await?;
+                }
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn topics(
+        &self,
+        family: &str,
+        after: Option<&Topic>,
+        limit: u32,
+    ) -> Result<Vec<TopicState>, EventLogError> {
+        let mut topics = self.log.topics(family, after, limit).await?;
+        if self.line == "topics_are_those_of_a_family_in_order_with_what_they_hold" {
+            for state in &mut topics {
+                state.oldest = 1;
+            }
+        }
+        Ok(topics)
     }
 }
 
