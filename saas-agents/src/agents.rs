@@ -170,7 +170,9 @@ pub enum AgentsError {
     #[error("the Idempotency-Key was used for another request: use a new one")]
     KeyReused,
     /// What was to be followed next is not kept any more; the stored answer is.
-    #[error("this part of the stream is not kept any more: read the run or its conversation, then follow after {after}")]
+    #[error(
+        "this part of the stream is not kept any more: read the run or its conversation, then follow after {after}"
+    )]
     EventsTrimmed {
         /// The id of the last event that is not kept, to follow after.
         after: String,

@@ -102,7 +102,8 @@ fn states(folder: &Path, family: &str, after: Option<&Topic>, limit: u32) -> io:
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let topic = topic_of(&path).filter(|topic| topic.family() == family);
-        files.extend(topic.filter(|topic| after.is_none_or(|after| topic > after)).map(|topic| (topic, path)));
+        files
+            .extend(topic.filter(|topic| after.is_none_or(|after| topic > after)).map(|topic| (topic, path)));
     }
     files.sort();
     let mut states = Vec::new();

@@ -50,7 +50,8 @@ const POLL: Duration = Duration::from_secs(1);
 /// Events are handed to readers from memory for a second after this process has committed them, or has read them for several at once, so that
 /// readers of a live topic do not each ask the database. A reader that begins (`after` 0) always asks it; one that follows may get events that another process
 /// removed within that second, and what another process appended after ours it gets with its next read: fewer than `limit` is not the
-/// end, none is. That holds for what another process trimmed, too: within that second it may still be read, and nothing is ever skipped.
+/// end, none is. That holds for what another process trimmed, too: within that second it may still be read, also as
+/// somebody appended it again here, and nothing is ever skipped.
 #[derive(Clone)]
 pub struct SqlEventLog {
     storage: SqlStorage,
@@ -171,7 +172,8 @@ impl SqlEventLog {
         let events = rows.into_iter().zip(1..).take_while(|((seq, _), place)| seq - after == *place);
         let events: Vec<_> = events.map(|((seq, data), _)| Event { seq, data: data.into() }).collect();
         if events.is_empty() {
-            let trimmed = trim::trimmed(&mut conn, topic).await.map_err(|error| failed(StoreError::from(error)))?;
+            let trimmed =
+                trim::trimmed(&mut conn, topic).await.map_err(|error| failed(StoreError::from(error)))?;
             if trimmed > after {
                 return Err(EventLogError::Trimmed { oldest: trimmed.saturating_add(1) });
             }

@@ -48,7 +48,9 @@ pub const RETENTION: &[Retention] = &[
     Retention { table: "saas_deployment", keep: Keep::Bounded("one row") },
     Retention {
         table: "saas_events",
-        keep: Keep::ByWriter("trimmed to the bounds of the topic's family; removed with what the topic is of"),
+        keep: Keep::ByWriter(
+            "trimmed to the bounds of the topic's family; removed with what the topic is of",
+        ),
     },
     Retention { table: "saas_event_trims", keep: Keep::WithOwner("removed with what the topic is of") },
     Retention {

@@ -18,9 +18,7 @@ use crate::{
     bearer::Bearer,
     body::Json,
     fields::Fields,
-    problem::described::{
-        BodyProblems, ChatProblems, EventsTrimmed, Forbidden, RunFailed, Unauthenticated,
-    },
+    problem::described::{BodyProblems, ChatProblems, Forbidden, RunFailed, Unauthenticated},
     stopping::Stopping,
 };
 
@@ -179,7 +177,6 @@ pub(crate) async fn chat(
     responses(
         (status = 200, description = "The answer, bit by bit.", content_type = "text/event-stream",
             body = StreamEvent, headers(("Location"))),
-        EventsTrimmed,
         BodyProblems,
         ChatProblems,
         Unauthenticated,

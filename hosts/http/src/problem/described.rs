@@ -231,7 +231,7 @@ groups! {
     /// Of every list in pages.
     PageProblems: InvalidQuery, InvalidPage;
     /// Of every route that sends a message.
-    ChatProblems: ChatNotFound, IdempotencyKeyReused, QueueFull, InvalidMessage;
+    ChatProblems: ChatNotFound, IdempotencyKeyReused, EventsTrimmed, QueueFull, InvalidMessage;
 }
 
 /// The request that the examples are answers to.

@@ -31,5 +31,6 @@ mod program;
 mod server;
 mod sessions;
 mod streaming_guide;
+mod trimming;
 mod verifying_tokens;
 mod wire;

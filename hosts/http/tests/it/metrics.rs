@@ -212,6 +212,23 @@ fn what_happened_is_counted_once() {
 
 #[cfg(feature = "sqlite")]
 #[test]
+fn events_that_are_trimmed_are_counted() {
+    recorded(|handle| async move {
+        let api = start(TestEngine::Sqlite, &handle, []).await;
+        let ada = api.register("ada@example.com").await;
+        let question = json!({ "message": "What is 6 * 7?" });
+        api.send(post("/api/v1/chat").bearer(ada.access()).json(&question)).await;
+        assert_eq!(scrape(&api).await.value("saas_event_log_trimmed_total"), Some(0.0));
+        let newest =
+            saas_core::EventBounds { family: "run", newest: 1, idle: std::time::Duration::from_hours(1) };
+        let removed = api.test.saas.agents().purge_events(&newest).await.expect("the database answers");
+        assert_eq!(removed, 1, "of two events");
+        assert_eq!(scrape(&api).await.value("saas_event_log_trimmed_total"), Some(1.0));
+    });
+}
+
+#[cfg(feature = "sqlite")]
+#[test]
 fn no_label_holds_what_is_somebodys() {
     recorded(|handle| async move {
         let api = start(TestEngine::Sqlite, &handle, []).await;

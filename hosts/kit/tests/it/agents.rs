@@ -3,6 +3,7 @@
 //! The clock stands still unless a test moves it, and the model says what the test wants, when it wants it: whoever waits is woken,
 //! or the test does not end.
 
+mod bounds;
 mod conversations;
 mod ends;
 mod failures;

@@ -12,6 +12,7 @@ mod crash;
 mod decisions;
 mod embedder;
 mod envelopes;
+mod event_bounds;
 mod event_log;
 mod from_env;
 mod hash_pool;

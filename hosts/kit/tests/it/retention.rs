@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use saas_agents::StartRun;
 use saas_core::{
     Reach, Storage,
     jobs::{Job, JobStore, NewJob},
@@ -63,6 +64,23 @@ on_both_engines! {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         assert!(test.family(ada.session).await.session.revoked_at.is_none(), "the live one stays");
+    }
+
+    async fn each_hour_the_events_of_runs_that_are_over_for_long_go(engine: TestEngine) {
+        let test = TestSaas::with_settings(engine, [("RETENTION_RUN_EVENTS_DAYS", "2")]).await;
+        let actor = test.actor(&test.register("ada@example.com").await.tokens).await;
+        let run = test.saas.agents().start(&actor, StartRun::new("What is 6 * 7?")).await.unwrap();
+        let mut events = test.saas.agents().follow(&actor, run.id, 0).await.unwrap();
+        while events.next().await.unwrap().is_some() {}
+        test.clock.advance(2 * DAY);
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert_ne!(count(&test, "SELECT COUNT(*) FROM saas_events").await, 0, "nothing is older than two days");
+        test.clock.advance(Duration::from_secs(1));
+        while count(&test, "SELECT COUNT(*) FROM saas_events").await != 0 {
+            test.clock.advance(Duration::from_mins(1));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(count(&test, "SELECT COUNT(*) FROM saas_event_trims").await, 1);
     }
 
     async fn a_purge_takes_all_that_is_old_in_small_transactions(engine: TestEngine) {

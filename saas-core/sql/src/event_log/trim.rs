@@ -83,8 +83,12 @@ async fn take(conn: &mut Conn, cut: &Cut, most: usize) -> Result<usize, SqlError
 
 /// Up to which number a topic was trimmed; 0 for not at all.
 pub(super) async fn trimmed(conn: &mut Conn, topic: &Topic) -> Result<i64, SqlError> {
-    let row =
-        fetch_optional!(conn, (i64,), "SELECT trimmed FROM saas_event_trims WHERE topic = $1", topic.as_str())?;
+    let row = fetch_optional!(
+        conn,
+        (i64,),
+        "SELECT trimmed FROM saas_event_trims WHERE topic = $1",
+        topic.as_str()
+    )?;
     Ok(row.map_or(0, |(trimmed,)| trimmed))
 }
 

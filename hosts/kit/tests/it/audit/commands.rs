@@ -69,6 +69,7 @@ const METHODS: &[(&str, &str, What)] = &[
     ("agents", "next", Not("it writes nothing")),
     ("agents", "run", Not("it writes nothing")),
     ("agents", "execute", Not("nobody asks for it: a run has its turn")),
+    ("agents", "purge_events", Not("nobody asks for it: a bound is reached, and the stored answer stays")),
     ("agents", "recover", Not("nobody asks for it: a process is gone")),
     ("agents", "renew", Not("nobody asks for it: a lease is kept")),
     ("agents", "stop_cancelled", Not("it is a part of cancelling")),

@@ -133,7 +133,9 @@ impl EventLog for Broken {
         if self.line == "what_was_trimmed_stays_trimmed_and_the_topic_goes_on" {
             for cut in &cuts {
                 let rest = match self.log.read(&cut.topic, 0, 99).await {
-                    Err(EventLogError::Trimmed { oldest }) => self.log.read(&cut.topic, oldest - 1, 99).await?,
+                    Err(EventLogError::Trimmed { oldest }) => {
+                        self.log.read(&cut.topic, oldest - 1, 99).await?
+                    }
                     rest => rest?,
                 };
                 self.log.remove(&cut.topic).await?;
