@@ -147,7 +147,7 @@ problems! {
     IdempotencyKeyReused CONFLICT "The `Idempotency-Key` was used for another request." {
         "idempotency_key_reused" "the Idempotency-Key was used for another request: use a new one";
     }
-    EventsTrimmed GONE "The next event after this one is not kept any more; the stored answer is, and `after` says where the stream begins now." {
+    EventsTrimmed GONE "Events that were to come next are not kept any more; the stored answer is, and `after` says where the stream begins now." {
         "events_trimmed" "this part of the stream is not kept any more: read the run or its conversation, then follow after 1.42".trimmed();
     }
     BodyTooLarge PAYLOAD_TOO_LARGE "The body is too large." {

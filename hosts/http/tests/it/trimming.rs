@@ -97,8 +97,9 @@ async fn who_comes_back_to_a_live_run_whose_beginning_is_gone_is_told(engine: Te
         Open::at(&api, post("/api/v1/chat/stream").bearer(ada.access()).json(&question())).await;
     let first = unbroken.frame().await;
     let path = format!("/api/v1/runs/{}/stream", first.run());
-    model.go_on(2);
+    // What is said at once is one event.
     for _ in 0..2 {
+        model.go_on(1);
         unbroken.frame().await;
     }
     // What the server holds in memory it gives for a second.
@@ -128,9 +129,10 @@ async fn a_stream_whose_client_is_too_slow_breaks_off_and_resuming_is_a_410(engi
     let mut slow = Open::at(&api, post("/api/v1/chat/stream").bearer(ada.access()).json(&question())).await;
     let first = slow.frame().await;
     let path = format!("/api/v1/runs/{}/stream", first.run());
-    model.go_on(2);
     let mut quick = Open::at(&api, get(&path).bearer(ada.access())).await;
-    for _ in 0..3 {
+    quick.frame().await;
+    for _ in 0..2 {
+        model.go_on(1);
         quick.frame().await;
     }
     api.test.clock.advance(Duration::from_secs(2));
