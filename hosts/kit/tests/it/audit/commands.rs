@@ -76,6 +76,8 @@ const METHODS: &[(&str, &str, What)] = &[
     ("jobs", "cancel", Audited),
     ("jobs", "enqueue", Not("it is a part of what enqueues")),
     ("jobs", "insert", Not("it is a part of what enqueues")),
+    ("jobs", "complete_in", Not("nobody asks for it: a job is done")),
+    ("jobs", "keep", Not("nobody asks for it: a lease is kept")),
     ("jobs", "list", Not("it writes nothing")),
     ("jobs", "job", Not("it writes nothing")),
     ("jobs", "counts", Not("it writes nothing")),
