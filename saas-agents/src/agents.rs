@@ -2,41 +2,28 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_core::{
     Actor, Audit, Clock, Entropy, ErrorKind, EventLog, EventLogError, Fault, InvalidCursor, Permission,
-    Report, Storage, StoreError, actor::UserPrincipal, clock::stored_now,
+    Report, Storage, StoreError, actor::UserPrincipal, clock::stored_now, jobs::Jobs,
 };
 
-use crate::{Catalogue, ChatModel, ConversationStore, ModelName, ModelSlot, RunId, RunStore};
+use crate::{Catalogue, ChatModel, ConversationStore, ModelName, ModelSlot, RunStore};
 
 mod conversations;
 mod execute;
 mod follow;
+mod job;
 mod live;
 mod recover;
 mod start;
 
 pub use conversations::{ConversationPage, Transcript};
+pub use execute::ExecuteError;
 pub use follow::{RunEvent, RunEvents};
+pub use job::RunJob;
 use live::Live;
 pub use start::StartRun;
-
-/// Begins the work of a run, in this process or another one.
-///
-/// A launch may be lost with its process, and a run may be launched more than once: [`Agents::recover`] launches again what waits with
-/// nothing before it, and [`Agents::execute`] does nothing for a run that is somebody's already.
-///
-/// # Contract
-/// - While the process lives, every run that is launched is executed.
-/// - `launch` does not wait for the run.
-/// - The run goes on when its caller is gone.
-#[async_trait]
-pub trait RunLauncher: std::fmt::Debug + Send + Sync + 'static {
-    /// Sees to it that [`Agents::execute`] is called for the run.
-    async fn launch(&self, run: RunId);
-}
 
 /// What agents work with.
 #[derive(Debug, Clone)]
@@ -53,8 +40,8 @@ pub struct AgentsPorts {
     pub events: Arc<dyn EventLog>,
     /// What answers.
     pub model: Arc<dyn ChatModel>,
-    /// What runs the runs.
-    pub launcher: Arc<dyn RunLauncher>,
+    /// What runs are worked on as.
+    pub jobs: Jobs,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -101,12 +88,10 @@ pub struct AgentsConfig {
     pub history_tokens: usize,
     /// How many runs may wait behind the one that runs in a conversation.
     pub queue_limit: i64,
-    /// How long a run is its process's without a heartbeat.
-    pub lease: Duration,
 }
 
 impl AgentsConfig {
-    /// The bundled agents on `models`: messages of 32,000 characters, 32,000 tokens of history, 10 waiting runs, leases of 15 seconds.
+    /// The bundled agents on `models`: messages of 32,000 characters, 32,000 tokens of history, 10 waiting runs.
     pub fn new(models: Models) -> Self {
         Self {
             catalogue: Catalogue::bundled(),
@@ -114,7 +99,6 @@ impl AgentsConfig {
             message_limit: 32_000,
             history_tokens: 32_000,
             queue_limit: 10,
-            lease: Duration::from_secs(15),
         }
     }
 }
