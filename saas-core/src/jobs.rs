@@ -12,9 +12,11 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Conn, InternalError, StoreError, TenantId, Tx};
 
+mod hold;
 mod operator;
 mod queue;
 
+pub use hold::Hold;
 pub use operator::JobsError;
 pub use queue::{EnqueueError, Jobs};
 
@@ -33,6 +35,9 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     const VERSION: i64 = 1;
     /// How often it is begun before it is dead, lost leases included.
     const MAX_ATTEMPTS: i64 = 10;
+    /// Whether one that is given up stays, dead, until an operator retries or cancels it. Not so where its end is stored elsewhere and
+    /// nothing can be done about it.
+    const STAYS_DEAD: bool = true;
 
     /// Reads a payload, perhaps of an earlier release.
     fn read(version: i64, payload: &str) -> Result<Self, UnreadableJob> {
@@ -215,7 +220,7 @@ pub struct JobFilter {
 /// - Of several jobs of a kind with one unique key one is inserted, until it is gone; keys of other kinds do not count.
 /// - `claim` gives jobs of its kind that are due, the longest due first, at most `limit`; whoever claims at the same time gets others.
 /// - A job whose lease has ended is due again; once it is claimed anew, who had it before can do nothing to it, even as the same owner.
-/// - `renew` moves the end of every lease of an owner, and of nobody else, and tells which those are.
+/// - `renew` moves the end of those leases of an owner that are named, and of no other, and tells which those are.
 /// - `complete` removes, `retry` makes due later and `bury` ends a job with its reason; each of them in its transaction.
 /// - A dead job is not claimed; `revive` makes it due, with all its attempts before it; `cancel` removes a job that does not run.
 /// - `due` names the kinds, of those asked for, that `claim` would give something of.
@@ -242,11 +247,12 @@ pub trait JobStore: Debug + Send + Sync + 'static {
         now: DateTime<Utc>,
         leased_until: DateTime<Utc>,
     ) -> Result<Vec<StoredJob>, StoreError>;
-    /// Moves the end of the owner's leases, and names their jobs.
+    /// Moves the end of the owner's leases of these jobs, and names those that it has.
     async fn renew(
         &self,
         tx: &mut Tx,
         owner: &str,
+        jobs: &[JobId],
         leased_until: DateTime<Utc>,
     ) -> Result<Vec<JobId>, StoreError>;
     /// Removes a job that is done. `false`: it is not this attempt's any more, and the transaction is to be dropped.

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use saas_agents::{Agents, AgentsConfig, AgentsPorts, ChatModel, RunOwner, ScriptedModel};
+use saas_agents::{Agents, AgentsConfig, AgentsPorts, ChatModel, ScriptedModel};
 use saas_agents_sql::{AGENTS, SqlConversations, SqlRuns};
 use saas_auth::{
     Argon2id, Auth, AuthConfig, AuthPorts, OpenAuthError, PasswordHasher,
@@ -33,7 +33,7 @@ use crate::{
     mail::{self, Transport},
     ports::{Ports, or},
     retention::{self, Lifetimes, Purger},
-    root_key_file,
+    root_key_file, runs,
     saas::Parts,
     settings::Settings,
     workers::Workers,
@@ -211,11 +211,19 @@ impl Blueprint {
             entropy: Arc::clone(&self.entropy),
         };
         let tenancy = Tenancy::new(ports, self.tenancy.clone(), auth.clone());
+        let (agents, workers) = self.agents(
+            &storage,
+            Arc::clone(&shared),
+            audit.clone(),
+            jobs.clone(),
+            self.model()?,
+            (signals, carrying),
+        );
         let mut handlers = self.ports.handlers.clone();
+        handlers.add_missing(runs::Runner(agents.clone()), self.settings.agent_runs_per_process);
+        handlers.add_missing(runs::Recoverer(agents.clone()), 1);
         handlers.add_missing(self.sender(auth.clone(), tenancy.clone())?, mail::AT_ONCE);
         let lifetimes = Lifetimes::of(&self.settings);
-        let (agents, workers) =
-            self.agents(&storage, Arc::clone(&shared), audit.clone(), self.model()?, signals, carrying);
         let purger = Purger {
             storage: storage.clone(),
             lifetimes,
@@ -301,7 +309,13 @@ impl Blueprint {
             jobs,
             clock: Arc::clone(&self.clock),
             handlers: Arc::new(handlers),
-            schedules: self.ports.schedules.iter().cloned().chain([retention::schedule()]).collect(),
+            schedules: self
+                .ports
+                .schedules
+                .iter()
+                .cloned()
+                .chain([retention::schedule(), runs::schedule()])
+                .collect(),
             lease: self.settings.job_lease.duration(),
             owner: uuid_v7(&*self.clock, &*self.entropy).to_string().into(),
             wake,
@@ -313,18 +327,16 @@ impl Blueprint {
         storage: &SqlStorage,
         shared: Arc<dyn Storage>,
         audit: Audit,
+        jobs: Jobs,
         model: Arc<dyn ChatModel>,
-        signals: Signals,
-        carrying: Background,
+        (signals, carrying): (Signals, Background),
     ) -> (Agents, Workers) {
         let changed = Arc::new(Notify::new());
         let heard = Arc::clone(&changed);
         signals.hear(CHANGES, move |_| heard.notify_one());
-        let process = uuid_v7(&*self.clock, &*self.entropy);
         let brought =
             std::mem::take(&mut *self.ports.backgrounds.lock().unwrap_or_else(PoisonError::into_inner));
-        let (launcher, workers) = Workers::new(RunOwner::new(process.to_string()), brought, changed);
-        let workers = workers.with(carrying);
+        let workers = Workers::new(brought, changed).with(carrying);
         let (events, workers): (Arc<dyn EventLog>, _) = if let Some(events) = &self.ports.events {
             (Arc::clone(events), workers)
         } else {
@@ -340,7 +352,7 @@ impl Blueprint {
             audit,
             events,
             model,
-            launcher: Arc::new(launcher),
+            jobs,
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
         };

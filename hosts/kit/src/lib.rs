@@ -32,6 +32,7 @@ mod personal;
 mod ports;
 mod retention;
 mod root_key_file;
+mod runs;
 mod saas;
 pub mod settings;
 mod system_clock;

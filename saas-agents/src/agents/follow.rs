@@ -73,7 +73,14 @@ impl Agents {
             return Ok(run);
         }
         let mut tx = self.ports.storage.begin(Reach::Tenant(run.tenant)).await?;
+        if self.ports.conversations.hold(&mut tx, run.tenant, run.conversation).await?.is_none() {
+            return Err(AgentsError::RunNotFound);
+        }
+        let was_next = self.ports.runs.next(tx.conn(), run.conversation).await? == Some(id);
         let ended = self.ports.runs.cancel(&mut tx, id, self.now()).await?;
+        if ended && was_next {
+            self.enqueue_next(&mut tx, run.tenant, run.conversation).await?;
+        }
         let event = AuditEvent::new(RUN_CANCELLED).in_tenant(run.tenant).about(AuditSubject::new("run", id));
         self.ports.audit.record(&mut tx, actor, event).await?;
         tx.commit().await?;

@@ -11,6 +11,9 @@ use uuid::Uuid;
 
 use crate::{Engine, SqlError, engine, execute, fetch_all, fetch_optional, sql};
 
+/// How many ids stand in one statement.
+const CHUNK: usize = 500;
+
 /// [`JobStore`] over SQL.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SqlJobs;
@@ -155,16 +158,24 @@ impl JobStore for SqlJobs {
         &self,
         tx: &mut Tx,
         owner: &str,
+        jobs: &[JobId],
         leased_until: DateTime<Utc>,
     ) -> Result<Vec<JobId>, StoreError> {
-        let rows = fetch_all!(
-            tx.conn(),
-            (Uuid,),
-            "UPDATE saas_jobs SET due_at = $1 WHERE owner = $2 AND state = 'running' RETURNING id",
-            leased_until,
-            owner,
-        )?;
-        Ok(rows.into_iter().map(|(id,)| JobId::from_uuid(id)).collect())
+        let mut kept = Vec::with_capacity(jobs.len());
+        for some in jobs.chunks(CHUNK) {
+            let rows: Vec<(Uuid,)> = sql!(tx.conn(), |c| async {
+                let mut query = QueryBuilder::new("UPDATE saas_jobs SET due_at = ");
+                query.push_bind(leased_until).push(" WHERE owner = ").push_bind(owner);
+                query.push(" AND state = 'running' AND id IN (");
+                let mut ids = query.separated(", ");
+                for job in some {
+                    ids.push_bind(job.as_uuid());
+                }
+                query.push(") RETURNING id").build_query_as().fetch_all(c).await
+            })?;
+            kept.extend(rows.into_iter().map(|(id,)| JobId::from_uuid(id)));
+        }
+        Ok(kept)
     }
 
     async fn complete(&self, tx: &mut Tx, lease: &Lease<'_>) -> Result<bool, StoreError> {

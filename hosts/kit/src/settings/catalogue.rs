@@ -400,11 +400,11 @@ settings! {
         }
     }
     Jobs {
-        /// For how long a process that is not heard of keeps the jobs that it does; then others do them. It is heard of three times as often.
+        /// For how long a process that is not heard of keeps the jobs that it does; then others do them, and agents' runs are interrupted. It is heard of three times as often.
         job_lease: Seconds = "JOB_LEASE_SECONDS" {
-            default: Text("30"),
+            default: Text("15"),
             range: 1..=3_600,
-            fix: "set a number of seconds, for example 30",
+            fix: "set a number of seconds, for example 15",
         }
     }
     Retention {
