@@ -187,6 +187,7 @@ mod tests {
             .body(Body::empty());
         let answer = router(&test.saas).oneshot(me.expect("a request")).await.expect("an answer");
         assert_eq!(answer.status(), StatusCode::OK);
+        test.drain_jobs().await;
     }
 
     #[tokio::test]
@@ -200,6 +201,7 @@ mod tests {
         assert_eq!(status, StatusCode::CREATED, "the address is still free");
         let (status, body) = post_signup(&test.saas, "ada@example.com", "green").await;
         assert_eq!((status, &body["code"]), (StatusCode::CONFLICT, &json!("email_taken")));
+        test.drain_jobs().await;
     }
 
     async fn number(saas: &Saas, query: &'static str) -> i64 {
@@ -224,5 +226,6 @@ mod tests {
         while number(&test.saas, "SELECT COUNT(*) FROM saas_jobs").await > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        test.drain_jobs().await;
     }
 }

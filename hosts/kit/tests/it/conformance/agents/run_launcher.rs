@@ -67,7 +67,7 @@ impl RunLauncher for Broken {
 async fn broken(line: &'static str) -> Subject {
     let (test, ada, model) = start(TestEngine::Sqlite).await;
     // Its workers are not to find what the launcher loses.
-    let TestSaas { saas, workers, clock, database, mail: _ } = test;
+    let TestSaas { saas, workers, clock, database, mail: _, .. } = test;
     drop(workers);
     let (log, background) = SqlEventLog::new(saas.storage().clone(), clock.clone());
     tokio::spawn(background.future);
