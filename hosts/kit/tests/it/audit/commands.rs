@@ -15,6 +15,7 @@ use saas_core::{
     Actor, Client, Email, Reach, RequestId, Secret, Storage,
     audit::{AuditFilter, AuditRow, Chain},
     clock::ManualClock,
+    envelope::DataKeys,
     jobs::{Job, JobStore},
 };
 use saas_kit::testing::{PASSWORD, TestSaas};
@@ -79,6 +80,9 @@ const METHODS: &[(&str, &str, What)] = &[
     ("jobs", "list", Not("it writes nothing")),
     ("jobs", "job", Not("it writes nothing")),
     ("jobs", "counts", Not("it writes nothing")),
+    ("kit", "rotate_data_keys", Audited),
+    ("kit", "reencrypt", Audited),
+    ("audit", "replace_secret", Not("it is a part of what replaces one")),
     ("audit", "seal", Audited),
     ("audit", "purge", Audited),
     ("audit", "record", Not("it is the log")),
@@ -105,12 +109,13 @@ enum What {
 }
 
 /// Where the services are: their public methods that wait for something are what can be asked of them.
-const SERVICES: [(&str, &[&str]); 5] = [
+const SERVICES: [(&str, &[&str]); 6] = [
     ("auth", &["saas-auth/src/auth.rs", "saas-auth/src/auth"]),
     ("tenancy", &["saas-tenancy/src/tenancy.rs", "saas-tenancy/src/register.rs"]),
     ("agents", &["saas-agents/src/agents.rs", "saas-agents/src/agents"]),
     ("jobs", &["saas-core/src/jobs"]),
     ("audit", &["saas-core/src/audit"]),
+    ("kit", &["hosts/kit/src/personal.rs"]),
 ];
 
 fn sources(path: &Path) -> String {
@@ -168,6 +173,8 @@ fn no_action_is_forgotten() {
     auth.user.enabled
     jobs.job.cancelled
     jobs.job.retried
+    secrets.data_keys.rotated
+    secrets.values.reencrypted
     storage.schema.migrated
     tenancy.member.added
     tenancy.tenant.created
@@ -314,6 +321,16 @@ async fn everything(scribe: &mut Scribe<'_>) {
     scribe.note("jobs", "retry", "").await;
     jobs.cancel(&operator(), job.id).await.unwrap();
     scribe.note("jobs", "cancel", "").await;
+
+    test.saas.rotate_data_keys(&operator()).await.unwrap();
+    scribe.note("kit", "rotate_data_keys", "").await;
+    test.saas.reencrypt(&operator()).await.unwrap_err();
+    scribe.note("kit", "reencrypt", ", too early").await;
+    test.clock.advance(DataKeys::PUBLISH_DELAY);
+    test.saas.reencrypt(&operator()).await.unwrap();
+    scribe.note("kit", "reencrypt", "").await;
+    test.saas.reencrypt(&operator()).await.unwrap();
+    scribe.note("kit", "reencrypt", ", again: nothing is left to do").await;
 
     no_address_is_in(test).await;
     test.saas.audit().seal().await.unwrap();
