@@ -62,5 +62,11 @@ pub use storage::{OpenError, Released, SqlStorage};
 /// This crate's own tables: the migrations' ledger's neighbours, sealed secrets, the deployment's identity, event streams, jobs and the audit log.
 pub const CORE: Component = component!(
     "core",
-    [(1, 1, "0001_secrets"), (2, 1, "0002_events"), (3, 1, "0003_jobs"), (4, 1, "0004_audit")]
+    [
+        (1, 1, "0001_secrets"),
+        (2, 1, "0002_events"),
+        (3, 1, "0003_jobs"),
+        (4, 1, "0004_audit"),
+        (5, 1, "0005_dead_jobs")
+    ]
 );

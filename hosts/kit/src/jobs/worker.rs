@@ -36,6 +36,9 @@ const LONGEST_WAIT: Duration = Duration::from_hours(24);
 /// How often the jobs that are left are counted.
 const COUNT: Duration = Duration::from_secs(15);
 
+/// How many jobs of a state are counted: a backlog is not read whole for a gauge.
+const COUNT_AT_MOST: u32 = 10_000;
+
 /// The longest text of an error that is stored, in characters.
 const ERROR_MAX: usize = 1_000;
 
@@ -156,7 +159,7 @@ impl Worker {
     /// Measures what is left.
     async fn count(&self) -> Result<(), StoreError> {
         let mut conn = self.storage.read(REACH).await?;
-        measures::left(&self.jobs.store().counts(&mut conn).await?);
+        measures::left(&self.jobs.store().counts(&mut conn, COUNT_AT_MOST).await?);
         Ok(())
     }
 
