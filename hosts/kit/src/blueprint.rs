@@ -214,7 +214,12 @@ impl Blueprint {
         let mut handlers = self.ports.handlers.clone();
         handlers.add_missing(self.sender(auth.clone(), tenancy.clone())?, mail::AT_ONCE);
         let lifetimes = Lifetimes::of(&self.settings);
-        let purger = Purger { storage: storage.clone(), lifetimes, clock: Arc::clone(&self.clock) };
+        let purger = Purger {
+            storage: storage.clone(),
+            audit: audit.clone(),
+            lifetimes,
+            clock: Arc::clone(&self.clock),
+        };
         handlers.add_missing(purger, 1);
         let worker = self.worker(Arc::clone(&shared), jobs, wake, handlers);
         let (agents, workers) =

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use saas_core::{Clock, clock::stored_now, jobs::Job};
+use saas_core::{Actor, Audit, Clock, audit::PurgeError, clock::stored_now, fault::chain, jobs::Job};
 use saas_sql::{Keep, Purge, Retention, SqlStorage};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,7 @@ pub(crate) fn schedule() -> Schedule {
 #[derive(Debug)]
 pub(crate) struct Purger {
     pub(crate) storage: SqlStorage,
+    pub(crate) audit: Audit,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -53,6 +54,7 @@ pub(crate) struct Purger {
 pub(crate) struct Lifetimes {
     ended_sessions: Duration,
     dead_jobs: Duration,
+    refused_sign_ins: Duration,
 }
 
 impl Lifetimes {
@@ -60,6 +62,7 @@ impl Lifetimes {
         Self {
             ended_sessions: settings.retention_ended_sessions.duration(),
             dead_jobs: settings.retention_dead_jobs.duration(),
+            refused_sign_ins: settings.retention_refused_sign_ins.duration(),
         }
     }
 
@@ -93,6 +96,12 @@ impl JobHandler<PurgeOldRows> for Purger {
                 );
             }
         }
-        Ok(())
+        let before = now - self.lifetimes.refused_sign_ins;
+        match self.audit.purge_passing(&Actor::system("retention"), before).await {
+            Ok(_) => Ok(()),
+            Err(PurgeError::Store(error)) => Err(error.into()),
+            // Somebody has to look: trying again does not help.
+            Err(error) => Err(JobError::Hopeless(chain(&error).to_string())),
+        }
     }
 }

@@ -49,7 +49,9 @@ pub const RETENTION: &[Retention] = &[
     Retention { table: "saas_events", keep: Keep::WithOwner("removed with the run that they are of") },
     Retention {
         table: "saas_audit",
-        keep: Keep::WithOwner("removed with its tenant, whose last hash stays"),
+        keep: Keep::WithOwner(
+            "removed with its tenant, whose last hash stays; what is nobody's, by the host's purge",
+        ),
     },
     Retention { table: "saas_audit_heads", keep: Keep::Bounded("one row for each tenant that there was") },
     Retention { table: "saas_schedules", keep: Keep::Bounded("one row for each schedule of a program") },

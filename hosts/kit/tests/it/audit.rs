@@ -2,6 +2,7 @@
 
 mod commands;
 mod keys;
+mod passing;
 mod sealing;
 mod tampering;
 

@@ -85,6 +85,7 @@ const METHODS: &[(&str, &str, What)] = &[
     ("audit", "replace_secret", Not("it is a part of what replaces one")),
     ("audit", "seal", Audited),
     ("audit", "purge", Audited),
+    ("audit", "purge_passing", Not("the chain's head says what is gone")),
     ("audit", "record", Not("it is the log")),
     ("audit", "record_alone", Not("it is the log")),
     ("audit", "record_missing", Not("it is the log")),
@@ -213,7 +214,11 @@ impl Scribe<'_> {
         }
         let mut lines = BTreeSet::new();
         for AuditRow { entry, .. } in new {
-            let chain = if entry.chain == Chain::Platform { "platform" } else { "tenant" };
+            let chain = match entry.chain {
+                Chain::Platform => "platform",
+                Chain::Passing => "passing",
+                Chain::Tenant(_) => "tenant",
+            };
             let actor = if entry.actor.starts_with("user:") { "user" } else { &entry.actor };
             let subject = entry.subject.as_deref().map_or("-", kind);
             let reason = entry.reason.as_deref().unwrap_or("-");
@@ -364,6 +369,7 @@ on_both_engines! {
         let unseen: Vec<_> = all.concat().into_iter().filter(|action| !scribe.actions.contains(action.as_str())).collect();
         assert!(unseen.is_empty(), "nothing leaves these: {unseen:?}");
         insta::assert_snapshot!("commands", scribe.shown);
+        test.drain_jobs().await;
     }
 
     async fn a_command_that_is_undone_leaves_nothing(engine: TestEngine) {
