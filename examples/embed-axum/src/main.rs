@@ -177,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_signup_writes_both_rows_and_its_token_opens_the_products_routes() {
-        let test = TestSaas::start(TestEngine::Sqlite).await;
+        let test = TestSaas::with_ports(TestEngine::Sqlite, [], with_jobs).await;
         create_tables(&test.saas).await.expect("the tables are made");
         let (status, body) = post_signup(&test.saas, "ada@example.com", "green").await;
         assert_eq!(status, StatusCode::CREATED, "{body}");
@@ -192,7 +192,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_signup_whose_own_row_fails_registers_nobody() {
-        let test = TestSaas::start(TestEngine::Sqlite).await;
+        let test = TestSaas::with_ports(TestEngine::Sqlite, [], with_jobs).await;
         // The table is missing: our own statement fails, and takes the registration with it.
         let (status, body) = post_signup(&test.saas, "ada@example.com", "green").await;
         assert_eq!((status, &body["code"]), (StatusCode::INTERNAL_SERVER_ERROR, &json!("internal")));

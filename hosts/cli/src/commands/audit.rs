@@ -243,8 +243,8 @@ fn verify(context: &Context, which: WhichChain) -> Result<(), Failure> {
         let lines = [
             ("chains", chains.as_str()),
             ("sealed rows", &sealed),
-            ("not sealed yet", &unsealed),
             ("purged before", &purged),
+            ("not sealed yet", &unsealed),
         ];
         output::text(&pairs(lines))?;
     }
