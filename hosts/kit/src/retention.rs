@@ -101,7 +101,7 @@ impl JobHandler<PurgeOldRows> for Purger {
             Ok(_) => Ok(()),
             Err(PurgeError::Store(error)) => Err(error.into()),
             // Somebody has to look: trying again does not help.
-            Err(error) => Err(JobError::Hopeless(chain(&error).to_string())),
+            Err(error) => Err(JobError::Hopeless(chain(&error))),
         }
     }
 }
