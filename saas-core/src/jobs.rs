@@ -224,7 +224,8 @@ pub struct JobFilter {
 /// - `complete` removes, `retry` makes due later and `bury` ends a job with its reason; each of them in its transaction.
 /// - A dead job is not claimed; `revive` makes it due, with all its attempts before it; `cancel` removes a job that does not run.
 /// - `due` names the kinds, of those asked for, that `claim` would give something of.
-/// - `list` gives each job that the filter lets through once, by id, and `counts` agrees with it.
+/// - `list` gives each job that the filter lets through once, by id, and `counts` agrees with it; of more than it may, it counts so many of a
+///   state and no more.
 /// - Of several that find a schedule due one fires it; it is due again at the time that this one said.
 #[async_trait]
 pub trait JobStore: Debug + Send + Sync + 'static {
@@ -277,8 +278,9 @@ pub trait JobStore: Debug + Send + Sync + 'static {
         after: Option<JobId>,
         limit: u32,
     ) -> Result<Vec<StoredJob>, StoreError>;
-    /// How many jobs there are of each kind and state.
-    async fn counts(&self, conn: &mut Conn) -> Result<Vec<(String, JobState, i64)>, StoreError>;
+    /// How many jobs there are of each kind and state; of each state at most so many are counted.
+    async fn counts(&self, conn: &mut Conn, at_most: u32)
+    -> Result<Vec<(String, JobState, i64)>, StoreError>;
     /// Makes a dead job due. `false`: it is not dead.
     async fn revive(&self, tx: &mut Tx, id: JobId, now: DateTime<Utc>) -> Result<bool, StoreError>;
     /// Removes a job that does not run. `false`: it runs, or is not there.

@@ -66,7 +66,7 @@ pub use page::{Cursor, InvalidCursor, Page, PageSize};
 pub use permission::{InvalidPermission, Permission, Permissions};
 pub use role::Role;
 pub use secret::Secret;
-pub use secret_store::{SecretStore, SecretStoreError, StoredSecret};
+pub use secret_store::{ReplacedIn, SecretStore, SecretStoreError, StoredSecret};
 pub use slug::{InvalidSlug, Slug};
 pub use storage::{Conn, Reach, Storage, StoreError, Tx};
 pub use text::{DisplayName, InvalidText, TenantName};

@@ -347,12 +347,17 @@ pub(crate) struct WhichChain {
     /// The platform's alone: what belongs to no tenant.
     #[arg(long, conflicts_with = "tenant")]
     pub(crate) platform: bool,
+    /// What belongs to nobody, and is kept for a time only.
+    #[arg(long, conflicts_with_all = ["tenant", "platform"])]
+    pub(crate) passing: bool,
 }
 
 impl WhichChain {
     /// The one that was asked for.
     pub(crate) fn chain(self) -> Option<Chain> {
-        self.tenant.map(Chain::Tenant).or_else(|| self.platform.then_some(Chain::Platform))
+        let tenant = self.tenant.map(Chain::Tenant);
+        let platform = self.platform.then_some(Chain::Platform);
+        tenant.or(platform).or_else(|| self.passing.then_some(Chain::Passing))
     }
 }
 

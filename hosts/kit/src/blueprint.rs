@@ -226,6 +226,7 @@ impl Blueprint {
         let lifetimes = Lifetimes::of(&self.settings);
         let purger = Purger {
             storage: storage.clone(),
+            audit: audit.clone(),
             lifetimes,
             agents: agents.clone(),
             events: retention::event_bounds(&self.settings),

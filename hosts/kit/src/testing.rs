@@ -23,7 +23,7 @@ use saas_agents::ScriptedModel;
 
 use saas_core::{Actor, Email, Secret, TenantName, clock::ManualClock, entropy::SeededEntropy};
 use saas_mail::MemoryMailer;
-use saas_sql::RootKey;
+use saas_sql::{RootKey, SqlJobs};
 use saas_tenancy::{Register, Registered};
 use tokio::{sync::Notify, task::JoinHandle};
 
@@ -33,7 +33,10 @@ use crate::{
 };
 
 mod database;
+mod left_jobs;
 mod steps;
+
+use left_jobs::{JobsGuard, Noting};
 
 pub use database::{TestDatabase, TestEngine};
 pub use steps::at_once;
@@ -42,6 +45,9 @@ pub use steps::at_once;
 pub const PASSWORD: &str = "correct horse battery staple";
 
 /// The product, open on a database of its own.
+///
+/// A test that leaves jobs behind fails when this is dropped: [`TestSaas::drain_jobs`] does them, [`TestSaas::leave_jobs`] says that they may be
+/// left. It counts what is enqueued through the harness's own [`JobStore`](saas_core::jobs::JobStore), not what another one keeps.
 #[derive(Debug)]
 pub struct TestSaas {
     /// The product.
@@ -54,6 +60,8 @@ pub struct TestSaas {
     pub mail: Arc<MemoryMailer>,
     /// Its database; it goes when this goes.
     pub database: TestDatabase,
+    #[expect(dead_code, reason = "held for its Drop")]
+    guard: JobsGuard,
 }
 
 /// Workers on the test's runtime; dropping this ends them at once, as a killed process would.
@@ -110,7 +118,8 @@ impl TestSaas {
         let blueprint = builder.build().expect("the settings fit");
         blueprint.migrate().await.expect("a new database migrates");
         let saas = blueprint.open().await.expect("a migrated database opens");
-        Self { workers: TestWorkers::start(&saas), saas, clock, mail, database }
+        let guard = JobsGuard(Arc::clone(&database.left_jobs));
+        Self { workers: TestWorkers::start(&saas), saas, clock, mail, database, guard }
     }
 
     /// What a second server on the same database would open: the same clock and root key, other randomness.
@@ -138,6 +147,7 @@ impl TestSaas {
         Saas::builder(settings)
             .chat_model(Arc::new(model))
             .mailer(Arc::new(MemoryMailer::default()))
+            .job_store(Arc::new(Noting { store: SqlJobs, left: Arc::clone(&database.left_jobs) }))
             .clock(clock)
             .entropy(Arc::new(SeededEntropy::new(seed)))
             .root_key(RootKey::new(&[7; 32]).expect("32 bytes are a root key"))
@@ -151,13 +161,15 @@ impl TestSaas {
             .expect("a replica opens")
     }
 
-    /// Registers somebody with [`PASSWORD`].
+    /// Registers somebody with [`PASSWORD`], and does the jobs that come of it.
     pub async fn register(&self, email: &str) -> Registered {
         let command = Register::new(
             Email::parse(email).expect("the address is valid"),
             Secret::new(PASSWORD.to_owned()),
             TenantName::parse("Test Tenant").expect("the name is valid"),
         );
-        self.saas.tenancy().register(&Actor::system("test"), command).await.expect("registering succeeds")
+        let registered = self.saas.tenancy().register(&Actor::system("test"), command).await;
+        self.drain_jobs().await;
+        registered.expect("registering succeeds")
     }
 }

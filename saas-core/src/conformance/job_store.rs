@@ -341,7 +341,7 @@ async fn list_gives_each_job_once_by_id_and_counts_agree(subject: JobStoreSubjec
         assert_eq!(subject.list(&filter, None, 10).await, there, "{filter:?}");
     }
     let mut conn = subject.storage.read(REACH).await.unwrap();
-    let mut counts = subject.jobs.counts(&mut conn).await.unwrap();
+    let mut counts = subject.jobs.counts(&mut conn, u32::MAX).await.unwrap();
     counts.sort_by_key(|(kind, state, _)| (kind.clone(), state.as_str()));
     let counted = |kind: &str, state, count| (kind.to_owned(), state, count);
     assert_eq!(
@@ -353,6 +353,11 @@ async fn list_gives_each_job_once_by_id_and_counts_agree(subject: JobStoreSubjec
             counted("b", JobState::Waiting, 1),
         ]
     );
+    let some = subject.jobs.counts(&mut conn, 2).await.unwrap();
+    let of_state =
+        |wanted| some.iter().filter(|(_, state, _)| *state == wanted).map(|(.., count)| count).sum();
+    let counted: [i64; 3] = JobState::ALL.map(of_state);
+    assert_eq!(counted, [2, 1, 1], "of four that wait two are counted");
 }
 
 async fn of_several_that_find_a_schedule_due_one_fires_it(subject: JobStoreSubject) {

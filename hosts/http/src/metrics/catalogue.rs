@@ -155,7 +155,7 @@ metrics! {
     "email_delivery_latency_seconds" Kind::Histogram(MAIL), [TRANSPORT], "How long handing a mail over took, whatever came of it.";
 
     "saas_jobs" Kind::Gauge, [listed("state", &["waiting", "running", "dead"])],
-        "Jobs that are not done, in the whole deployment, as a process that does jobs counts them each quarter of a minute.";
+        "Jobs that are not done, in the whole deployment, as a process that does jobs counts them each quarter of a minute, up to 10,000 of a state.";
     "saas_job_attempts_total" Kind::Counter,
         [JOB_KIND, listed("outcome", &["done", "retried", "dead", "lease_lost"])],
         "Attempts at jobs, by what came of them.";

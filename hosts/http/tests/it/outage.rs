@@ -2,8 +2,10 @@
 #![cfg(feature = "postgres")]
 
 use std::{
+    fs,
     io::{Read, Write},
     net::TcpStream,
+    path::Path,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
@@ -112,6 +114,22 @@ fn recovered(address: &str, token: &str) -> Duration {
     begun.elapsed()
 }
 
+/// Somebody registers, and the job that this leaves behind does its work: their welcome is a file.
+fn a_job_is_done(address: &str, folder: &Path, number: usize) {
+    let email = format!("after.outage{number}@example.com");
+    let answer = ask(address, "POST", "/api/v1/auth/register", "", &registration(&email));
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let begun = Instant::now();
+    let is_there = || {
+        let mails = fs::read_dir(folder.join("var/mail")).into_iter().flatten().flatten();
+        mails.filter_map(|mail| fs::read_to_string(mail.path()).ok()).any(|mail| mail.contains(&email))
+    };
+    while !is_there() {
+        assert!(begun.elapsed() < Duration::from_mins(2), "no worker does jobs any more");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn postgres_is_taken_away_and_given_back() {
     let plan = Plan::asked();
@@ -142,7 +160,7 @@ fn outages(database: &TestDatabase, plan: &Plan) {
     recovered(&address, &token);
 
     for round in 0..plan.rounds {
-        for mode in [Mode::Refuse, Mode::Swallow] {
+        for (number, mode) in [Mode::Refuse, Mode::Swallow].into_iter().enumerate() {
             let (stop, answers) = (AtomicBool::new(false), AtomicU64::new(0));
             thread::scope(|scope| {
                 for client in 0..plan.clients {
@@ -169,6 +187,7 @@ fn outages(database: &TestDatabase, plan: &Plan) {
                 proxy.set(Mode::Pass);
                 let took = recovered(&address, &token);
                 stop.store(true, Ordering::SeqCst);
+                a_job_is_done(&address, folder.path(), round * 2 + number);
                 eprintln!(
                     "outage: round {}, {}: recovered {:.1} s after the database was back; {} answers while it was away",
                     round + 1,

@@ -42,6 +42,9 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 /// How often the jobs that are left are counted.
 const COUNT: Duration = Duration::from_secs(15);
 
+/// How many jobs of a state are counted: a backlog is not read whole for a gauge.
+const COUNT_AT_MOST: u32 = 10_000;
+
 /// The longest text of an error that is stored, in characters.
 const ERROR_MAX: usize = 1_000;
 
@@ -188,7 +191,7 @@ impl Worker {
     /// Measures what is left.
     async fn count(&self) -> Result<(), StoreError> {
         let mut conn = self.storage.read(REACH).await?;
-        measures::left(&self.jobs.store().counts(&mut conn).await?);
+        measures::left(&self.jobs.store().counts(&mut conn, COUNT_AT_MOST).await?);
         Ok(())
     }
 

@@ -433,6 +433,12 @@ settings! {
             range: 131_073..=10_000_000,
             fix: "set a number of events, for example 150000",
         }
+        /// For how many days refused sign-ins that are of no tenant, as those to unknown addresses, stay in the audit log.
+        retention_refused_sign_ins: Days = "RETENTION_REFUSED_SIGN_INS_DAYS" {
+            default: Text("90"),
+            range: 1..=3_650,
+            fix: "set a number of days, for example 90",
+        }
     }
     Mail {
         /// How mails leave: as files in a folder, by SMTP, or by Resend.

@@ -1,6 +1,8 @@
 //! The audit log, through the product: what commands leave in it, and what somebody who writes to the database cannot hide.
 
 mod commands;
+mod keys;
+mod passing;
 mod sealing;
 mod tampering;
 

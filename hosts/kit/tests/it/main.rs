@@ -19,6 +19,7 @@ mod hash_pool;
 mod job_crash;
 mod jobs;
 mod keys;
+mod left_jobs;
 mod mail;
 mod migrations;
 mod plans;

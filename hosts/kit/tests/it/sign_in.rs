@@ -279,6 +279,7 @@ on_both_engines! {
         assert!(test.authenticate(&ada.tokens).await.is_ok());
         let again = test.sign_in("ada@example.com").await.expect("the password is right");
         assert_eq!((again.user, again.tenant), (ada.user.id, ada.tenant.id));
+        test.drain_jobs().await;
     }
 
     async fn sixteen_parallel_registrations_of_one_tenant_name_get_slugs_of_their_own(engine: TestEngine) {
@@ -300,6 +301,7 @@ on_both_engines! {
             assert_eq!(one.tenant.name.as_str(), "Analytical Engines");
             assert!(test.authenticate(&one.tokens).await.is_ok());
         }
+        test.drain_jobs().await;
     }
 
     async fn where_registration_is_not_open_only_the_product_itself_registers(engine: TestEngine) {

@@ -15,6 +15,7 @@ use saas_core::{
     Actor, Client, Email, Reach, RequestId, Secret, Storage,
     audit::{AuditFilter, AuditRow, Chain},
     clock::ManualClock,
+    envelope::DataKeys,
     jobs::{Job, JobStore},
 };
 use saas_kit::testing::{PASSWORD, TestSaas};
@@ -82,8 +83,12 @@ const METHODS: &[(&str, &str, What)] = &[
     ("jobs", "list", Not("it writes nothing")),
     ("jobs", "job", Not("it writes nothing")),
     ("jobs", "counts", Not("it writes nothing")),
+    ("kit", "rotate_data_keys", Audited),
+    ("kit", "reencrypt", Audited),
+    ("audit", "replace_secret", Not("it is a part of what replaces one")),
     ("audit", "seal", Audited),
     ("audit", "purge", Audited),
+    ("audit", "purge_passing", Not("the chain's head says what is gone")),
     ("audit", "record", Not("it is the log")),
     ("audit", "record_alone", Not("it is the log")),
     ("audit", "record_missing", Not("it is the log")),
@@ -108,12 +113,13 @@ enum What {
 }
 
 /// Where the services are: their public methods that wait for something are what can be asked of them.
-const SERVICES: [(&str, &[&str]); 5] = [
+const SERVICES: [(&str, &[&str]); 6] = [
     ("auth", &["saas-auth/src/auth.rs", "saas-auth/src/auth"]),
     ("tenancy", &["saas-tenancy/src/tenancy.rs", "saas-tenancy/src/register.rs"]),
     ("agents", &["saas-agents/src/agents.rs", "saas-agents/src/agents"]),
     ("jobs", &["saas-core/src/jobs"]),
     ("audit", &["saas-core/src/audit"]),
+    ("kit", &["hosts/kit/src/personal.rs"]),
 ];
 
 fn sources(path: &Path) -> String {
@@ -171,6 +177,8 @@ fn no_action_is_forgotten() {
     auth.user.enabled
     jobs.job.cancelled
     jobs.job.retried
+    secrets.data_keys.rotated
+    secrets.values.reencrypted
     storage.schema.migrated
     tenancy.member.added
     tenancy.tenant.created
@@ -209,7 +217,11 @@ impl Scribe<'_> {
         }
         let mut lines = BTreeSet::new();
         for AuditRow { entry, .. } in new {
-            let chain = if entry.chain == Chain::Platform { "platform" } else { "tenant" };
+            let chain = match entry.chain {
+                Chain::Platform => "platform",
+                Chain::Passing => "passing",
+                Chain::Tenant(_) => "tenant",
+            };
             let actor = if entry.actor.starts_with("user:") { "user" } else { &entry.actor };
             let subject = entry.subject.as_deref().map_or("-", kind);
             let reason = entry.reason.as_deref().unwrap_or("-");
@@ -318,6 +330,16 @@ async fn everything(scribe: &mut Scribe<'_>) {
     jobs.cancel(&operator(), job.id).await.unwrap();
     scribe.note("jobs", "cancel", "").await;
 
+    test.saas.rotate_data_keys(&operator()).await.unwrap();
+    scribe.note("kit", "rotate_data_keys", "").await;
+    test.saas.reencrypt(&operator()).await.unwrap_err();
+    scribe.note("kit", "reencrypt", ", too early").await;
+    test.clock.advance(DataKeys::PUBLISH_DELAY);
+    test.saas.reencrypt(&operator()).await.unwrap();
+    scribe.note("kit", "reencrypt", "").await;
+    test.saas.reencrypt(&operator()).await.unwrap();
+    scribe.note("kit", "reencrypt", ", again: nothing is left to do").await;
+
     no_address_is_in(test).await;
     test.saas.audit().seal().await.unwrap();
     scribe.note("audit", "seal", "").await;
@@ -350,6 +372,7 @@ on_both_engines! {
         let unseen: Vec<_> = all.concat().into_iter().filter(|action| !scribe.actions.contains(action.as_str())).collect();
         assert!(unseen.is_empty(), "nothing leaves these: {unseen:?}");
         insta::assert_snapshot!("commands", scribe.shown);
+        test.drain_jobs().await;
     }
 
     async fn a_command_that_is_undone_leaves_nothing(engine: TestEngine) {

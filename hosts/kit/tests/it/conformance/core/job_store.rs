@@ -146,8 +146,12 @@ impl JobStore for Broken {
         SqlJobs.list(conn, filter, after, limit).await
     }
 
-    async fn counts(&self, conn: &mut Conn) -> Result<Vec<(String, JobState, i64)>, StoreError> {
-        SqlJobs.counts(conn).await
+    async fn counts(
+        &self,
+        conn: &mut Conn,
+        at_most: u32,
+    ) -> Result<Vec<(String, JobState, i64)>, StoreError> {
+        SqlJobs.counts(conn, at_most).await
     }
 
     async fn revive(&self, tx: &mut Tx, id: JobId, now: DateTime<Utc>) -> Result<bool, StoreError> {
