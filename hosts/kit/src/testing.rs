@@ -34,6 +34,7 @@ use crate::{
 
 mod database;
 mod left_jobs;
+mod logs;
 mod steps;
 
 use left_jobs::{JobsGuard, Noting};
@@ -138,6 +139,7 @@ impl TestSaas {
         seed: u64,
         settings: [(&str, &str); N],
     ) -> SaasBuilder {
+        logs::keep();
         let cheap =
             [("PASSWORD_HASH_MEMORY_KIB", "64"), ("PASSWORD_HASH_ITERATIONS", "1"), ("ENVIRONMENT", "test")];
         let flags = cheap.into_iter().chain([("DATABASE_URL", database.url())]).chain(settings);
