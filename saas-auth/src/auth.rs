@@ -15,6 +15,7 @@ use crate::{
 
 mod authenticate;
 mod changes;
+mod cookies;
 mod decisions;
 mod keys;
 mod measures;
@@ -24,6 +25,7 @@ mod registration;
 mod renewal;
 mod sessions;
 mod sign_in;
+mod switch;
 mod users;
 
 pub use authenticate::{AuthenticateError, Authenticated, Freshness};
@@ -33,6 +35,7 @@ pub use refresh::RefreshError;
 pub use registration::{InsertError, PrepareError, PreparedUser, Registration};
 pub use sessions::{LogoutError, RevokeError, SessionsError};
 pub use sign_in::{SignIn, SignInError};
+pub use switch::{SessionCredential, SwitchError};
 pub use users::{CommandError, Profile, UsersError};
 
 /// What auth works with.
@@ -119,6 +122,7 @@ pub struct Auth {
     mail_tokens: MailTokens,
     unknown_keys: Arc<keys::Throttle>,
     decisions: Arc<decisions::Decisions>,
+    touched: Arc<cookies::Touched>,
     heard: Arc<changes::Heard>,
     measures: Arc<measures::Measures>,
 }
@@ -152,6 +156,7 @@ impl Auth {
             mail_tokens: MailTokens::new(mailed),
             unknown_keys: Arc::default(),
             decisions: Arc::new(decisions),
+            touched: Arc::default(),
             heard: Arc::default(),
             measures: Arc::new(measures::Measures::new()),
         })

@@ -27,14 +27,15 @@ mod one_time_token;
 pub mod password;
 mod refresh_token;
 mod session;
+mod session_cookie;
 pub mod token;
 mod user;
 
 pub use auth::{
     Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, Freshness, InsertError,
     LogoutError, NewSession, OpenAuthError, OpenedSession, PrepareError, PreparedUser, Profile, RefreshError,
-    Registration, RevokeError, RotateKeysError, RotationReport, SessionsError, SignIn, SignInError,
-    SigningKeysError, Tokens, UsersError,
+    Registration, RevokeError, RotateKeysError, RotationReport, SessionCredential, SessionsError, SignIn,
+    SignInError, SigningKeysError, SwitchError, Tokens, UsersError,
 };
 pub use change_feed::{Change, ChangeFeed, ChangeId, Changed};
 pub use device::Device;
@@ -48,6 +49,7 @@ pub use refresh_token::{InvalidRefreshToken, Lineage, RefreshKeys, RefreshToken}
 pub use saas_core::{Keyring, KeyringError};
 pub use session::{
     Family, PageStart, Revocation, Rotated, Rotation, Session, SessionFilter, SessionPage, SessionStore,
-    Snapshot,
+    Snapshot, Touch,
 };
+pub use session_cookie::{InvalidSessionCookie, SessionCookie};
 pub use user::{Credentials, InsertUserError, User, UserStatus, UserStore};

@@ -107,6 +107,21 @@ pub struct Rotation<'a> {
     pub idle_expires_at: DateTime<Utc>,
 }
 
+/// A session that is in use without being refreshed, as browsers' are.
+#[derive(Debug, Clone, Copy)]
+pub struct Touch {
+    /// The session.
+    pub session: SessionId,
+    /// The version that it has to have.
+    pub version: i64,
+    /// The present.
+    pub now: DateTime<Utc>,
+    /// When it ends unless it is used again.
+    pub idle_expires_at: DateTime<Utc>,
+    /// When it has to have been seen last, or earlier: what is newer is left as it is.
+    pub last_seen_before: DateTime<Utc>,
+}
+
 /// What is not known of a family before it is rotated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rotated {
@@ -130,6 +145,8 @@ pub enum Revocation {
     Logout,
     /// The user signed out everywhere.
     LogoutAll,
+    /// The user signed out everywhere else.
+    LogoutOthers,
     /// The user ended it from the list.
     Listed,
     /// A refresh token of it came back after its time: somebody else may hold one.
@@ -144,6 +161,7 @@ impl Revocation {
         match self {
             Self::Logout => "logout",
             Self::LogoutAll => "logout_all",
+            Self::LogoutOthers => "logout_others",
             Self::Listed => "revoked_from_list",
             Self::RefreshReuse => "refresh_reuse",
             Self::UserDisabled => "user_disabled",
@@ -222,7 +240,11 @@ pub struct SessionPage {
 /// - `rotate` is one conditional statement: of any number of calls for one generation exactly one moves the family on, and none does so
 ///   for a session that was revoked or has expired.
 /// - It moves only the family that all of the rotation names, of a user who is active, and tells whether their address is verified.
-/// - `revoke` and `revoke_all` never change a session that is revoked already: its first end stays, and they do not count it.
+/// - `switch` is such a rotation, which takes the session to another tenant and raises its version by one, too.
+/// - `touch` moves when a live session of that version was seen last, and its idle end, unless it was seen after the moment that is named;
+///   nothing else of it changes, and its absolute end least of all.
+/// - `revoke`, `revoke_all` and `revoke_others` never change a session that is revoked already: its first end stays, and they do not count it.
+/// - `revoke_others` leaves the one session alone that it is to keep.
 /// - A session of another user is not listed and not revoked.
 /// - `snapshot` shows what was committed last, of the session and of its user; it ends at the earlier of its two ends.
 /// - `snapshots` shows the same of each session that is there, once, in any order, and of no other.
@@ -235,6 +257,15 @@ pub trait SessionStore: Debug + Send + Sync + 'static {
     async fn family(&self, conn: &mut Conn, id: SessionId) -> Result<Option<(Family, User)>, StoreError>;
     /// Moves a live family from its generation to the next one.
     async fn rotate(&self, tx: &mut Tx, rotation: &Rotation<'_>) -> Result<Option<Rotated>, StoreError>;
+    /// Moves a live family from its generation to the next one, in tenant `to`.
+    async fn switch(
+        &self,
+        tx: &mut Tx,
+        rotation: &Rotation<'_>,
+        to: TenantId,
+    ) -> Result<Option<Rotated>, StoreError>;
+    /// Notes that a session is in use; `false` when there was nothing to note.
+    async fn touch(&self, tx: &mut Tx, touch: &Touch) -> Result<bool, StoreError>;
     /// Ends a session of `user`; `false` when it is not there, another's, or ended already.
     async fn revoke(
         &self,
@@ -249,6 +280,15 @@ pub trait SessionStore: Debug + Send + Sync + 'static {
         &self,
         tx: &mut Tx,
         user: UserId,
+        why: Revocation,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StoreError>;
+    /// Ends all sessions of `user` but `kept` and tells how many there were.
+    async fn revoke_others(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        kept: SessionId,
         why: Revocation,
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError>;

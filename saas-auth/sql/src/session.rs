@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_auth::{
     Device, Family, PageStart, Revocation, Rotated, Rotation, Session, SessionFilter, SessionStore, Snapshot,
-    User, UserStatus,
+    Touch, User, UserStatus,
 };
 use saas_core::{Conn, DisplayName, Email, Envelope, SessionId, StoreError, TenantId, Tx, UserId};
 use saas_sql::{execute, fetch_all, fetch_one, fetch_optional, sql};
@@ -163,6 +163,17 @@ macro_rules! snapshots {
     };
 }
 
+/// Which family a rotation moves, by its binds `$1` to `$8`.
+macro_rules! rotatable {
+    () => {
+        "WHERE id = $1 AND generation = $2 AND revoked_at IS NULL AND idle_expires_at > $3 AND absolute_expires_at > $3 \
+         AND user_id = $5 AND tenant_id = $6 AND client_id = $7 AND salt = $8 \
+         AND EXISTS (SELECT 1 FROM saas_users u WHERE u.id = $5 AND u.status = 'active') \
+         RETURNING version, key_id, created_at, absolute_expires_at, \
+         (SELECT u.email_verified_at FROM saas_users u WHERE u.id = $5) AS email_verified_at"
+    };
+}
+
 /// Which rows a filter lets through: `$1` user, `$2` tenant or null, `$3` whether ended ones count, `$4` now.
 macro_rules! filtered {
     () => {
@@ -223,12 +234,10 @@ impl SessionStore for SqlSessions {
         let row = fetch_optional!(
             tx.conn(),
             RotatedRow,
-            "UPDATE saas_sessions SET generation = generation + 1, rotated_at = $3, last_seen_at = $3, idle_expires_at = $4 \
-             WHERE id = $1 AND generation = $2 AND revoked_at IS NULL AND idle_expires_at > $3 AND absolute_expires_at > $3 \
-             AND user_id = $5 AND tenant_id = $6 AND client_id = $7 AND salt = $8 \
-             AND EXISTS (SELECT 1 FROM saas_users u WHERE u.id = $5 AND u.status = 'active') \
-             RETURNING version, key_id, created_at, absolute_expires_at, \
-             (SELECT u.email_verified_at FROM saas_users u WHERE u.id = $5) AS email_verified_at",
+            concat!(
+                "UPDATE saas_sessions SET generation = generation + 1, rotated_at = $3, last_seen_at = $3, idle_expires_at = $4 ",
+                rotatable!()
+            ),
             rotation.session.as_uuid(),
             rotation.generation,
             rotation.now,
@@ -239,6 +248,47 @@ impl SessionStore for SqlSessions {
             rotation.salt,
         )?;
         Ok(row.map(Rotated::from))
+    }
+
+    async fn switch(
+        &self,
+        tx: &mut Tx,
+        rotation: &Rotation<'_>,
+        to: TenantId,
+    ) -> Result<Option<Rotated>, StoreError> {
+        let row = fetch_optional!(
+            tx.conn(),
+            RotatedRow,
+            concat!(
+                "UPDATE saas_sessions SET generation = generation + 1, rotated_at = $3, last_seen_at = $3, idle_expires_at = $4, \
+                 tenant_id = $9, version = version + 1 ",
+                rotatable!()
+            ),
+            rotation.session.as_uuid(),
+            rotation.generation,
+            rotation.now,
+            rotation.idle_expires_at,
+            rotation.user.as_uuid(),
+            rotation.tenant.as_uuid(),
+            rotation.client_id,
+            rotation.salt,
+            to.as_uuid(),
+        )?;
+        Ok(row.map(Rotated::from))
+    }
+
+    async fn touch(&self, tx: &mut Tx, touch: &Touch) -> Result<bool, StoreError> {
+        let changed = execute!(
+            tx.conn(),
+            "UPDATE saas_sessions SET last_seen_at = $1, idle_expires_at = $2 WHERE id = $3 AND version = $4 \
+             AND revoked_at IS NULL AND idle_expires_at > $1 AND absolute_expires_at > $1 AND last_seen_at <= $5",
+            touch.now,
+            touch.idle_expires_at,
+            touch.session.as_uuid(),
+            touch.version,
+            touch.last_seen_before,
+        )?;
+        Ok(changed == 1)
     }
 
     async fn revoke(
@@ -273,6 +323,24 @@ impl SessionStore for SqlSessions {
             now,
             why.as_str(),
             user.as_uuid(),
+        )?)
+    }
+
+    async fn revoke_others(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        kept: SessionId,
+        why: Revocation,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        Ok(execute!(
+            tx.conn(),
+            "UPDATE saas_sessions SET revoked_at = $1, revoked_reason = $2 WHERE user_id = $3 AND id <> $4 AND revoked_at IS NULL",
+            now,
+            why.as_str(),
+            user.as_uuid(),
+            kept.as_uuid(),
         )?)
     }
 

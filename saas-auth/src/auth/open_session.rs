@@ -33,6 +33,7 @@ pub struct OpenedSession {
     pub(super) version: i64,
     pub(super) created_at: DateTime<Utc>,
     pub(super) refresh_expires_at: DateTime<Utc>,
+    pub(super) session_expires_at: DateTime<Utc>,
     pub(super) role: Role,
     pub(super) email_verified: bool,
 }
@@ -44,6 +45,7 @@ impl OpenedSession {
             version: family.session.version,
             created_at: family.session.created_at,
             refresh_expires_at: family.session.refresh_expires_at(),
+            session_expires_at: family.session.absolute_expires_at,
             role,
             email_verified,
         }
@@ -64,6 +66,8 @@ pub struct Tokens {
     pub refresh_token: Secret<String>,
     /// When the session ends unless it is refreshed.
     pub refresh_expires_at: DateTime<Utc>,
+    /// When the session ends whatever happens.
+    pub session_expires_at: DateTime<Utc>,
     /// What the access token allows.
     pub scopes: Permissions,
     /// The user.
@@ -74,6 +78,18 @@ pub struct Tokens {
     pub session: SessionId,
     /// Whether the user's address is verified.
     pub email_verified: bool,
+    /// What its cookie is made of, for a browser.
+    pub(super) lineage: Lineage,
+    pub(super) version: i64,
+}
+
+impl OpenedSession {
+    /// What an access token of the session is made for.
+    pub(super) fn grant(&self) -> AccessGrant {
+        let Lineage { session, user, tenant, .. } = self.lineage;
+        AccessGrant::new(user, tenant, session, self.version, self.role, self.created_at)
+            .with_email_verified(self.email_verified)
+    }
 }
 
 impl Auth {
@@ -132,8 +148,7 @@ impl Auth {
     /// Signs the tokens of a committed session.
     pub fn tokens_for(&self, opened: &OpenedSession) -> Result<Tokens, InternalError> {
         let Lineage { session, user, tenant, generation, .. } = opened.lineage;
-        let grant = AccessGrant::new(user, tenant, session, opened.version, opened.role, opened.created_at)
-            .with_email_verified(opened.email_verified);
+        let grant = opened.grant();
         let scopes = grant.scope.clone();
         let access = self.tokens.issue(grant)?;
         if generation == Family::FIRST {
@@ -145,11 +160,14 @@ impl Auth {
             kid: access.kid,
             refresh_token: self.refresh_keys.token(&opened.lineage)?,
             refresh_expires_at: opened.refresh_expires_at,
+            session_expires_at: opened.session_expires_at,
             scopes,
             user,
             tenant,
             session,
             email_verified: opened.email_verified,
+            lineage: opened.lineage.clone(),
+            version: opened.version,
         })
     }
 }

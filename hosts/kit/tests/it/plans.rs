@@ -11,9 +11,9 @@ use std::{
 };
 
 use saas_agents::{ConversationKey, StartRun};
-use saas_auth::SessionFilter;
+use saas_auth::{Freshness, SessionCredential, SessionFilter};
 use saas_core::{
-    Actor, EventBounds, PageSize, Reach, Storage,
+    Actor, Client, EventBounds, PageSize, Reach, Storage,
     audit::{AuditActor, AuditFilter, Chain},
 };
 use saas_kit::testing::{TestEngine, TestSaas};
@@ -132,6 +132,14 @@ async fn use_everything(test: &TestSaas) {
     auth.revoke_session(&me, ada.tokens.session).await.unwrap();
     assert!(auth.logout(&me, &tokens.refresh_token).await.unwrap());
     auth.disable_user(&operator, bob.user.id).await.unwrap();
+    let tokens = test.sign_in("ada@example.com").await.unwrap();
+    let by = SessionCredential::RefreshToken(&tokens.refresh_token);
+    let tokens = auth.switch(&operator, by, tokens.tenant).await.unwrap();
+    let cookie = auth.session_cookie(&tokens).unwrap();
+    test.clock.advance(Duration::from_mins(2));
+    let by_cookie =
+        auth.authenticate_cookie(Freshness::Strict, cookie.expose(), None, Client::default()).await.unwrap();
+    auth.logout_others(&by_cookie.actor).await.unwrap();
     let me = test.actor(&test.sign_in("ada@example.com").await.unwrap()).await;
     auth.logout_all(&me).await.unwrap();
     assert!(test.saas.readiness().await.is_ready());

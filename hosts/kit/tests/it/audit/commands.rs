@@ -10,7 +10,7 @@ use std::{
 };
 
 use saas_agents::{ConversationKey, ScriptedModel, StartRun};
-use saas_auth::SignIn;
+use saas_auth::{SessionCredential, SignIn};
 use saas_core::{
     Actor, Client, Email, Reach, RequestId, Secret, Storage,
     audit::{AuditFilter, AuditRow, Chain},
@@ -32,6 +32,9 @@ const METHODS: &[(&str, &str, What)] = &[
     ("auth", "refresh", Audited),
     ("auth", "logout", Audited),
     ("auth", "logout_all", Audited),
+    ("auth", "logout_others", Audited),
+    ("auth", "logout_here", Audited),
+    ("auth", "switch", Audited),
     ("auth", "revoke_session", Audited),
     ("auth", "disable_user", Audited),
     ("auth", "enable_user", Audited),
@@ -42,6 +45,7 @@ const METHODS: &[(&str, &str, What)] = &[
     ("auth", "prepare_registration", Not("it writes nothing")),
     ("auth", "authenticate", Not("it writes nothing")),
     ("auth", "authenticate_as_of", Not("it writes nothing")),
+    ("auth", "authenticate_cookie", Not("it notes that a session is in use")),
     ("auth", "me", Not("it writes nothing")),
     ("auth", "sessions", Not("it writes nothing")),
     ("auth", "users", Not("it writes nothing")),
@@ -168,6 +172,8 @@ fn no_action_is_forgotten() {
     audit.chain.purged
     auth.refresh_token.reused
     auth.session.ended
+    auth.session.entered
+    auth.session.left
     auth.session.opened
     auth.sessions.ended
     auth.sign_in.refused
@@ -295,8 +301,17 @@ async fn everything(scribe: &mut Scribe<'_>) {
     let ended = auth.logout(&me, &third.refresh_token).await.unwrap();
     assert!(ended);
     scribe.note("auth", "logout", "").await;
-    let me = test.actor(&test.sign_in("ada@example.com").await.unwrap()).await;
+    let tokens = test.sign_in("ada@example.com").await.unwrap();
     scribe.note("auth", "sign_in", ", again").await;
+    let by = SessionCredential::RefreshToken(&tokens.refresh_token);
+    let tokens = auth.switch(&Actor::anonymous(None, Client::default()), by, tokens.tenant).await.unwrap();
+    scribe.note("auth", "switch", "").await;
+    auth.logout_others(&test.actor(&tokens).await).await.unwrap();
+    scribe.note("auth", "logout_others", "").await;
+    auth.logout_here(&test.actor(&tokens).await).await.unwrap();
+    scribe.note("auth", "logout_here", "").await;
+    let me = test.actor(&test.sign_in("ada@example.com").await.unwrap()).await;
+    scribe.note("auth", "sign_in", ", and again").await;
     auth.logout_all(&me).await.unwrap();
     scribe.note("auth", "logout_all", "").await;
 
