@@ -6,6 +6,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 mod account;
 mod session;
 mod sign_in;
+mod switch;
 pub(crate) mod wire;
 
 pub(crate) fn routes() -> OpenApiRouter<Saas> {
@@ -16,6 +17,7 @@ pub(crate) fn routes() -> OpenApiRouter<Saas> {
         .routes(routes!(sign_in::refresh))
         .routes(routes!(sign_in::logout))
         .routes(routes!(sign_in::logout_all))
-        .routes(routes!(session::list))
+        .routes(routes!(switch::switch))
+        .routes(routes!(session::list, session::revoke_others))
         .routes(routes!(session::revoke))
 }

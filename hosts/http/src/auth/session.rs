@@ -11,7 +11,10 @@ use saas_kit::Saas;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::wire::{NO_STORE, SuccessResponse, date};
+use super::{
+    sign_in::RevokedCount,
+    wire::{NO_STORE, SuccessResponse, date, signed_out},
+};
 use crate::{
     Problem,
     answer::Answer,
@@ -231,6 +234,27 @@ pub(crate) async fn list(
     Ok(response)
 }
 
+/// Signs out everywhere else: ends every session of the user's but the one that asks.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/auth/sessions",
+    operation_id = "revoke_other_sessions",
+    tag = "auth",
+    security(("bearer" = [])),
+    responses(
+        (status = 200, description = "Every other session has ended.", body = SuccessResponse<RevokedCount>),
+        Unauthenticated
+    )
+)]
+pub(crate) async fn revoke_others(
+    State(saas): State<Saas>,
+    Bearer(authenticated): Bearer,
+) -> Result<Response, Problem> {
+    let revoked = saas.auth().logout_others(&authenticated.actor).await?;
+    let answer = SuccessResponse::new("Signed out everywhere else.", RevokedCount { revoked });
+    Ok((NO_STORE, Answer(answer)).into_response())
+}
+
 /// A session was ended.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct SessionRevoked {
@@ -261,7 +285,9 @@ pub(crate) async fn revoke(
     let mut fields = Fields::default();
     let session: Option<SessionId> = fields.required("session_id", Some(session_id.as_str()), str::parse);
     fields.problem()?;
-    saas.auth().revoke_session(&authenticated.actor, session.ok_or_else(Problem::internal)?).await?;
-    Ok((NO_STORE, Answer(SuccessResponse::new("Session revoked.", SessionRevoked { revoked: true })))
-        .into_response())
+    let session = session.ok_or_else(Problem::internal)?;
+    saas.auth().revoke_session(&authenticated.actor, session).await?;
+    let here = authenticated.is_by_cookie() && authenticated.claims().sid == session;
+    let answer = SuccessResponse::new("Session revoked.", SessionRevoked { revoked: true });
+    signed_out(&saas, here, (NO_STORE, Answer(answer)).into_response())
 }

@@ -10,16 +10,17 @@ use saas_kit::Saas;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::wire::{NO_STORE, SuccessResponse, UserSessionResponse};
+use super::wire::{NO_STORE, SignedIn, SuccessResponse, UserSessionResponse, signed_in, signed_out};
 use crate::{
     Problem,
     answer::Answer,
     bearer::{Anyone, Bearer},
     body::Json,
+    cookie::Carrier,
     fields::Fields,
     problem::described::{
-        BodyProblems, InvalidCredentials, InvalidRefreshToken, RefreshTokenNotYours, TenantRequired,
-        Unauthenticated,
+        BodyProblems, CrossSiteRequest, InvalidCredentials, InvalidRefreshToken, RefreshTokenNotYours,
+        TenantRequired, Unauthenticated,
     },
 };
 
@@ -76,15 +77,19 @@ fn choice(choice: &TenantChoice) -> Value {
 }
 
 /// Signs in with a password.
+///
+/// A browser sends `X-Session: cookie` where the operator has `AUTH_COOKIES` on: it gets a cookie that no script can read, and no tokens.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/token",
     operation_id = "sign_in",
     tag = "auth",
     request_body = TokenRequest,
+    params(("X-Session" = Option<String>, Header, description = "`cookie` to hold the session by a cookie, else `tokens`.", pattern = "^(tokens|cookie)$", example = "tokens")),
     responses(
-        (status = 200, description = "Signed in.", body = UserSessionResponse),
+        (status = 200, description = "Signed in.", body = SignedIn),
         InvalidCredentials,
+        CrossSiteRequest,
         TenantRequired,
         BodyProblems
     )
@@ -92,10 +97,11 @@ fn choice(choice: &TenantChoice) -> Value {
 pub(crate) async fn token(
     State(saas): State<Saas>,
     Anyone(actor): Anyone,
+    carrier: Carrier,
     Json(request): Json<TokenRequest>,
 ) -> Result<Response, Problem> {
     let tokens = saas.auth().sign_in(&actor, request.command()?).await.map_err(problem)?;
-    Ok((NO_STORE, Answer(UserSessionResponse::from(tokens))).into_response())
+    signed_in(&saas, carrier, tokens)
 }
 
 /// A refresh token.
@@ -140,6 +146,14 @@ pub(crate) async fn refresh(
     Ok((NO_STORE, Answer(UserSessionResponse::from(tokens))).into_response())
 }
 
+/// Which session to sign out of.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+pub(crate) struct LogoutRequest {
+    /// The session's refresh token; who has a cookie leaves it out and signs out of its session.
+    #[schema(value_type = Option<String>, min_length = 1, example = "saas_rt_AZiQpdrJZ0u8zrMCCZqAVw")]
+    refresh_token: Option<Secret<String>>,
+}
+
 /// Whether a session was ended.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct Revoked {
@@ -147,14 +161,14 @@ pub(crate) struct Revoked {
     revoked: bool,
 }
 
-/// Signs out of the session of a refresh token.
+/// Signs out of the session of a refresh token, or of a cookie.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/logout",
     operation_id = "sign_out",
     tag = "auth",
     security(("bearer" = [])),
-    request_body = RefreshRequest,
+    request_body = LogoutRequest,
     responses(
         (status = 200, description = "The session has ended.", body = SuccessResponse<Revoked>),
         RefreshTokenNotYours,
@@ -165,11 +179,18 @@ pub(crate) struct Revoked {
 pub(crate) async fn logout(
     State(saas): State<Saas>,
     Bearer(authenticated): Bearer,
-    Json(request): Json<RefreshRequest>,
+    Json(request): Json<LogoutRequest>,
 ) -> Result<Response, Problem> {
-    let revoked = saas.auth().logout(&authenticated.actor, &request.token()?).await?;
+    let here = authenticated.is_by_cookie() && request.refresh_token.is_none();
+    let revoked = if here {
+        saas.auth().logout_here(&authenticated.actor).await?
+    } else {
+        let token = RefreshRequest { refresh_token: request.refresh_token }.token()?;
+        saas.auth().logout(&authenticated.actor, &token).await?
+    };
     let message = if revoked { "Signed out." } else { "The session had ended already." };
-    Ok((NO_STORE, Answer(SuccessResponse::new(message, Revoked { revoked }))).into_response())
+    let answer = (NO_STORE, Answer(SuccessResponse::new(message, Revoked { revoked }))).into_response();
+    signed_out(&saas, here, answer)
 }
 
 /// How many sessions were ended.
@@ -177,7 +198,7 @@ pub(crate) async fn logout(
 pub(crate) struct RevokedCount {
     /// The number.
     #[schema(example = 2)]
-    revoked: u64,
+    pub(super) revoked: u64,
 }
 
 /// Signs out everywhere.
@@ -197,6 +218,6 @@ pub(crate) async fn logout_all(
     Bearer(authenticated): Bearer,
 ) -> Result<Response, Problem> {
     let revoked = saas.auth().logout_all(&authenticated.actor).await?;
-    Ok((NO_STORE, Answer(SuccessResponse::new("Signed out everywhere.", RevokedCount { revoked })))
-        .into_response())
+    let answer = SuccessResponse::new("Signed out everywhere.", RevokedCount { revoked });
+    signed_out(&saas, authenticated.is_by_cookie(), (NO_STORE, Answer(answer)).into_response())
 }

@@ -1,10 +1,18 @@
 //! What sign-in and sessions look like on the wire.
 
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
 use http::{HeaderValue, header};
 use saas_auth::Tokens;
+use saas_kit::Saas;
 use serde::Serialize;
 use uuid::Uuid;
+
+use crate::{
+    Problem,
+    answer::Answer,
+    cookie::{self, Carrier},
+};
 
 /// A date on the wire: RFC 3339, UTC.
 pub(crate) fn date(date: DateTime<Utc>) -> String {
@@ -80,6 +88,76 @@ impl From<Tokens> for UserSessionResponse {
             session_id: tokens.session.as_uuid(),
         }
     }
+}
+
+/// A session that its browser holds by a cookie.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct CookieSessionResponse {
+    /// Always `cookie`: there are no tokens.
+    #[schema(pattern = "^cookie$", example = "cookie")]
+    session: &'static str,
+    /// When it ends unless it is used before.
+    #[schema(format = DateTime, example = "2026-01-31T00:00:00Z")]
+    idle_expires_at: String,
+    /// When it ends whatever happens.
+    #[schema(format = DateTime, example = "2026-04-01T00:00:00Z")]
+    expires_at: String,
+    /// What the user may do.
+    #[schema(example = json!(["conversations:read", "conversations:write"]))]
+    scopes: Vec<String>,
+    /// The tenant.
+    tenant_id: Uuid,
+    /// The user.
+    user_id: Uuid,
+    /// Whether the user's address is verified.
+    email_verified: bool,
+    /// The session.
+    session_id: Uuid,
+}
+
+impl From<&Tokens> for CookieSessionResponse {
+    fn from(tokens: &Tokens) -> Self {
+        Self {
+            session: "cookie",
+            idle_expires_at: date(tokens.refresh_expires_at),
+            expires_at: date(tokens.session_expires_at),
+            scopes: tokens.scopes.iter().map(ToString::to_string).collect(),
+            tenant_id: tokens.tenant.as_uuid(),
+            user_id: tokens.user.as_uuid(),
+            email_verified: tokens.email_verified,
+            session_id: tokens.session.as_uuid(),
+        }
+    }
+}
+
+/// A session, as it was asked for.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub(super) enum SignedIn {
+    /// By tokens.
+    Tokens(UserSessionResponse),
+    /// By a cookie.
+    Cookie(CookieSessionResponse),
+}
+
+/// Gives a session to whoever opened it: its tokens, or its cookie and no tokens.
+pub(super) fn signed_in(saas: &Saas, carrier: Carrier, tokens: Tokens) -> Result<Response, Problem> {
+    match carrier {
+        Carrier::Tokens => Ok((NO_STORE, Answer(SignedIn::Tokens(tokens.into()))).into_response()),
+        Carrier::Cookie => {
+            let cookie = [(header::SET_COOKIE, cookie::given(saas, &tokens)?)];
+            Ok((NO_STORE, cookie, Answer(SignedIn::Cookie((&tokens).into()))).into_response())
+        }
+    }
+}
+
+/// Adds to an answer that the browser's session has ended, if it had a cookie.
+pub(super) fn signed_out(saas: &Saas, by_cookie: bool, answer: Response) -> Result<Response, Problem> {
+    let mut answer = answer;
+    if by_cookie {
+        answer.headers_mut().insert(header::SET_COOKIE, cookie::taken(saas.settings())?);
+    }
+    Ok(answer)
 }
 
 /// A command that was carried out.

@@ -110,17 +110,29 @@ problems! {
         "unknown_route" "there is nothing at this path";
         "metrics_not_installed" "this program counts nothing: call saas_http::metrics::install, and give the router its handle";
     }
-    Forbidden FORBIDDEN "The role does not allow it." {
+    SwitchUnauthenticated UNAUTHORIZED "The refresh token or the cookie is not good any more: sign in again." {
+        "invalid_refresh_token" "the refresh token is not valid: sign in again";
+        "session_ended" "the session has ended: sign in again";
+    }
+    CrossSiteRequest FORBIDDEN "With a cookie: the request does not come from a page of ours." {
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
+    }
+    Forbidden FORBIDDEN "The role does not allow it, or the request has a cookie and does not come from a page of ours." {
         "forbidden" "your role does not allow this";
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
     }
     RegistrationClosed FORBIDDEN "Registration is not open." {
         "registration_closed" "registration is not open: ask for an invitation";
     }
     RefreshTokenNotYours FORBIDDEN "The refresh token is not one of this user's." {
         "refresh_token_not_yours" "the refresh token is not one of yours";
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
     }
     SessionNotFound NOT_FOUND "No live session of this user has that id." {
         "session_not_found" "the session is not there or has ended already";
+    }
+    TenantNotFound NOT_FOUND "The user does not belong to that tenant, or it is closed." {
+        "tenant_not_found" "there is no such tenant";
     }
     AgentNotFound NOT_FOUND "There is no such agent." {
         "agent_not_found" "there is no such agent";
@@ -143,6 +155,9 @@ problems! {
     }
     TenantRequired CONFLICT "The user belongs to several tenants; `tenants` lists them." {
         "tenant_required" "the user belongs to several tenants: name one of them as tenant_id".with_member("tenants", tenants());
+    }
+    SessionMovedOn CONFLICT "The session was refreshed or switched in this moment." {
+        "session_moved_on" "the session was just refreshed or switched: take what that answered, and ask again";
     }
     IdempotencyKeyReused CONFLICT "The `Idempotency-Key` was used for another request." {
         "idempotency_key_reused" "the Idempotency-Key was used for another request: use a new one";

@@ -17,6 +17,7 @@ fn every_route_is_described() {
     assert_eq!(
         routes,
         [
+            "DELETE /api/v1/auth/sessions",
             "DELETE /api/v1/auth/sessions/{session_id}",
             "DELETE /api/v1/conversations/{conversation_id}",
             "GET /",
@@ -38,6 +39,7 @@ fn every_route_is_described() {
             "POST /api/v1/auth/logout/all",
             "POST /api/v1/auth/refresh",
             "POST /api/v1/auth/register",
+            "POST /api/v1/auth/switch",
             "POST /api/v1/auth/token",
             "POST /api/v1/chat",
             "POST /api/v1/chat/stream",

@@ -175,7 +175,7 @@ settings! {
             rule: "must begin with https://",
             fix: "set origins without a path, for example https://app.example.com, or unset it",
         }
-        /// Whether those pages may send cookies along. The API has none of its own.
+        /// Whether those pages may send cookies along, as `AUTH_COOKIES` has them.
         cors_allow_credentials: bool = "CORS_ALLOW_CREDENTIALS" {
             default: Text("false"),
             when: ("`ALLOWED_ORIGINS` is set", |settings| settings.allowed_origins.is_some()),
@@ -306,6 +306,12 @@ settings! {
             default: Text("10"),
             range: 0..=60,
             fix: "set 60 seconds or fewer",
+        }
+        /// Whether a browser that asks for it holds its session by a cookie in place of tokens; only pages of `APP_PUBLIC_URL` and of
+        /// `ALLOWED_ORIGINS` may then act with it.
+        auth_cookies: bool = "AUTH_COOKIES" {
+            default: Text("false"),
+            fix: "use true where browsers sign in, else false",
         }
         /// How old what a request is decided by may be: its session, user, role and tenant. What changes on the same server counts at
         /// once, what changes on another one within a second as a rule and after this time in any case; 0 asks the database each time.
