@@ -16,7 +16,7 @@ const INSTANT: Duration = Duration::from_micros(1);
 const DAY: Duration = Duration::from_hours(24);
 
 on_both_engines! {
-    async fn sixty_four_parallel_uses_of_one_token_get_the_same_live_successor(engine: TestEngine) {
+    async fn sixty_four_parallel_uses_of_one_token_get_the_same_live_successor_w3(engine: TestEngine) {
         let test = TestSaas::start(engine).await;
         let first = test.register("ada@example.com").await.tokens;
 
@@ -48,7 +48,7 @@ on_both_engines! {
         test.drain_jobs().await;
     }
 
-    async fn a_token_two_generations_back_revokes_the_family_and_its_access_tokens(engine: TestEngine) {
+    async fn a_token_two_generations_back_revokes_the_family_and_its_access_tokens_w4(engine: TestEngine) {
         let test = TestSaas::start(engine).await;
         let first = test.register("ada@example.com").await.tokens;
         let other_device = test.sign_in("ada@example.com").await.expect("the password is right");
@@ -113,7 +113,7 @@ on_both_engines! {
         }
     }
 
-    async fn whoever_has_the_masters_but_not_the_salt_makes_no_token(engine: TestEngine) {
+    async fn whoever_has_the_masters_but_not_the_salt_makes_no_token_w2(engine: TestEngine) {
         let test = TestSaas::start(engine).await;
         let tokens = test.register("ada@example.com").await.tokens;
         let salt = test.family(tokens.session).await.salt;
@@ -173,7 +173,7 @@ on_both_engines! {
         assert!(test.refresh(&ada.refresh_token).await.is_ok());
     }
 
-    async fn a_refresh_that_races_the_end_of_its_session_leaves_nothing_alive(engine: TestEngine) {
+    async fn a_refresh_that_races_the_end_of_its_session_leaves_nothing_alive_w5(engine: TestEngine) {
         let test = TestSaas::with_settings(engine, [("SQLITE_SYNCHRONOUS", "normal")]).await;
         let user = test.register("ada@example.com").await.user.id;
         for round in 0..64 {
@@ -204,7 +204,7 @@ on_both_engines! {
         }
     }
 
-    async fn the_idle_lifetime_slides_and_the_absolute_one_never_moves(engine: TestEngine) {
+    async fn the_idle_lifetime_slides_and_rotation_never_extends_the_absolute_one(engine: TestEngine) {
         let test = TestSaas::start(engine).await;
         let first = test.register("ada@example.com").await.tokens;
         let began = test.family(first.session).await.session.created_at;
