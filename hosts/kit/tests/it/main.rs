@@ -22,6 +22,7 @@ mod keys;
 mod left_jobs;
 mod mail;
 mod migrations;
+mod passwords;
 mod plans;
 mod refresh;
 mod retention;
