@@ -26,6 +26,7 @@ mod passwords;
 mod plans;
 mod refresh;
 mod retention;
+mod roles;
 mod schedules;
 mod secrets;
 mod settings_page;
