@@ -141,6 +141,10 @@ async fn who_may_do_what_is_what_was_decided() {
         "verify": |actor| audit.verify(actor, None, &mut |_| {});
         "purge": |actor| audit.purge(actor, tenant);
     }
+    tried! { table, "kit",
+        "rotate_data_keys": |actor| test.saas.rotate_data_keys(actor);
+        "reencrypt": |actor| test.saas.reencrypt(actor);
+    }
     tried! { table, "jobs",
         "list": |actor| jobs.list(actor, &JobFilter::default(), None, one);
         "counts": |actor| jobs.counts(actor);
