@@ -16,6 +16,10 @@ pub const SESSION_ENDED: AuditAction = AuditAction::new("auth.session.ended");
 pub const SESSIONS_ENDED: AuditAction = AuditAction::new("auth.sessions.ended");
 /// A password was compared, and nobody was signed in; the reason says why.
 pub const SIGN_IN_REFUSED: AuditAction = AuditAction::new("auth.sign_in.refused");
+/// A right password was hashed anew, with today's parameters and pepper.
+pub const PASSWORD_REHASHED: AuditAction = AuditAction::new("auth.password.rehashed");
+/// A right password was found among stolen ones.
+pub const PASSWORD_COMPROMISED: AuditAction = AuditAction::new("auth.password.compromised");
 /// A refresh token was used again, and its session ended: somebody holds a copy.
 pub const REFRESH_TOKEN_REUSED: AuditAction = AuditAction::new("auth.refresh_token.reused");
 /// A step of a rotation of the signing keys was made; the reason says which.
@@ -30,6 +34,8 @@ pub const ACTIONS: &[AuditAction] = &[
     SESSION_ENDED,
     SESSIONS_ENDED,
     SIGN_IN_REFUSED,
+    PASSWORD_REHASHED,
+    PASSWORD_COMPROMISED,
     REFRESH_TOKEN_REUSED,
     SIGNING_KEYS_ROTATED,
 ];

@@ -7,8 +7,8 @@ use saas_core::{
 };
 
 use crate::{
-    ChangeFeed, Keyring, KeyringError, MailTokens, OneTimeTokenStore, PasswordHasher, PasswordPolicy,
-    RefreshKeys, SessionStore, UserStore,
+    BreachedPasswords, ChangeFeed, Keyring, KeyringError, MailTokens, OneTimeTokenStore, PasswordHasher,
+    PasswordHistory, PasswordPolicy, RefreshKeys, SessionStore, UserStore,
     keys::{KeySet, KeySetError},
     token::{AccessTokenRules, AccessTokens},
 };
@@ -19,6 +19,7 @@ mod decisions;
 mod keys;
 mod measures;
 mod open_session;
+mod passwords;
 mod refresh;
 mod registration;
 mod renewal;
@@ -29,6 +30,7 @@ mod users;
 pub use authenticate::{AuthenticateError, Authenticated, Freshness};
 pub use keys::{RotateKeysError, RotationReport, SigningKeysError};
 pub use open_session::{NewSession, OpenedSession, Tokens};
+pub use passwords::{JudgePasswordError, JudgedPassword, PasswordOwner, RefusedPassword};
 pub use refresh::RefreshError;
 pub use registration::{InsertError, PrepareError, PreparedUser, Registration};
 pub use sessions::{LogoutError, RevokeError, SessionsError};
@@ -54,6 +56,10 @@ pub struct AuthPorts {
     pub audit: Audit,
     /// What hashes passwords.
     pub hasher: Arc<dyn PasswordHasher>,
+    /// Who knows which passwords were stolen somewhere.
+    pub breached: Arc<dyn BreachedPasswords>,
+    /// Where the passwords are that users had before.
+    pub history: Arc<dyn PasswordHistory>,
     /// What encrypts personal data at rest; call [`FieldCipher::reload`] every [`FieldCipher::RELOAD_INTERVAL`].
     pub fields: Arc<FieldCipher>,
     /// Where keys are.
@@ -80,7 +86,7 @@ pub struct AuthConfig {
     /// How old what a request is decided by may be, 5 s at most; zero asks the storage each time. A change in this process counts at once
     /// whatever this says, one in another process as soon as [`Auth::hear_changes`] reads it.
     pub decision_max_age: Duration,
-    /// What new passwords must be.
+    /// What new passwords must be, and what becomes of known ones.
     pub password_policy: PasswordPolicy,
     /// How long a signing key is published before it signs: how long others may cache the JWKS, and [`KeySet::RELOAD_SLACK`]. Less than
     /// [`KeySet::MIN_PUBLISH_DELAY`] counts as that.
@@ -98,7 +104,7 @@ impl AuthConfig {
             absolute_lifetime: days(90),
             refresh_grace: Duration::from_secs(10),
             decision_max_age: Duration::from_secs(5),
-            password_policy: PasswordPolicy { min_length: 15 },
+            password_policy: PasswordPolicy::default(),
             key_publish_delay: Duration::from_mins(5) + KeySet::RELOAD_SLACK,
         }
     }

@@ -120,6 +120,8 @@ pub struct Rotated {
     pub absolute_expires_at: DateTime<Utc>,
     /// Whether its user's address is verified.
     pub email_verified: bool,
+    /// Whether their password was found among stolen ones.
+    pub password_compromised: bool,
 }
 
 /// Why a session ended.

@@ -46,6 +46,8 @@ pub struct User {
     pub status: UserStatus,
     /// When they proved that the address is theirs.
     pub email_verified_at: Option<DateTime<Utc>>,
+    /// When their password was found among stolen ones; none once it is changed.
+    pub password_compromised_at: Option<DateTime<Utc>>,
     /// When they came.
     pub created_at: DateTime<Utc>,
 }
@@ -78,6 +80,8 @@ pub enum InsertUserError {
 /// - Of several `insert`s with one e-mail identity, exactly one succeeds; the others answer `EmailTaken` and leave the transaction usable.
 /// - `list` answers in the order of the ids, each user once, beginning after the id given.
 /// - `set_status` changes that user and nobody else, and tells whether there is such a user.
+/// - `replace_hash` and `flag_compromised` do what they say only while the stored hash is the one given, and tell whether they did;
+///   what is flagged is not flagged again, and a hash of the same password does not lift it.
 /// - `shared` holds the user until the transaction ends: a `set_status` of another transaction waits, or comes first and is seen.
 #[async_trait]
 pub trait UserStore: Debug + Send + Sync + 'static {
@@ -99,6 +103,23 @@ pub trait UserStore: Debug + Send + Sync + 'static {
         tx: &mut Tx,
         id: UserId,
         status: UserStatus,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError>;
+    /// Stores another hash of the same password.
+    async fn replace_hash(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        stored: &PasswordHash,
+        new: &PasswordHash,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError>;
+    /// Notes that the password of that hash was found among stolen ones. Whoever sets another password lifts it.
+    async fn flag_compromised(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        stored: &PasswordHash,
         now: DateTime<Utc>,
     ) -> Result<bool, StoreError>;
 }

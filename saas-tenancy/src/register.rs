@@ -1,7 +1,8 @@
 //! Registration: a user, their tenant, their membership and their first session, or nothing of it.
 
 use saas_auth::{
-    InsertError, NewSession, OpenedSession, PrepareError, PreparedUser, Registration, Tokens, User,
+    InsertError, NewSession, OpenedSession, PasswordAdvice, PrepareError, PreparedUser, Registration, Tokens,
+    User,
 };
 use saas_core::{
     Actor, DisplayName, Email, ErrorKind, Fault, InternalError, Principal, Reach, Report, Role, Secret,
@@ -49,6 +50,13 @@ pub struct PreparedRegistration {
     tenant_name: TenantName,
 }
 
+impl PreparedRegistration {
+    /// What is to be said of a password that was accepted and could be better.
+    pub const fn password_advice(&self) -> Option<&PasswordAdvice> {
+        self.user.password_advice()
+    }
+}
+
 /// What was written into a caller's transaction; it is there once that commits.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -71,6 +79,8 @@ pub struct Registered {
     pub tenant: Tenant,
     /// The tokens of their first session.
     pub tokens: Tokens,
+    /// What is to be said of a password that was accepted and could be better.
+    pub password_advice: Option<PasswordAdvice>,
 }
 
 /// Why a registration was refused before anything was written.
@@ -141,6 +151,16 @@ pub enum RegisterError {
     Write(#[from] RegisterInError),
 }
 
+impl RegisterError {
+    /// What is to be said of a password that was not accepted.
+    pub const fn password_advice(&self) -> Option<&PasswordAdvice> {
+        match self {
+            Self::Prepare(PrepareRegistrationError::User(PrepareError::Refused(refused))) => refused.advice(),
+            _ => None,
+        }
+    }
+}
+
 impl Fault for RegisterError {
     fn report(&self) -> Report<'_> {
         match self {
@@ -166,13 +186,14 @@ impl Tenancy {
 
     async fn try_register(&self, actor: &Actor, command: Register) -> Result<Registered, RegisterError> {
         let prepared = self.prepare_registration(actor, command).await?;
+        let password_advice = prepared.password_advice().cloned();
         let mut tx =
             self.ports.storage.begin(Reach::Platform("registration")).await.map_err(RegisterInError::from)?;
         let RegisteredIn { user, tenant, session } = self.register_in(&mut tx, actor, prepared).await?;
         tx.commit().await.map_err(RegisterInError::from)?;
         tracing::info!(user.id = %user.id, tenant.id = %tenant.id, "registered");
         let tokens = self.auth.tokens_for(&session).map_err(RegisterInError::from)?;
-        Ok(Registered { user, tenant, tokens })
+        Ok(Registered { user, tenant, tokens, password_advice })
     }
 
     /// Judges and hashes: the slow part, which comes before any transaction.
@@ -186,7 +207,9 @@ impl Tenancy {
         if !let_in {
             return Err(PrepareRegistrationError::Closed);
         }
-        let user = Registration::new(command.email, command.password).with_display_name(command.display_name);
+        let user = Registration::new(command.email, command.password)
+            .with_display_name(command.display_name)
+            .with_tenant_name(Some(command.tenant_name.clone()));
         Ok(PreparedRegistration {
             user: self.auth.prepare_registration(user).await?,
             tenant_name: command.tenant_name,

@@ -21,6 +21,7 @@
 
 mod announced;
 mod blueprint;
+mod breached;
 mod builder;
 mod hash_pool;
 mod health;
@@ -43,6 +44,7 @@ pub mod tls;
 mod workers;
 
 pub use blueprint::{Blueprint, MigrateError, OpenError};
+pub use breached::BreachedListError;
 pub use builder::{BuildError, SaasBuilder};
 pub use hash_pool::HashPool;
 pub use health::{Check, Readiness};

@@ -20,6 +20,7 @@ struct Row {
     status: String,
     password_hash: Option<String>,
     email_verified_at: Option<DateTime<Utc>>,
+    password_compromised_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
 }
 
@@ -31,6 +32,7 @@ impl From<Row> for Credentials {
             display_name: row.display_name.map(DisplayName::from_stored),
             status: UserStatus::from_stored(&row.status),
             email_verified_at: row.email_verified_at,
+            password_compromised_at: row.password_compromised_at,
             created_at: row.created_at,
         };
         Self { user, password: row.password_hash.map(PasswordHash::from_stored) }
@@ -39,7 +41,8 @@ impl From<Row> for Credentials {
 
 macro_rules! columns {
     () => {
-        "SELECT id, email, email_shown, display_name, status, password_hash, email_verified_at, created_at FROM saas_users "
+        "SELECT id, email, email_shown, display_name, status, password_hash, email_verified_at, password_compromised_at, created_at \
+         FROM saas_users "
     };
 }
 
@@ -104,6 +107,43 @@ impl UserStore for SqlUsers {
             status.as_str(),
             now,
             id.as_uuid(),
+        )?;
+        Ok(changed == 1)
+    }
+
+    async fn replace_hash(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        stored: &PasswordHash,
+        new: &PasswordHash,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let changed = execute!(
+            tx.conn(),
+            "UPDATE saas_users SET password_hash = $1, updated_at = $2 WHERE id = $3 AND password_hash = $4",
+            new.as_phc(),
+            now,
+            id.as_uuid(),
+            stored.as_phc(),
+        )?;
+        Ok(changed == 1)
+    }
+
+    async fn flag_compromised(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        stored: &PasswordHash,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let changed = execute!(
+            tx.conn(),
+            "UPDATE saas_users SET password_compromised_at = $1, updated_at = $1 \
+             WHERE id = $2 AND password_hash = $3 AND password_compromised_at IS NULL",
+            now,
+            id.as_uuid(),
+            stored.as_phc(),
         )?;
         Ok(changed == 1)
     }

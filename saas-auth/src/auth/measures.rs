@@ -4,8 +4,8 @@
 
 use metrics::{Counter, counter};
 
-use super::{AuthenticateError, RefreshError, SignInError, Tokens};
-use crate::{HashError, Revocation};
+use super::{AuthenticateError, JudgePasswordError, JudgedPassword, RefreshError, SignInError, Tokens};
+use crate::{HashError, Revocation, WeakPassword, password::BreachedError};
 
 /// How requests were decided.
 #[derive(Debug)]
@@ -40,6 +40,7 @@ pub(super) fn sign_in(result: &Result<Tokens, SignInError>) {
         Ok(_) => "success",
         Err(SignInError::InvalidCredentials) => "invalid_credentials",
         Err(SignInError::TenantRequired { .. }) => "tenant_required",
+        Err(SignInError::PasswordCompromised) => "password_compromised",
         Err(SignInError::Hash(HashError::Overloaded { .. })) => "overloaded",
         Err(_) => "error",
     };
@@ -68,4 +69,37 @@ pub(super) fn session_opened() {
 
 pub(super) fn sessions_revoked(why: Revocation, sessions: u64) {
     counter!("saas_sessions_revoked_total", "reason" => why.as_str()).increment(sessions);
+}
+
+/// How a new password was judged.
+pub(super) fn password_judged(judged: &Result<JudgedPassword, JudgePasswordError>) {
+    let outcome = match judged {
+        Ok(_) => "accepted",
+        Err(JudgePasswordError::Refused(refused)) => match refused.why() {
+            WeakPassword::TooLong => "too_long",
+            WeakPassword::TooShort(_) => "too_short",
+            WeakPassword::Repeated => "repetitive",
+            WeakPassword::Common => "common",
+            WeakPassword::Context(_) => "context",
+            WeakPassword::Breached => "breached",
+            WeakPassword::Reused => "reused",
+        },
+        Err(_) => "error",
+    };
+    counter!("saas_passwords_judged_total", "outcome" => outcome).increment(1);
+}
+
+/// How a hash at today's parameters went.
+pub(super) fn rehashed(outcome: &'static str) {
+    counter!("saas_password_rehashes_total", "outcome" => outcome).increment(1);
+}
+
+/// What the list of stolen passwords said, and when it was asked.
+pub(super) fn breached_looked_up(when: &'static str, found: &Result<bool, BreachedError>) {
+    let outcome = match found {
+        Ok(true) => "found",
+        Ok(false) => "not_found",
+        Err(_) => "unavailable",
+    };
+    counter!("saas_breached_password_lookups_total", "when" => when, "outcome" => outcome).increment(1);
 }

@@ -9,7 +9,7 @@ use saas_core::{
 
 use self::{admission::Admitted, first_factor::Proven, refusal::NotSignedIn};
 use super::{Auth, NewSession, Tokens, measures};
-use crate::{HashError, UserStatus};
+use crate::{HashError, UserStatus, password::BreachedError};
 
 mod admission;
 mod first_factor;
@@ -54,6 +54,12 @@ pub enum SignInError {
         /// Those they may choose from.
         choices: Vec<TenantChoice>,
     },
+    /// The password is right, and others know it: it has to be reset by mail before anybody is let in.
+    #[error("this password is in a list of stolen ones: reset it by mail, then sign in with the new one")]
+    PasswordCompromised,
+    /// It could not be asked whether others know the password, and the policy wants to know.
+    #[error(transparent)]
+    Breached(#[from] BreachedError),
     /// The password could not be checked.
     #[error(transparent)]
     Hash(#[from] HashError),
@@ -70,6 +76,8 @@ impl Fault for SignInError {
         match self {
             Self::InvalidCredentials => Report::new(ErrorKind::Unauthenticated, "invalid_credentials"),
             Self::TenantRequired { .. } => Report::new(ErrorKind::Conflict, "tenant_required"),
+            Self::PasswordCompromised => Report::new(ErrorKind::Forbidden, "password_compromised"),
+            Self::Breached(error) => error.report(),
             Self::Hash(error) => error.report(),
             Self::Store(error) => error.report(),
             Self::Internal(_) => Report::internal(),
@@ -99,7 +107,7 @@ impl Auth {
     }
 
     async fn try_sign_in(&self, actor: &Actor, command: &SignIn) -> Result<Tokens, NotSignedIn> {
-        let proven = self.first_factor(command).await?;
+        let proven = self.first_factor(actor, command).await?;
         let admitted = self.admit(proven, command.tenant).await?;
         self.open_admitted(actor, admitted).await
     }

@@ -23,6 +23,8 @@ saas_core::conformance_suite! {
         one_of_several_inserts_of_an_address_succeeds_and_the_others_leave_their_transaction_usable,
         the_list_is_in_the_order_of_the_ids_and_gives_each_user_once,
         a_status_is_set_for_a_user_that_is_there,
+        a_hash_is_replaced_only_while_it_is_the_stored_one,
+        a_password_is_flagged_once_and_only_while_its_hash_is_stored,
         a_shared_user_is_not_changed_until_the_transaction_ends,
     ]
 }
@@ -61,6 +63,7 @@ fn same(left: &User, right: &User) -> bool {
             == right.display_name.as_ref().map(DisplayName::as_str)
         && left.status == right.status
         && left.email_verified_at == right.email_verified_at
+        && left.password_compromised_at == right.password_compromised_at
         && left.created_at == right.created_at
 }
 
@@ -141,6 +144,54 @@ async fn a_status_is_set_for_a_user_that_is_there(subject: UserStoreSubject) {
     assert!(set && !unset, "it tells whether there is such a user");
     assert_eq!(subject.by_number(1).await.unwrap().status, UserStatus::Disabled);
     assert_eq!(subject.by_number(2).await.unwrap().status, UserStatus::Active, "nobody else is changed");
+}
+
+async fn a_hash_is_replaced_only_while_it_is_the_stored_one(subject: UserStoreSubject) {
+    subject.insert(&user(1), 1).await;
+    subject.insert(&user(2), 1).await;
+    let subject = &subject;
+    let replace = |from, to| async move {
+        let mut tx = subject.storage.begin(REACH).await.unwrap();
+        let done =
+            subject.users.replace_hash(&mut tx, user_id(1), &hash(from), &hash(to), at(1)).await.unwrap();
+        tx.commit().await.unwrap();
+        done
+    };
+    let stored = |number| async move {
+        let mut conn = subject.storage.read(REACH).await.unwrap();
+        subject.users.credentials(&mut conn, &user(number).email).await.unwrap().unwrap().password
+    };
+    assert!(replace(1, 5).await);
+    assert!(stored(1).await == Some(hash(5)));
+    assert!(!replace(1, 6).await, "the stored one is another one");
+    assert!(stored(1).await == Some(hash(5)), "what was set meanwhile stays");
+    assert!(stored(2).await == Some(hash(1)), "nobody else's is changed");
+}
+
+async fn a_password_is_flagged_once_and_only_while_its_hash_is_stored(subject: UserStoreSubject) {
+    subject.insert(&user(1), 1).await;
+    subject.insert(&user(2), 1).await;
+    let subject = &subject;
+    let flag = |number, when| async move {
+        let mut tx = subject.storage.begin(REACH).await.unwrap();
+        let done =
+            subject.users.flag_compromised(&mut tx, user_id(1), &hash(number), at(when)).await.unwrap();
+        tx.commit().await.unwrap();
+        done
+    };
+    assert!(!flag(9, 1).await, "the stored hash is another one");
+    assert_eq!(subject.by_number(1).await.unwrap().password_compromised_at, None);
+    assert!(flag(1, 2).await);
+    assert!(!flag(1, 3).await, "it was flagged already");
+    let mut tx = subject.storage.begin(REACH).await.unwrap();
+    assert!(subject.users.replace_hash(&mut tx, user_id(1), &hash(1), &hash(5), at(4)).await.unwrap());
+    tx.commit().await.unwrap();
+    assert_eq!(
+        subject.by_number(1).await.unwrap().password_compromised_at,
+        Some(at(2)),
+        "it is the same password"
+    );
+    assert_eq!(subject.by_number(2).await.unwrap().password_compromised_at, None, "nobody else is flagged");
 }
 
 async fn a_shared_user_is_not_changed_until_the_transaction_ends(subject: UserStoreSubject) {

@@ -47,6 +47,7 @@ impl MembershipStoreSubject {
             display_name: None,
             status: UserStatus::Active,
             email_verified_at: None,
+            password_compromised_at: None,
             created_at: at(0),
         };
         let mut tx = self.storage.begin(REACH).await.unwrap();

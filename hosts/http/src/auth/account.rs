@@ -7,12 +7,12 @@ use axum::{
 use http::StatusCode;
 use saas_core::{DisplayName, Email, Permission, Secret, TenantName};
 use saas_kit::Saas;
-use saas_tenancy::{Register, Registered};
+use saas_tenancy::{Register, RegisterError, Registered};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
 
-use super::wire::{NO_STORE, RoleName, SuccessResponse, UserSessionResponse};
+use super::wire::{NO_STORE, PasswordAdviceBody, RoleName, SuccessResponse, UserSessionResponse};
 use crate::{
     Problem,
     answer::Answer,
@@ -30,7 +30,8 @@ pub(crate) struct RegisterRequest {
     /// The address; it is also the name at sign-in.
     #[schema(required, value_type = String, format = Email, max_length = 254, example = "ada@example.com")]
     email: Option<String>,
-    /// At least 15 characters, unless the operator has set another number; at most 1,024 bytes.
+    /// At least 15 characters, unless the operator has set another number; at most 1,024 bytes. Neither a common password, nor one that is
+    /// little more than a name of the account's, nor a stolen one.
     #[schema(required, value_type = String, format = Password, min_length = 15, max_length = 1024, example = "correct horse battery")]
     password: Option<Secret<String>>,
     /// The name of the tenant that is founded, 2 to 128 characters.
@@ -90,6 +91,19 @@ pub(crate) struct RegisterResponse {
     /// The tenant's name in URLs.
     #[schema(example = "analytical-engines", pattern = "^[a-z0-9]+(-[a-z0-9]+)*$")]
     tenant_slug: String,
+    /// What is to be said of the password, if it could be better.
+    #[schema(required)]
+    password_advice: Option<PasswordAdviceBody>,
+}
+
+/// What is to be said of a refused password goes with the answer.
+fn problem(error: RegisterError) -> Problem {
+    let advice = error.password_advice().cloned();
+    let problem = Problem::from(error);
+    match advice.map(PasswordAdviceBody::from).and_then(|advice| serde_json::to_value(advice).ok()) {
+        Some(advice) => problem.with_member("password_advice", advice),
+        None => problem,
+    }
 }
 
 /// Registers a user with a tenant of their own and signs them in.
@@ -114,8 +128,13 @@ pub(crate) async fn register(
     Anyone(actor): Anyone,
     Json(request): Json<RegisterRequest>,
 ) -> Result<Response, Problem> {
-    let Registered { tokens, tenant, .. } = saas.tenancy().register(&actor, request.command()?).await?;
-    let body = RegisterResponse { session: tokens.into(), tenant_slug: tenant.slug.to_string() };
+    let registered = saas.tenancy().register(&actor, request.command()?).await.map_err(problem)?;
+    let Registered { tokens, tenant, password_advice, .. } = registered;
+    let body = RegisterResponse {
+        session: tokens.into(),
+        tenant_slug: tenant.slug.to_string(),
+        password_advice: password_advice.map(PasswordAdviceBody::from),
+    };
     Ok((StatusCode::CREATED, NO_STORE, Answer(body)).into_response())
 }
 

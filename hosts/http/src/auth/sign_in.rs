@@ -18,8 +18,8 @@ use crate::{
     body::Json,
     fields::Fields,
     problem::described::{
-        BodyProblems, InvalidCredentials, InvalidRefreshToken, RefreshTokenNotYours, TenantRequired,
-        Unauthenticated,
+        BodyProblems, InvalidCredentials, InvalidRefreshToken, PasswordCompromised, RefreshTokenNotYours,
+        TenantRequired, Unauthenticated,
     },
 };
 
@@ -85,6 +85,7 @@ fn choice(choice: &TenantChoice) -> Value {
     responses(
         (status = 200, description = "Signed in.", body = UserSessionResponse),
         InvalidCredentials,
+        PasswordCompromised,
         TenantRequired,
         BodyProblems
     )

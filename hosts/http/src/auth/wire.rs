@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use http::{HeaderValue, header};
-use saas_auth::Tokens;
+use saas_auth::{PasswordAdvice, Tokens};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -59,6 +59,8 @@ pub(super) struct UserSessionResponse {
     user_id: Uuid,
     /// Whether the user's address is verified.
     email_verified: bool,
+    /// Whether the password was found among stolen ones: it is to be changed, here and wherever else it is in use.
+    password_change_required: bool,
     /// The session.
     session_id: Uuid,
 }
@@ -77,8 +79,29 @@ impl From<Tokens> for UserSessionResponse {
             tenant_id: tokens.tenant.as_uuid(),
             user_id: tokens.user.as_uuid(),
             email_verified: tokens.email_verified,
+            password_change_required: tokens.password_change_required,
             session_id: tokens.session.as_uuid(),
         }
+    }
+}
+
+/// How hard a password is to guess, and how to make it harder. It is advice: what is refused says why in `errors`.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct PasswordAdviceBody {
+    /// From 0, guessed at once, to 4, hardly ever.
+    #[schema(minimum = 0, maximum = 4, example = 1)]
+    score: u8,
+    /// What is wrong with it.
+    #[schema(required, example = "Repeats like \"aaa\" are easy to guess.")]
+    warning: Option<String>,
+    /// How to make it better.
+    #[schema(example = json!(["Add another word or two. Uncommon words are better."]))]
+    suggestions: Vec<String>,
+}
+
+impl From<PasswordAdvice> for PasswordAdviceBody {
+    fn from(advice: PasswordAdvice) -> Self {
+        Self { score: advice.score, warning: advice.warning, suggestions: advice.suggestions }
     }
 }
 

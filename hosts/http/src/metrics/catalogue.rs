@@ -109,7 +109,7 @@ metrics! {
     "saas_http_streams_open" Kind::Gauge, [], "Streams of events that somebody follows.";
 
     "saas_sign_in_attempts_total" Kind::Counter,
-        [listed("outcome", &["success", "invalid_credentials", "tenant_required", "overloaded", "error"])],
+        [listed("outcome", &["success", "invalid_credentials", "tenant_required", "password_compromised", "overloaded", "error"])],
         "Sign-ins with a password, by what came of them.";
     "saas_refresh_attempts_total" Kind::Counter,
         [listed("outcome", &["rotated", "grace", "reuse", "invalid", "error"])],
@@ -126,10 +126,21 @@ metrics! {
         "Registrations; one that joins a transaction of an embedder's is not in it.";
 
     "saas_password_hash_slots" Kind::Gauge, [], "Passwords that can be hashed at once.";
-    "saas_password_hashes_running" Kind::Gauge, [], "Passwords that are being hashed.";
-    "saas_password_hashes_waiting" Kind::Gauge, [], "Passwords that wait to be hashed.";
+    "saas_password_hashes_running" Kind::Gauge, [], "Passwords that are being hashed, or looked at for advice.";
+    "saas_password_hashes_waiting" Kind::Gauge, [], "Passwords that wait for that.";
     "saas_password_hashes_shed_total" Kind::Counter, [], "Passwords that were turned away because too many waited.";
     "saas_password_hash_duration_seconds" Kind::Histogram(REQUEST), [], "How long hashing a password took, without the wait.";
+
+    "saas_passwords_judged_total" Kind::Counter,
+        [listed("outcome", &[
+            "accepted", "too_short", "too_long", "repetitive", "common", "context", "breached", "reused", "error",
+        ])],
+        "New passwords, by what was found of them; `error` is a fault of ours, or nobody to ask.";
+    "saas_password_rehashes_total" Kind::Counter, [listed("outcome", &["done", "overtaken", "failed"])],
+        "Right passwords whose hashes were older than the parameters or the pepper; `overtaken` was changed meanwhile, `failed` comes again.";
+    "saas_breached_password_lookups_total" Kind::Counter,
+        [listed("when", &["set", "sign_in"]), listed("outcome", &["found", "not_found", "unavailable"])],
+        "Passwords that were looked up in the list of stolen ones; what is `unavailable` goes by `BREACHED_PASSWORDS_WHEN_UNKNOWN`.";
 
     "jwt_signings_total" Kind::Counter, [RESULT, TOKEN_USE], "Access tokens that were to be signed.";
     "jwt_signing_duration_seconds" Kind::Histogram(SIGNATURE), [RESULT, TOKEN_USE], "How long signing a token took.";

@@ -14,7 +14,7 @@ use utoipa::{
 use uuid::Uuid;
 
 use super::{Problem, ProblemBody};
-use crate::auth::wire::RoleName;
+use crate::auth::wire::{PasswordAdviceBody, RoleName};
 
 /// A tenant to choose from.
 #[derive(Debug, utoipa::ToSchema)]
@@ -37,6 +37,9 @@ pub(crate) struct ProblemMembers {
     /// With `tenant_required`: the tenants to choose from.
     #[schema(required = false)]
     tenants: Vec<ProblemTenant>,
+    /// With `invalid_password`: how hard the password would be to guess.
+    #[schema(required = false)]
+    password_advice: PasswordAdviceBody,
     /// With `not_ready`: `ok` or `failed` for each part that serving needs.
     #[schema(required = false)]
     checks: HashMap<String, String>,
@@ -119,6 +122,9 @@ problems! {
     RefreshTokenNotYours FORBIDDEN "The refresh token is not one of this user's." {
         "refresh_token_not_yours" "the refresh token is not one of yours";
     }
+    PasswordCompromised FORBIDDEN "The password is right, and stolen: it is to be reset by mail. An operator's choice, `BREACHED_PASSWORDS_AT_SIGN_IN`." {
+        "password_compromised" "this password is in a list of stolen ones: reset it by mail, then sign in with the new one";
+    }
     SessionNotFound NOT_FOUND "No live session of this user has that id." {
         "session_not_found" "the session is not there or has ended already";
     }
@@ -172,7 +178,7 @@ problems! {
     InvalidRegistration UNPROCESSABLE_ENTITY "Fields are not valid, or the password is weak; `errors` says why." {
         "invalid_request" "some fields are not valid".naming("email", "invalid", "the address needs the form name@domain");
         "invalid_password" "the password is not accepted"
-            .naming("password", "weak_password", "use at least 15 characters; a sentence is easy to remember");
+            .of_password("password_too_short", "use at least 15 characters; a sentence is easy to remember");
     }
     InvalidMessage UNPROCESSABLE_ENTITY "Fields are not valid, the message is too long, or nobody is called so." {
         "invalid_request" "some fields are not valid".naming("message", "required", "this field is required");
@@ -197,6 +203,7 @@ problems! {
     Busy SERVICE_UNAVAILABLE "Busy: try again after `Retry-After`." {
         "unavailable" "the service is busy or a part of it is away: try again soon";
         "overloaded" "the service is busy or a part of it is away: try again soon";
+        "breached_passwords_unavailable" "the service is busy or a part of it is away: try again soon";
         "timed_out" "the request took too long: try again";
     }
     NotReady SERVICE_UNAVAILABLE "A part that serving needs is away; `checks` says which." {
@@ -266,6 +273,10 @@ impl Problem {
         self.with_member("after", json!("1.42")).with_member("run_id", json!(REQUEST))
     }
 
+    fn of_password(self, code: &'static str, message: &str) -> Self {
+        self.naming("password", code, message).with_member("password_advice", advice())
+    }
+
     fn of_run(self) -> Self {
         self.with_member("reason", json!("model_rate_limited")).with_member("run_id", json!(REQUEST))
     }
@@ -277,6 +288,14 @@ fn tenants() -> Value {
         tenant("analytical-engines", "Analytical Engines", Role::Owner),
         tenant("compilers", "Compilers", Role::Member)
     ])
+}
+
+fn advice() -> Value {
+    json!({
+        "score": 1,
+        "warning": "Repeats like \"aaa\" are easy to guess.",
+        "suggestions": ["Add another word or two. Uncommon words are better.", "Avoid repeated words and characters."]
+    })
 }
 
 fn checks() -> Value {

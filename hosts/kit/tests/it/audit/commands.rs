@@ -42,6 +42,9 @@ const METHODS: &[(&str, &str, What)] = &[
     ("auth", "prepare_registration", Not("it writes nothing")),
     ("auth", "authenticate", Not("it writes nothing")),
     ("auth", "authenticate_as_of", Not("it writes nothing")),
+    ("auth", "judge_password", Not("it writes nothing")),
+    ("auth", "advise", Not("it writes nothing")),
+    ("auth", "remember_password", Not("it is a part of setting a password")),
     ("auth", "me", Not("it writes nothing")),
     ("auth", "sessions", Not("it writes nothing")),
     ("auth", "users", Not("it writes nothing")),
@@ -113,7 +116,7 @@ enum What {
 }
 
 /// Where the services are: their public methods that wait for something are what can be asked of them.
-const SERVICES: [(&str, &[&str]); 6] = [
+pub(crate) const SERVICES: [(&str, &[&str]); 6] = [
     ("auth", &["saas-auth/src/auth.rs", "saas-auth/src/auth"]),
     ("tenancy", &["saas-tenancy/src/tenancy.rs", "saas-tenancy/src/register.rs"]),
     ("agents", &["saas-agents/src/agents.rs", "saas-agents/src/agents"]),
@@ -122,7 +125,7 @@ const SERVICES: [(&str, &[&str]); 6] = [
     ("kit", &["hosts/kit/src/personal.rs"]),
 ];
 
-fn sources(path: &Path) -> String {
+pub(crate) fn sources(path: &Path) -> String {
     if path.is_file() {
         return fs::read_to_string(path).unwrap();
     }
@@ -166,6 +169,8 @@ fn no_action_is_forgotten() {
     agents.run.cancelled
     audit.chain.begun
     audit.chain.purged
+    auth.password.compromised
+    auth.password.rehashed
     auth.refresh_token.reused
     auth.session.ended
     auth.session.opened
@@ -316,6 +321,21 @@ async fn everything(scribe: &mut Scribe<'_>) {
     scribe.note("auth", "rotate_signing_keys", ", too early").await;
     auth.revoke_signing_keys(&operator()).await.unwrap();
     scribe.note("auth", "revoke_signing_keys", "").await;
+
+    // As a server does whose parameters are others, and that has a list with this password on it.
+    let folder = tempfile::tempdir().unwrap();
+    let list = folder.path().join("list.txt");
+    fs::write(&list, "ABF7AAD6438836DBE526AA231ABDE2D0EEF74D42:1\n").unwrap();
+    let settings = [
+        ("PASSWORD_HASH_MEMORY_KIB", "128"),
+        ("BREACHED_PASSWORDS", "file"),
+        ("BREACHED_PASSWORDS_FILE", list.to_str().unwrap()),
+    ];
+    let other =
+        TestSaas::blueprint(&test.database, Arc::clone(&test.clock), 9, settings).open().await.unwrap();
+    let command = SignIn::new(ada.user.email.clone(), Secret::new(PASSWORD.to_owned()));
+    other.auth().sign_in(&Actor::anonymous(None, Client::default()), command).await.unwrap();
+    scribe.note("auth", "sign_in", ", an old hash of a stolen password").await;
 
     let mut tx = test.begin().await;
     let job = jobs.prepare(&Greet {}).unwrap().in_tenant(ada.tenant.id);

@@ -11,6 +11,7 @@ use saas_auth::{
 use saas_auth_sql::SqlUsers;
 use saas_core::{Conn, Email, StoreError, Tx, UserId};
 use saas_kit::testing::TestEngine;
+use saas_sql::execute;
 
 use crate::conformance::{broken::assert_noticed, migrated, on_each_engine, shared};
 
@@ -73,6 +74,35 @@ impl UserStore for Broken {
     ) -> Result<bool, StoreError> {
         let set = SqlUsers.set_status(tx, id, status, now).await?;
         Ok(set || self.0.starts_with("a_status"))
+    }
+
+    async fn replace_hash(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        stored: &PasswordHash,
+        new: &PasswordHash,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        if self.0.starts_with("a_hash_is_replaced") {
+            let set = "UPDATE saas_users SET password_hash = $1 WHERE id = $2";
+            return Ok(execute!(tx.conn(), set, new.as_phc(), id.as_uuid())? == 1);
+        }
+        SqlUsers.replace_hash(tx, id, stored, new, now).await
+    }
+
+    async fn flag_compromised(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        stored: &PasswordHash,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        if self.0.starts_with("a_password_is_flagged") {
+            let set = "UPDATE saas_users SET password_compromised_at = $1 WHERE id = $2";
+            return Ok(execute!(tx.conn(), set, now, id.as_uuid())? == 1);
+        }
+        SqlUsers.flag_compromised(tx, id, stored, now).await
     }
 }
 
