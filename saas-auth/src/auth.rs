@@ -16,9 +16,11 @@ use crate::{
 mod authenticate;
 mod changes;
 mod decisions;
+mod deletion;
 mod keys;
 mod measures;
 mod open_session;
+mod recovery;
 mod refresh;
 mod registration;
 mod renewal;
@@ -29,6 +31,7 @@ mod users;
 pub use authenticate::{AuthenticateError, Authenticated, Freshness};
 pub use keys::{RotateKeysError, RotationReport, SigningKeysError};
 pub use open_session::{NewSession, OpenedSession, Tokens};
+pub use recovery::{MailedToken, RecoveryError, RecoveryRules};
 pub use refresh::RefreshError;
 pub use registration::{InsertError, PrepareError, PreparedUser, Registration};
 pub use sessions::{LogoutError, RevokeError, SessionsError};
@@ -82,6 +85,8 @@ pub struct AuthConfig {
     pub decision_max_age: Duration,
     /// What new passwords must be.
     pub password_policy: PasswordPolicy,
+    /// How addresses are proved, and passwords set anew.
+    pub recovery: RecoveryRules,
     /// How long a signing key is published before it signs: how long others may cache the JWKS, and [`KeySet::RELOAD_SLACK`]. Less than
     /// [`KeySet::MIN_PUBLISH_DELAY`] counts as that.
     pub key_publish_delay: Duration,
@@ -99,6 +104,7 @@ impl AuthConfig {
             refresh_grace: Duration::from_secs(10),
             decision_max_age: Duration::from_secs(5),
             password_policy: PasswordPolicy { min_length: 15 },
+            recovery: RecoveryRules::default(),
             key_publish_delay: Duration::from_mins(5) + KeySet::RELOAD_SLACK,
         }
     }
@@ -117,6 +123,7 @@ pub struct Auth {
     tokens: Arc<AccessTokens>,
     refresh_keys: RefreshKeys,
     mail_tokens: MailTokens,
+    quotas: Arc<recovery::Quotas>,
     unknown_keys: Arc<keys::Throttle>,
     decisions: Arc<decisions::Decisions>,
     heard: Arc<changes::Heard>,
@@ -150,6 +157,7 @@ impl Auth {
             tokens: Arc::new(tokens),
             refresh_keys: RefreshKeys::new(masters),
             mail_tokens: MailTokens::new(mailed),
+            quotas: Arc::default(),
             unknown_keys: Arc::default(),
             decisions: Arc::new(decisions),
             heard: Arc::default(),

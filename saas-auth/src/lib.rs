@@ -32,9 +32,9 @@ mod user;
 
 pub use auth::{
     Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, Freshness, InsertError,
-    LogoutError, NewSession, OpenAuthError, OpenedSession, PrepareError, PreparedUser, Profile, RefreshError,
-    Registration, RevokeError, RotateKeysError, RotationReport, SessionsError, SignIn, SignInError,
-    SigningKeysError, Tokens, UsersError,
+    LogoutError, MailedToken, NewSession, OpenAuthError, OpenedSession, PrepareError, PreparedUser, Profile,
+    RecoveryError, RecoveryRules, RefreshError, Registration, RevokeError, RotateKeysError, RotationReport,
+    SessionsError, SignIn, SignInError, SigningKeysError, Tokens, UsersError,
 };
 pub use change_feed::{Change, ChangeFeed, ChangeId, Changed};
 pub use device::Device;

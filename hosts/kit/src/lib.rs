@@ -22,6 +22,7 @@
 mod announced;
 mod blueprint;
 mod builder;
+mod forgotten;
 mod hash_pool;
 mod health;
 pub mod jobs;

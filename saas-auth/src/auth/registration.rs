@@ -90,13 +90,22 @@ impl Auth {
         &self,
         registration: Registration,
     ) -> Result<PreparedUser, PrepareError> {
-        let refused = |message: &dyn std::fmt::Display| {
-            PrepareError::Password([FieldError::new("password", "weak_password", message)])
-        };
-        let password = Password::new(&registration.password).map_err(|error| refused(&error))?;
-        self.config.password_policy.check(&password).map_err(|error| refused(&error))?;
-        let password = self.ports.hasher.hash(password).await?;
+        let password = self.judge(&registration.password, "password").await?;
         Ok(PreparedUser { email: registration.email, display_name: registration.display_name, password })
+    }
+
+    /// Judges a new password and hashes it; `field` is what it is called where it was typed.
+    pub(super) async fn judge(
+        &self,
+        typed: &Secret<String>,
+        field: &'static str,
+    ) -> Result<PasswordHash, PrepareError> {
+        let refused = |message: &dyn std::fmt::Display| {
+            PrepareError::Password([FieldError::new(field, "weak_password", message)])
+        };
+        let password = Password::new(typed).map_err(|error| refused(&error))?;
+        self.config.password_policy.check(&password).map_err(|error| refused(&error))?;
+        Ok(self.ports.hasher.hash(password).await?)
     }
 
     /// Writes the user into the caller's transaction.

@@ -7,12 +7,12 @@ use axum::{
 use http::StatusCode;
 use saas_core::{DisplayName, Email, Permission, Secret, TenantName};
 use saas_kit::Saas;
-use saas_tenancy::{Register, Registered};
+use saas_tenancy::{Register, Registered, SignedUp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
 
-use super::wire::{NO_STORE, RoleName, SuccessResponse, UserSessionResponse};
+use super::wire::{Accepted, NO_STORE, RoleName, SuccessResponse, UserSessionResponse, accepted};
 use crate::{
     Problem,
     answer::Answer,
@@ -94,7 +94,9 @@ pub(crate) struct RegisterResponse {
 
 /// Registers a user with a tenant of their own and signs them in.
 ///
-/// The user owns the tenant. Who may register is a setting of the operator's, `SIGNUP_ACCESS_POLICY`.
+/// The user owns the tenant. Who may register is a setting of the operator's, `SIGNUP_ACCESS_POLICY`. Where users have to prove their address
+/// (`REQUIRE_EMAIL_VERIFICATION`) nobody is signed in: whoever has the address is mailed how it goes on, and the answer does not tell whether
+/// it was registered before.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/register",
@@ -103,6 +105,7 @@ pub(crate) struct RegisterResponse {
     request_body = RegisterRequest,
     responses(
         (status = 201, description = "Registered, and signed in.", body = RegisterResponse),
+        (status = 202, description = "The address was mailed how it goes on.", body = SuccessResponse<Accepted>),
         RegistrationClosed,
         EmailTaken,
         BodyProblems,
@@ -114,7 +117,14 @@ pub(crate) async fn register(
     Anyone(actor): Anyone,
     Json(request): Json<RegisterRequest>,
 ) -> Result<Response, Problem> {
-    let Registered { tokens, tenant, .. } = saas.tenancy().register(&actor, request.command()?).await?;
+    let Registered { tokens, tenant, .. } = match saas.tenancy().sign_up(&actor, request.command()?).await? {
+        SignedUp::Registered(registered) => *registered,
+        _ => {
+            return Ok(accepted(
+                "You were mailed how it goes on: follow the link in the mail, then sign in.",
+            ));
+        }
+    };
     let body = RegisterResponse { session: tokens.into(), tenant_slug: tenant.slug.to_string() };
     Ok((StatusCode::CREATED, NO_STORE, Answer(body)).into_response())
 }

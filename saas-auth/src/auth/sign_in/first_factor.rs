@@ -1,11 +1,13 @@
 //! The first factor: a password.
 
 use super::{REACH, SignIn, SignInError, refusal::NotSignedIn};
-use crate::{Auth, Credentials, Password, User, UserStatus};
+use crate::{Auth, Credentials, Password, PasswordHash, User, UserStatus};
 
 /// Somebody who proved to be this user.
 pub(super) struct Proven {
     pub(super) user: User,
+    /// What their password was compared with: once that is another one, they have proved nothing.
+    pub(super) password: PasswordHash,
 }
 
 impl Auth {
@@ -20,14 +22,16 @@ impl Auth {
         // little to be written down each time.
         let password = Password::new(&command.password)
             .map_err(|_| NotSignedIn::Failed(SignInError::InvalidCredentials))?;
-        let (user, right) = match found {
-            Some((user, hash)) => (Some(user), self.ports.hasher.verify(password, hash).await?),
+        let right = match &found {
+            Some((_, hash)) => self.ports.hasher.verify(password, hash.clone()).await?,
             // Nothing to compare with, and it has to cost the same.
-            None => (None, self.ports.hasher.hash(password).await.map(|_| false)?),
+            None => self.ports.hasher.hash(password).await.map(|_| false)?,
         };
-        match user {
-            Some(user) if right && user.status == UserStatus::Active => Ok(Proven { user }),
-            Some(user) => {
+        match found {
+            Some((user, password)) if right && user.status == UserStatus::Active => {
+                Ok(Proven { user, password })
+            }
+            Some((user, _)) => {
                 tracing::info!(user.id = %user.id, password.right = right, "sign-in refused");
                 Err(NotSignedIn::refused(user.id, if right { "user_disabled" } else { "wrong_password" }))
             }
