@@ -16,10 +16,12 @@ use crate::{
 mod authenticate;
 mod changes;
 mod decisions;
+mod deletion;
 mod keys;
 mod measures;
 mod open_session;
 mod passwords;
+mod recovery;
 mod refresh;
 mod registration;
 mod renewal;
@@ -31,6 +33,7 @@ pub use authenticate::{AuthenticateError, Authenticated, Freshness};
 pub use keys::{RotateKeysError, RotationReport, SigningKeysError};
 pub use open_session::{NewSession, OpenedSession, Tokens};
 pub use passwords::{JudgePasswordError, JudgedPassword, PasswordOwner, RefusedPassword};
+pub use recovery::{MailedToken, RecoveryError, RecoveryRules};
 pub use refresh::RefreshError;
 pub use registration::{InsertError, PrepareError, PreparedUser, Registration};
 pub use sessions::{LogoutError, RevokeError, SessionsError};
@@ -88,6 +91,8 @@ pub struct AuthConfig {
     pub decision_max_age: Duration,
     /// What new passwords must be, and what becomes of known ones.
     pub password_policy: PasswordPolicy,
+    /// How addresses are proved, and passwords set anew.
+    pub recovery: RecoveryRules,
     /// How long a signing key is published before it signs: how long others may cache the JWKS, and [`KeySet::RELOAD_SLACK`]. Less than
     /// [`KeySet::MIN_PUBLISH_DELAY`] counts as that.
     pub key_publish_delay: Duration,
@@ -105,6 +110,7 @@ impl AuthConfig {
             refresh_grace: Duration::from_secs(10),
             decision_max_age: Duration::from_secs(5),
             password_policy: PasswordPolicy::default(),
+            recovery: RecoveryRules::default(),
             key_publish_delay: Duration::from_mins(5) + KeySet::RELOAD_SLACK,
         }
     }
@@ -123,6 +129,7 @@ pub struct Auth {
     tokens: Arc<AccessTokens>,
     refresh_keys: RefreshKeys,
     mail_tokens: MailTokens,
+    quotas: Arc<recovery::Quotas>,
     unknown_keys: Arc<keys::Throttle>,
     decisions: Arc<decisions::Decisions>,
     heard: Arc<changes::Heard>,
@@ -156,6 +163,7 @@ impl Auth {
             tokens: Arc::new(tokens),
             refresh_keys: RefreshKeys::new(masters),
             mail_tokens: MailTokens::new(mailed),
+            quotas: Arc::default(),
             unknown_keys: Arc::default(),
             decisions: Arc::new(decisions),
             heard: Arc::default(),

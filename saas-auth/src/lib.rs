@@ -32,10 +32,10 @@ mod user;
 
 pub use auth::{
     Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, Freshness, InsertError,
-    JudgePasswordError, JudgedPassword, LogoutError, NewSession, OpenAuthError, OpenedSession, PasswordOwner,
-    PrepareError, PreparedUser, Profile, RefreshError, RefusedPassword, Registration, RevokeError,
-    RotateKeysError, RotationReport, SessionsError, SignIn, SignInError, SigningKeysError, Tokens,
-    UsersError,
+    JudgePasswordError, JudgedPassword, LogoutError, MailedToken, NewSession, OpenAuthError, OpenedSession,
+    PasswordOwner, PrepareError, PreparedUser, Profile, RecoveryError, RecoveryRules, RefreshError,
+    RefusedPassword, Registration, RevokeError, RotateKeysError, RotationReport, SessionsError, SignIn,
+    SignInError, SigningKeysError, Tokens, UsersError,
 };
 pub use change_feed::{Change, ChangeFeed, ChangeId, Changed};
 pub use device::Device;

@@ -138,6 +138,12 @@ pub enum Revocation {
     RefreshReuse,
     /// The user was disabled.
     UserDisabled,
+    /// The user changed their password.
+    PasswordChange,
+    /// The user set a new password by a mailed token.
+    PasswordReset,
+    /// The user took their old address back.
+    EmailChangeUndone,
 }
 
 impl Revocation {
@@ -149,6 +155,9 @@ impl Revocation {
             Self::Listed => "revoked_from_list",
             Self::RefreshReuse => "refresh_reuse",
             Self::UserDisabled => "user_disabled",
+            Self::PasswordChange => "password_change",
+            Self::PasswordReset => "password_reset",
+            Self::EmailChangeUndone => "email_change_undone",
         }
     }
 }

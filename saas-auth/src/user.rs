@@ -82,6 +82,11 @@ pub enum InsertUserError {
 /// - `set_status` changes that user and nobody else, and tells whether there is such a user.
 /// - `replace_hash` and `flag_compromised` do what they say only while the stored hash is the one given, and tell whether they did;
 ///   what is flagged is not flagged again, and a hash of the same password does not lift it.
+/// - `set_password` sets or takes away that user's hash and nobody else's, and tells whether there is such a user; `replace_password` does so
+///   only while the hash is the one that was read.
+/// - `set_email` gives the user another address only while they have the one that was read and nobody else has the other; it is verified then.
+/// - `verify_email` notes the first time that the user proved the address that they still have, and tells whether they have it.
+/// - `delete` removes that user and nobody else, and tells whether there was one.
 /// - `shared` holds the user until the transaction ends: a `set_status` of another transaction waits, or comes first and is seen.
 #[async_trait]
 pub trait UserStore: Debug + Send + Sync + 'static {
@@ -122,4 +127,41 @@ pub trait UserStore: Debug + Send + Sync + 'static {
         stored: &PasswordHash,
         now: DateTime<Utc>,
     ) -> Result<bool, StoreError>;
+    /// Sets the hash of their password, or takes it away; `false` when there is no such user.
+    async fn set_password(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        password: Option<&PasswordHash>,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError>;
+    /// Puts a hash in the place of the one that was read; `false` when another one stands there.
+    async fn replace_password(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        read: &PasswordHash,
+        password: &PasswordHash,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError>;
+    /// Gives them another address, verified now; `false` when they have not `read` any more or somebody else has `new`. After `false` the
+    /// transaction may be good for nothing but to be dropped.
+    async fn set_email(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        read: &Email,
+        new: &Email,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError>;
+    /// Notes that the address is theirs; `false` when they have another one.
+    async fn verify_email(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        email: &Email,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError>;
+    /// Removes them with their sessions, memberships and tokens; `false` when there is no such user.
+    async fn delete(&self, tx: &mut Tx, id: UserId) -> Result<bool, StoreError>;
 }

@@ -135,6 +135,12 @@ pub(crate) enum Users {
     Disable(WhichUser),
     /// Lets a disabled user sign in again.
     Enable(WhichUser),
+    /// Mails a user what sets a new password; nothing changes until they use it.
+    ResetPassword(WhichUser),
+    /// Deletes a user with all that is kept of them.
+    ///
+    /// A tenant whose only member they are is suspended; the only owner of a tenant with other members is refused.
+    Delete(WhichUser),
 }
 
 #[derive(Debug, Args)]

@@ -30,6 +30,7 @@ use crate::{
     HashPool, MailerError, RootKeyFileError, Saas,
     announced::{Announced, CHANGES},
     breached::{self, BreachedListError},
+    forgotten::Forgetter,
     jobs::{Handlers, Worker},
     mail::{self, Transport},
     ports::{Ports, or},
@@ -240,6 +241,7 @@ impl Blueprint {
             clock: Arc::clone(&self.clock),
         };
         handlers.add_missing(purger, 1);
+        handlers.add_missing(Forgetter { agents: agents.clone() }, 1);
         let worker = self.worker(shared, jobs, wake, handlers);
         let handle = Parts {
             settings: Arc::clone(&self.settings),

@@ -7,8 +7,8 @@ use std::{
 
 use saas_agents::{AgentsConfig, ChatModel, ConversationStore, ModelName, Models, RunStore};
 use saas_auth::{
-    AuthConfig, BreachedPasswords, OneTimeTokenStore, PasswordHasher, PasswordHistory, SessionStore,
-    UserStore,
+    AuthConfig, BreachedPasswords, OneTimeTokenStore, PasswordHasher, PasswordHistory, RecoveryRules,
+    SessionStore, UserStore,
     keys::KeySet,
     password::Argon2idParams,
     token::{AccessTokenRules, InvalidRules},
@@ -275,7 +275,7 @@ impl SaasBuilder {
             breached,
             #[cfg(feature = "openai")]
             openai,
-            agents: AgentsConfig::new(models),
+            agents: AgentsConfig::new(models).with_verified_email(settings.require_email_verification),
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::default())),
             entropy: self.entropy.unwrap_or_else(|| Arc::new(SystemEntropy)),
             storage: self.storage.map_or_else(tokio::sync::OnceCell::new, |storage| {
@@ -309,8 +309,22 @@ fn auth_config(settings: &Settings) -> Result<AuthConfig, InvalidRules> {
         refresh_grace: settings.auth_refresh_grace.duration(),
         decision_max_age: settings.auth_decision_max_age.duration(),
         password_policy: breached::policy(settings),
+        recovery: recovery(settings),
         key_publish_delay: settings.auth_jwks_max_age.duration() + KeySet::RELOAD_SLACK,
     })
+}
+
+fn recovery(settings: &Settings) -> RecoveryRules {
+    RecoveryRules {
+        require_verified_email: settings.require_email_verification,
+        verification_lifetime: settings.email_verification_token_ttl.duration(),
+        verifications_per_address: settings.email_verification_email_rate_limit_per_hour,
+        verifications_per_network: settings.email_verification_ip_rate_limit_per_hour,
+        reset_lifetime: settings.password_reset_token_ttl.duration(),
+        resets_per_address: settings.password_reset_email_rate_limit_per_hour,
+        resets_per_network: settings.password_reset_ip_rate_limit_per_hour,
+        ..RecoveryRules::default()
+    }
 }
 
 fn models(settings: &Settings) -> Models {

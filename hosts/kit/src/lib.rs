@@ -23,6 +23,7 @@ mod announced;
 mod blueprint;
 mod breached;
 mod builder;
+mod forgotten;
 mod hash_pool;
 mod health;
 pub mod jobs;

@@ -4,7 +4,9 @@
 
 use metrics::{Counter, counter};
 
-use super::{AuthenticateError, JudgePasswordError, JudgedPassword, RefreshError, SignInError, Tokens};
+use super::{
+    AuthenticateError, JudgePasswordError, JudgedPassword, RecoveryError, RefreshError, SignInError, Tokens,
+};
 use crate::{HashError, Revocation, WeakPassword, password::BreachedError};
 
 /// How requests were decided.
@@ -65,6 +67,28 @@ pub(super) const REUSE: &str = "reuse";
 /// Counts a session when its first tokens are signed: it is committed then, in whosever transaction.
 pub(super) fn session_opened() {
     counter!("saas_sessions_opened_total").increment(1);
+}
+
+/// Counts what was asked for, by what it is.
+pub(super) fn recovery(what: &'static str, outcome: &'static str) {
+    counter!("saas_recovery_total", "what" => what, "outcome" => outcome).increment(1);
+}
+
+/// Counts what came of a mailed token, or of a password that was asked for once more.
+pub(super) fn recovered<T>(what: &'static str, done: &Result<T, RecoveryError>) {
+    let outcome = match done {
+        Ok(_) => "done",
+        Err(RecoveryError::InvalidToken) => "invalid_token",
+        Err(RecoveryError::WrongPassword) => "wrong_password",
+        Err(RecoveryError::NewPassword(error)) if matches!(**error, JudgePasswordError::Refused(_)) => {
+            "weak_password"
+        }
+        Err(RecoveryError::TooOften { .. }) => "too_often",
+        Err(RecoveryError::Hash(HashError::Overloaded { .. })) => "overloaded",
+        Err(RecoveryError::Hash(_) | RecoveryError::Store(_) | RecoveryError::Internal(_)) => "error",
+        Err(_) => "refused",
+    };
+    recovery(what, outcome);
 }
 
 pub(super) fn sessions_revoked(why: Revocation, sessions: u64) {

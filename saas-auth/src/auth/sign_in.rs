@@ -113,7 +113,7 @@ impl Auth {
     }
 
     async fn open_admitted(&self, actor: &Actor, admitted: Admitted) -> Result<Tokens, NotSignedIn> {
-        let Admitted { proven: Proven { user }, tenant, role } = admitted;
+        let Admitted { proven: Proven { user, password }, tenant, role } = admitted;
         let mut tx = self.ports.storage.begin(REACH).await?;
         // Held until the commit: whoever disables the user now either comes first and is seen, or finds this session and ends it.
         let still_active = self
@@ -124,6 +124,11 @@ impl Auth {
             .is_some_and(|user| user.status == UserStatus::Active);
         if !still_active {
             return Err(NotSignedIn::refused(user.id, "user_disabled"));
+        }
+        // So does whoever sets a new password: it ends the sessions that are there, and no later one shall stand on the old one.
+        let held = self.ports.users.credentials(tx.conn(), &user.email).await?;
+        if held.is_none_or(|held| held.user.id != user.id || held.password != Some(password)) {
+            return Err(NotSignedIn::refused(user.id, "password_changed_meanwhile"));
         }
         let opened = self.open_session_in(&mut tx, actor, NewSession { user: &user, tenant, role }).await?;
         tx.commit().await?;

@@ -39,6 +39,14 @@ fn a_user_is_created_listed_disabled_and_enabled(place: &Place) {
     let enabled = place.run(&["users", "enable", id.as_str().unwrap(), "--output", "json"]);
     assert_eq!(enabled.json()["user"]["status"], "active");
 
+    let reset = place.run(&["users", "reset-password", "ada@example.com", "--output", "json"]);
+    assert_eq!((reset.code, &reset.json()["mailed"]), (0, &json!(true)), "{reset}");
+    let deleted = place.run(&["users", "delete", "bob@example.com"]);
+    assert_eq!(deleted.code, 0, "{deleted}");
+    assert!(deleted.stdout.contains("deleted"), "{deleted}");
+    let gone = place.run(&["users", "delete", "bob@example.com", "--output", "json"]);
+    assert_eq!((gone.code, gone.error()["code"].clone()), (1, json!("user_not_found")), "{gone}");
+
     let nobody = "01890a5d-ac96-774b-bcce-b302099a8057";
     for name in ["eve@example.com", nobody] {
         let done = place.run(&["users", "disable", name, "--output", "json"]);

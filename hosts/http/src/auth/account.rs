@@ -7,12 +7,14 @@ use axum::{
 use http::StatusCode;
 use saas_core::{DisplayName, Email, Permission, Secret, TenantName};
 use saas_kit::Saas;
-use saas_tenancy::{Register, RegisterError, Registered};
+use saas_tenancy::{Register, RegisterError, Registered, SignedUp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
 
-use super::wire::{NO_STORE, PasswordAdviceBody, RoleName, SuccessResponse, UserSessionResponse};
+use super::wire::{
+    Accepted, NO_STORE, PasswordAdviceBody, RoleName, SuccessResponse, UserSessionResponse, accepted,
+};
 use crate::{
     Problem,
     answer::Answer,
@@ -108,7 +110,9 @@ fn problem(error: RegisterError) -> Problem {
 
 /// Registers a user with a tenant of their own and signs them in.
 ///
-/// The user owns the tenant. Who may register is a setting of the operator's, `SIGNUP_ACCESS_POLICY`.
+/// The user owns the tenant. Who may register is a setting of the operator's, `SIGNUP_ACCESS_POLICY`. Where users have to prove their address
+/// (`REQUIRE_EMAIL_VERIFICATION`) nobody is signed in: whoever has the address is mailed how it goes on, and the answer does not tell whether
+/// it was registered before.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/register",
@@ -117,6 +121,7 @@ fn problem(error: RegisterError) -> Problem {
     request_body = RegisterRequest,
     responses(
         (status = 201, description = "Registered, and signed in.", body = RegisterResponse),
+        (status = 202, description = "The address was mailed how it goes on.", body = SuccessResponse<Accepted>),
         RegistrationClosed,
         EmailTaken,
         BodyProblems,
@@ -128,7 +133,14 @@ pub(crate) async fn register(
     Anyone(actor): Anyone,
     Json(request): Json<RegisterRequest>,
 ) -> Result<Response, Problem> {
-    let registered = saas.tenancy().register(&actor, request.command()?).await.map_err(problem)?;
+    let registered = match saas.tenancy().sign_up(&actor, request.command()?).await.map_err(problem)? {
+        SignedUp::Registered(registered) => *registered,
+        _ => {
+            return Ok(accepted(
+                "You were mailed how it goes on: follow the link in the mail, then sign in.",
+            ));
+        }
+    };
     let Registered { tokens, tenant, password_advice, .. } = registered;
     let body = RegisterResponse {
         session: tokens.into(),

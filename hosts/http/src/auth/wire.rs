@@ -1,10 +1,14 @@
 //! What sign-in and sessions look like on the wire.
 
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
-use http::{HeaderValue, header};
+use http::{HeaderValue, StatusCode, header};
 use saas_auth::{PasswordAdvice, Tokens};
+use saas_core::Secret;
 use serde::Serialize;
 use uuid::Uuid;
+
+use crate::answer::Answer;
 
 /// A date on the wire: RFC 3339, UTC.
 pub(crate) fn date(date: DateTime<Utc>) -> String {
@@ -103,6 +107,24 @@ impl From<PasswordAdvice> for PasswordAdviceBody {
     fn from(advice: PasswordAdvice) -> Self {
         Self { score: advice.score, warning: advice.warning, suggestions: advice.suggestions }
     }
+}
+
+/// A token of a mail, as it came.
+pub(super) fn token(text: &Secret<String>) -> Result<Secret<String>, &'static str> {
+    if text.expose().is_empty() { Err("the token may not be empty") } else { Ok(text.clone()) }
+}
+
+/// What was asked for is done by mail.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct Accepted {
+    /// Always true. Whether anybody was mailed is not told.
+    accepted: bool,
+}
+
+/// The same answer whoever was asked for.
+pub(super) fn accepted(message: &'static str) -> Response {
+    let body = SuccessResponse::new(message, Accepted { accepted: true });
+    (StatusCode::ACCEPTED, NO_STORE, Answer(body)).into_response()
 }
 
 /// A command that was carried out.

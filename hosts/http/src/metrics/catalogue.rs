@@ -90,6 +90,35 @@ const RUN_STATUS: Label = listed("status", &["completed", "failed", "cancelled",
 const RESULT: Label = listed("result", &["success", "failure"]);
 const TRANSPORT: Label = listed("transport", &["folder", "smtp", "resend", "own"]);
 const TOKEN_USE: Label = listed("token_use", &["access", "unknown"]);
+const RECOVERY: Label = listed(
+    "what",
+    &["verification", "password_reset", "password_change", "email_change", "email_change_undo"],
+);
+const RECOVERY_OUTCOME: Label = listed(
+    "outcome",
+    &[
+        "requested",
+        "done",
+        "invalid_token",
+        "wrong_password",
+        "weak_password",
+        "too_often",
+        "overloaded",
+        "refused",
+        "error",
+    ],
+);
+const RECOVERY_QUOTA: Label = listed(
+    "quota",
+    &[
+        "own_password",
+        "email_change",
+        "email_verify_address",
+        "email_verify_network",
+        "password_reset_address",
+        "password_reset_network",
+    ],
+);
 
 macro_rules! metrics {
     ($($name:literal $kind:expr, [$($label:expr),*], $help:literal;)+) => {
@@ -114,9 +143,12 @@ metrics! {
     "saas_refresh_attempts_total" Kind::Counter,
         [listed("outcome", &["rotated", "grace", "reuse", "invalid", "error"])],
         "Uses of refresh tokens, by what came of them; `reuse` ended a session, because somebody else may hold a copy.";
+    "saas_recovery_total" Kind::Counter, [RECOVERY, RECOVERY_OUTCOME],
+        "Mails that prove an address or set a password, as they were asked for and used; changes of passwords and addresses.";
+    "saas_recovery_refused_total" Kind::Counter, [RECOVERY_QUOTA], "What was asked for too often, by the quota that was used up.";
     "saas_sessions_opened_total" Kind::Counter, [], "Sessions whose first tokens were given out.";
     "saas_sessions_revoked_total" Kind::Counter,
-        [listed("reason", &["logout", "logout_all", "revoked_from_list", "refresh_reuse", "user_disabled"])],
+        [listed("reason", &["logout", "logout_all", "revoked_from_list", "refresh_reuse", "user_disabled", "password_change", "password_reset", "email_change_undone"])],
         "Sessions that were ended; those that expire are not in it.";
     "saas_authentications_total" Kind::Counter,
         [listed("decision", &["remembered", "asked", "refused", "error"])],

@@ -113,8 +113,15 @@ problems! {
         "unknown_route" "there is nothing at this path";
         "metrics_not_installed" "this program counts nothing: call saas_http::metrics::install, and give the router its handle";
     }
-    Forbidden FORBIDDEN "The role does not allow it." {
+    Forbidden FORBIDDEN "The role does not allow it, or the address is to be proved first." {
         "forbidden" "your role does not allow this";
+        "email_unverified" "prove your e-mail address first: the mail says how, and POST /api/v1/auth/email/send sends another one";
+    }
+    RoleTooLow FORBIDDEN "The role does not allow it." {
+        "forbidden" "your role does not allow this";
+    }
+    WrongPassword FORBIDDEN "The current password is wrong." {
+        "wrong_password" "the current password is wrong";
     }
     RegistrationClosed FORBIDDEN "Registration is not open." {
         "registration_closed" "registration is not open: ask for an invitation";
@@ -127,6 +134,9 @@ problems! {
     }
     SessionNotFound NOT_FOUND "No live session of this user has that id." {
         "session_not_found" "the session is not there or has ended already";
+    }
+    UserNotFound NOT_FOUND "The tenant has no such member." {
+        "user_not_found" "there is no such user";
     }
     AgentNotFound NOT_FOUND "There is no such agent." {
         "agent_not_found" "there is no such agent";
@@ -146,6 +156,12 @@ problems! {
     }
     EmailTaken CONFLICT "The address is registered already." {
         "email_taken" "the e-mail address is already registered";
+    }
+    LastOwner CONFLICT "The user is the only owner of a tenant with other members." {
+        "last_owner" "the user is the only owner of a tenant with other members: give somebody the role, or remove the members first";
+    }
+    PasswordChangedMeanwhile CONFLICT "Somebody changed the password at the same time." {
+        "password_changed_meanwhile" "the password was changed at the same time: try again";
     }
     TenantRequired CONFLICT "The user belongs to several tenants; `tenants` lists them." {
         "tenant_required" "the user belongs to several tenants: name one of them as tenant_id".with_member("tenants", tenants());
@@ -180,6 +196,21 @@ problems! {
         "invalid_password" "the password is not accepted"
             .of_password("password_too_short", "use at least 15 characters; a sentence is easy to remember");
     }
+    InvalidOneTimeToken UNPROCESSABLE_ENTITY "Fields are not valid, or the token is wrong, used or over." {
+        "invalid_request" "some fields are not valid".naming("token", "required", "this field is required");
+        "invalid_one_time_token" "the token is not good: ask for a new mail";
+    }
+    InvalidReset UNPROCESSABLE_ENTITY "Fields are not valid, the token is wrong, used or over, or the password is weak." {
+        "invalid_request" "some fields are not valid".naming("token", "required", "this field is required");
+        "invalid_one_time_token" "the token is not good: ask for a new mail";
+        "invalid_password" "the password is not accepted"
+            .naming("new_password", "weak_password", "use at least 15 characters; a sentence is easy to remember");
+    }
+    InvalidPasswordChange UNPROCESSABLE_ENTITY "Fields are not valid, or the password is weak." {
+        "invalid_request" "some fields are not valid".naming("current_password", "required", "this field is required");
+        "invalid_password" "the password is not accepted"
+            .naming("new_password", "weak_password", "use at least 15 characters; a sentence is easy to remember");
+    }
     InvalidMessage UNPROCESSABLE_ENTITY "Fields are not valid, the message is too long, or nobody is called so." {
         "invalid_request" "some fields are not valid".naming("message", "required", "this field is required");
         "invalid_message" "a message has 1 to 32000 characters";
@@ -187,6 +218,9 @@ problems! {
     }
     Misdirected MISDIRECTED_REQUEST "The request is for a host that is not one of ours." {
         "host_not_allowed" "this server does not answer to that host: its operator names hosts in ALLOWED_HOSTS";
+    }
+    TooManyRequests TOO_MANY_REQUESTS "Asked for too often: try again after `Retry-After`." {
+        "too_many_requests" "that was asked for too often: try again later";
     }
     QueueFull TOO_MANY_REQUESTS "Too many messages wait in this conversation." {
         "queue_full" "too many messages wait in this conversation: let it answer first";

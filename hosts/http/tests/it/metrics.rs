@@ -95,6 +95,10 @@ async fn traffic(api: &Api) -> Vec<String> {
         200
     );
 
+    let forgot = json!({ "email": "nobody@example.com" });
+    for expected in [202, 202, 202, 202, 202, 429] {
+        assert_eq!(status(api.send(post("/api/v1/auth/password/forgot").json(&forgot)).await), expected);
+    }
     let listed = format!("/api/v1/auth/sessions/{}", third.id());
     assert_eq!(status(api.send(delete(&listed).bearer(ada.access())).await), 200);
     let logout = json!({ "refresh_token": ada.refresh() });

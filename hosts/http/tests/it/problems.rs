@@ -366,18 +366,19 @@ async fn a_weak_password_is_a_422(engine: TestEngine) {
 }
 
 async fn a_stolen_password_is_a_403_where_the_operator_says_so(engine: TestEngine) {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = tempfile::tempdir().expect("a temporary file can be written");
     let list = folder.path().join("list.txt");
     // Somebody else's password, then Ada's: a list that grew.
-    std::fs::write(&list, format!("{}:1\n", "0".repeat(40))).unwrap();
+    std::fs::write(&list, format!("{}:1\n", "0".repeat(40))).expect("a temporary file can be written");
     let settings = [
         ("BREACHED_PASSWORDS", "file"),
-        ("BREACHED_PASSWORDS_FILE", list.to_str().unwrap()),
+        ("BREACHED_PASSWORDS_FILE", list.to_str().expect("a temporary file can be written")),
         ("BREACHED_PASSWORDS_AT_SIGN_IN", "refuse"),
     ];
     let api = Api::with_settings(engine, settings).await;
     api.register("ada@example.com").await;
-    std::fs::write(&list, "ABF7AAD6438836DBE526AA231ABDE2D0EEF74D42:1\n").unwrap();
+    std::fs::write(&list, "ABF7AAD6438836DBE526AA231ABDE2D0EEF74D42:1\n")
+        .expect("a temporary file can be written");
     assert_answer!(api.send(post("/api/v1/auth/token").json(&credentials("ada@example.com"))).await, @r#"
     403 Forbidden
     cache-control: no-store

@@ -423,6 +423,50 @@ settings! {
             fix: "use public, invite_only or approval",
         }
     }
+    Recovery {
+        /// Whether users have to prove their e-mail address before they use the product. Registering answers the same for every address then.
+        require_email_verification: bool = "REQUIRE_EMAIL_VERIFICATION" {
+            default: Text("false"),
+            hardened: Text("true"),
+            fix: "use true or false",
+        }
+        /// How many minutes a mail is good that proves an address, or confirms another one.
+        email_verification_token_ttl: Minutes = "EMAIL_VERIFICATION_TOKEN_TTL_MINUTES" {
+            default: Text("60"),
+            range: 1..=1_440,
+            fix: "set a number of minutes, for example 60",
+        }
+        /// How often an hour such a mail may be asked for, for one address.
+        email_verification_email_rate_limit_per_hour: u32 = "EMAIL_VERIFICATION_EMAIL_RATE_LIMIT_PER_HOUR" {
+            default: Text("3"),
+            range: 1..=1_000,
+            fix: "set a number of mails, for example 3",
+        }
+        /// How often an hour such mails may be asked for from one address of the network, a /64 where it is IPv6.
+        email_verification_ip_rate_limit_per_hour: u32 = "EMAIL_VERIFICATION_IP_RATE_LIMIT_PER_HOUR" {
+            default: Text("10"),
+            range: 1..=100_000,
+            fix: "set a number of mails, for example 10",
+        }
+        /// How many minutes a mail is good that sets a new password.
+        password_reset_token_ttl: Minutes = "PASSWORD_RESET_TOKEN_TTL_MINUTES" {
+            default: Text("30"),
+            range: 1..=1_440,
+            fix: "set a number of minutes, for example 30",
+        }
+        /// How often an hour such a mail may be asked for, for one address.
+        password_reset_email_rate_limit_per_hour: u32 = "PASSWORD_RESET_EMAIL_RATE_LIMIT_PER_HOUR" {
+            default: Text("5"),
+            range: 1..=1_000,
+            fix: "set a number of mails, for example 5",
+        }
+        /// How often an hour such mails may be asked for from one address of the network, a /64 where it is IPv6.
+        password_reset_ip_rate_limit_per_hour: u32 = "PASSWORD_RESET_IP_RATE_LIMIT_PER_HOUR" {
+            default: Text("20"),
+            range: 1..=100_000,
+            fix: "set a number of mails, for example 20",
+        }
+    }
     Agents {
         /// The key for OpenAI's API, or for one that speaks like it. Without it the agents answer from a script.
         openai_api_key: Option<Secret<String>> = "OPENAI_API_KEY" {

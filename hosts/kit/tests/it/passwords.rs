@@ -400,7 +400,9 @@ fn a_new_password_is_hashed_in_one_place_and_judged_there() {
 /// Files that have a password hashed.
 fn search(path: &Path, found: &mut BTreeSet<String>) {
     if path.is_dir() {
-        fs::read_dir(path).unwrap().for_each(|entry| search(&entry.unwrap().path(), found));
+        for entry in fs::read_dir(path).unwrap() {
+            search(&entry.unwrap().path(), found);
+        }
     } else if path.extension().is_some_and(|end| end == "rs")
         && fs::read_to_string(path).unwrap().contains("hasher.hash(")
     {

@@ -16,8 +16,8 @@ use crate::{
 /// What a right password turned out to be.
 #[derive(Debug)]
 pub(in crate::auth) enum LookedAfter {
-    /// Nothing is in the way; whether others know it is told.
-    Fine { known: bool },
+    /// Nothing is in the way; whether others know it is told, and what it was hashed to anew.
+    Fine { known: bool, rehashed: Option<PasswordHash> },
     /// Others know it, and the policy lets nobody in with it.
     Compromised,
     /// Nobody could say, and the policy wants to know.
@@ -33,10 +33,10 @@ impl Auth {
         password: &Password,
         stored: &PasswordHash,
     ) -> LookedAfter {
-        let current = self.rehash(actor, user, password, stored).await;
+        let rehashed = self.rehash(actor, user, password, stored).await;
         let policy = &self.config.password_policy;
         if policy.breached_at_sign_in == BreachedAtSignIn::Ignore {
-            return LookedAfter::Fine { known: user.password_compromised_at.is_some() };
+            return LookedAfter::Fine { known: user.password_compromised_at.is_some(), rehashed };
         }
         // What is known once is known for ever: until it is changed there is nothing to ask.
         let known = if user.password_compromised_at.is_some() {
@@ -62,14 +62,14 @@ impl Auth {
         };
         if known && user.password_compromised_at.is_none() {
             tracing::warn!(user.id = %user.id, "a password in use is in the list of stolen ones");
-            if let Err(error) = self.flag(actor, user, current.as_ref().unwrap_or(stored)).await {
+            if let Err(error) = self.flag(actor, user, rehashed.as_ref().unwrap_or(stored)).await {
                 tracing::warn!(error = saas_core::fault::chain(&error), user.id = %user.id, "a stolen password was not written down");
             }
         }
         if known && policy.breached_at_sign_in == BreachedAtSignIn::Refuse {
             LookedAfter::Compromised
         } else {
-            LookedAfter::Fine { known }
+            LookedAfter::Fine { known, rehashed }
         }
     }
 

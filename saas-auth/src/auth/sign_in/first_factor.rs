@@ -10,6 +10,8 @@ use crate::{
 /// Somebody who proved to be this user.
 pub(super) struct Proven {
     pub(super) user: User,
+    /// What their password was compared with: once that is another one, they have proved nothing.
+    pub(super) password: PasswordHash,
 }
 
 impl Auth {
@@ -34,7 +36,7 @@ impl Auth {
         };
         match found {
             Some((user, hash)) if right && user.status == UserStatus::Active => {
-                self.proven(actor, user, &password, &hash).await
+                self.proven(actor, user, &password, hash).await
             }
             Some((user, _)) => {
                 tracing::info!(user.id = %user.id, password.right = right, "sign-in refused");
@@ -75,13 +77,13 @@ impl Auth {
         actor: &Actor,
         mut user: User,
         password: &Password,
-        hash: &PasswordHash,
+        hash: PasswordHash,
     ) -> Result<Proven, NotSignedIn> {
-        match self.look_after_password(actor, &user, password, hash).await {
-            LookedAfter::Fine { known } => {
+        match self.look_after_password(actor, &user, password, &hash).await {
+            LookedAfter::Fine { known, rehashed } => {
                 user.password_compromised_at =
                     user.password_compromised_at.or_else(|| known.then(|| self.now()));
-                Ok(Proven { user })
+                Ok(Proven { user, password: rehashed.unwrap_or(hash) })
             }
             LookedAfter::Compromised => {
                 let answer = SignInError::PasswordCompromised;

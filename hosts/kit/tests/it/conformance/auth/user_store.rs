@@ -104,6 +104,67 @@ impl UserStore for Broken {
         }
         SqlUsers.flag_compromised(tx, id, stored, now).await
     }
+
+    async fn set_password(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        password: Option<&PasswordHash>,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        SqlUsers.set_password(tx, id, password, now).await
+    }
+
+    async fn replace_password(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        read: &PasswordHash,
+        password: &PasswordHash,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        if self.0.starts_with("a_password") {
+            return SqlUsers.set_password(tx, id, Some(password), now).await;
+        }
+        SqlUsers.replace_password(tx, id, read, password, now).await
+    }
+
+    async fn set_email(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        read: &Email,
+        new: &Email,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        // Whatever address they have.
+        let held = SqlUsers.by_id(tx.conn(), id).await?;
+        let held = held.filter(|_| self.0.starts_with("an_address_is_given")).map(|user| user.email);
+        SqlUsers.set_email(tx, id, held.as_ref().unwrap_or(read), new, now).await
+    }
+
+    async fn verify_email(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        email: &Email,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        if self.0.starts_with("an_address_is_proved") {
+            // The last time is what stays.
+            execute!(
+                tx.conn(),
+                "UPDATE saas_users SET email_verified_at = NULL WHERE id = $1",
+                id.as_uuid()
+            )?;
+        }
+        SqlUsers.verify_email(tx, id, email, now).await
+    }
+
+    async fn delete(&self, tx: &mut Tx, id: UserId) -> Result<bool, StoreError> {
+        let deleted = SqlUsers.delete(tx, id).await?;
+        Ok(deleted || self.0.starts_with("a_user_is_deleted"))
+    }
 }
 
 #[tokio::test]
