@@ -390,6 +390,7 @@ fn throw_at_the_router(engine: TestEngine, cases: u32) {
     let (api, session) = runtime.block_on(async {
         let api = Api::with_settings(engine, settings).await;
         let session = api.register(ADA).await;
+        api.test.leave_jobs();
         (api, session)
     });
     let etag =

@@ -105,6 +105,7 @@ async fn the_only_owner_of_a_tenant_with_members_cannot_leave_them_behind(engine
     assert_eq!(api.send(get("/api/v1/auth/me").bearer(owner.access())).await.status, 200);
     assert_eq!(remove(&api, &member, PASSWORD).await.status, 200);
     assert_eq!(remove(&api, &owner, PASSWORD).await.status, 200, "they are alone by now");
+    api.test.drain_jobs().await;
 }
 
 async fn of_two_owners_who_leave_at_once_one_stays(engine: TestEngine) {
@@ -119,6 +120,7 @@ async fn of_two_owners_who_leave_at_once_one_stays(engine: TestEngine) {
     let owners = "SELECT COUNT(*) FROM saas_memberships m WHERE role = 'owner' AND \
                   (SELECT COUNT(*) FROM saas_memberships o WHERE o.tenant_id = m.tenant_id) > 1";
     assert_eq!(count(&api, owners).await, 1);
+    api.test.drain_jobs().await;
 }
 
 async fn an_operator_deletes_anybody_and_nobody_else_does(engine: TestEngine) {
@@ -132,4 +134,5 @@ async fn an_operator_deletes_anybody_and_nobody_else_does(engine: TestEngine) {
     assert!(
         api.test.authenticate(&ada.tokens).await.is_ok() && api.test.authenticate(&bob.tokens).await.is_err()
     );
+    api.test.drain_jobs().await;
 }

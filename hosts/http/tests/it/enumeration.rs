@@ -115,6 +115,7 @@ async fn an_answer_is_the_same_for_every_account_w31(engine: TestEngine) {
         let calls = states.map(|state| (state.to_owned(), path, json!({ "email": address(state) })));
         same(&api, path, calls.collect()).await;
     }
+    api.test.drain_jobs().await;
 }
 
 /// How many rows the audit log and the queue have.
@@ -131,6 +132,7 @@ async fn rows(storage: &SqlStorage) -> [i64; 2] {
 async fn asking_writes_the_same_for_every_account_w31(engine: TestEngine) {
     let Api { test, router } = stage(engine).await;
     // What is left behind stays, to be counted.
+    test.leave_jobs();
     test.workers.stop().await;
     for path in ["/api/v1/auth/password/forgot", "/api/v1/auth/email/send"] {
         for state in KNOWN.into_iter().chain(["unknown", "suspended"]) {

@@ -191,6 +191,7 @@ async fn proving_an_address_counts_at_once_for_the_token_that_asked_w49(engine: 
         (again.status.as_u16(), &again.json()["message"]),
         (202, &json!("Your address is proved already."))
     );
+    api.test.drain_jobs().await;
 }
 
 async fn registering_answers_the_same_for_a_new_address_and_a_taken_one_w31(engine: TestEngine) {
@@ -200,6 +201,7 @@ async fn registering_answers_the_same_for_a_new_address_and_a_taken_one_w31(engi
     assert_eq!((new.status, &new.body), (taken.status, &taken.body));
     assert_eq!(mails(&api, "ada@example.com").await, ["already_registered", "verify_email"]);
     assert_eq!(sign_in(&api, "ada@example.com", PASSWORD).await, 200, "the first password is theirs");
+    api.test.drain_jobs().await;
 }
 
 async fn a_one_time_token_is_used_once_under_a_race_w20(engine: TestEngine) {
@@ -222,6 +224,7 @@ async fn a_one_time_token_is_used_once_under_a_race_w20(engine: TestEngine) {
     assert!(answers.iter().all(|status| [200, 422, 503].contains(status)), "{answers:?}");
     let winner = answers.iter().position(|status| *status == 200).expect("one of them");
     assert_eq!(sign_in(&api, "ada@example.com", &format!("correct horse battery {winner:02}")).await, 200);
+    api.test.drain_jobs().await;
 }
 
 async fn a_newer_token_ends_the_older_one_and_a_new_password_ends_all_w20(engine: TestEngine) {
@@ -239,6 +242,7 @@ async fn a_newer_token_ends_the_older_one_and_a_new_password_ends_all_w20(engine
     assert_eq!(ask_as(&api, &ada, "/password/change", &change).await.status, 200);
     assert!(is_invalid(&set(&api, &second, "yet another horse battery").await));
     assert!(is_invalid(&ask(&api, "/email/verify", &json!({ "token": proof })).await));
+    api.test.drain_jobs().await;
 }
 
 async fn a_token_that_is_over_or_forged_or_of_another_purpose_gets_the_one_answer(engine: TestEngine) {
@@ -292,6 +296,7 @@ async fn a_token_that_is_over_or_forged_or_of_another_purpose_gets_the_one_answe
     forgot(&api, "ada@example.com").await;
     settled(&api).await;
     assert_eq!(api.test.mail.mails().len(), before);
+    api.test.drain_jobs().await;
 }
 
 async fn a_token_is_good_for_the_address_alone_that_it_was_made_for_w20(engine: TestEngine) {
@@ -305,6 +310,7 @@ async fn a_token_is_good_for_the_address_alone_that_it_was_made_for_w20(engine: 
         .expect("done");
     tx.commit().await.expect("done");
     assert!(is_invalid(&set(&api, &token, NEW).await));
+    api.test.drain_jobs().await;
 }
 
 async fn a_forgotten_password_is_set_by_mail_and_ends_every_session(engine: TestEngine) {
@@ -375,6 +381,7 @@ async fn changing_a_password_ends_the_other_sessions_and_renews_this_one(engine:
     }
     assert_eq!(sign_in(&api, "ada@example.com", PASSWORD).await, 401);
     assert_eq!(mails(&api, "ada@example.com").await, ["password_changed", "welcome"]);
+    api.test.drain_jobs().await;
 }
 
 async fn other_sessions_are_kept_on_request(engine: TestEngine) {
@@ -386,6 +393,7 @@ async fn other_sessions_are_kept_on_request(engine: TestEngine) {
     for (session, status) in [(&other, 200), (&this, 401), (&renewed, 200)] {
         assert_eq!(status_of(&api, session).await, status);
     }
+    api.test.drain_jobs().await;
 }
 
 async fn changing_a_password_counts_wrong_guesses_w39(engine: TestEngine) {
@@ -431,6 +439,7 @@ async fn changing_a_password_counts_wrong_guesses_w39(engine: TestEngine) {
     api.test.clock.advance(Duration::from_mins(50));
     let ada = Session(ask(&api, "/refresh", &json!({ "refresh_token": ada.refresh() })).await.json());
     assert_eq!(ask_as(&api, &ada, "/password/change", &guess(PASSWORD)).await.status, 200);
+    api.test.drain_jobs().await;
 }
 
 /// Makes a user a member of another one's tenant.
@@ -487,6 +496,7 @@ async fn an_administrator_has_a_member_mailed_and_sets_no_password_w24(engine: T
     let setting = json!({ "user_id": bob.0["user_id"], "new_password": NEW });
     let refused = ask_as(&api, &owner, "/password/reset", &setting).await;
     assert_eq!(refused.wrong_fields(), [("new_password".to_owned(), "invalid".to_owned())]);
+    api.test.drain_jobs().await;
 }
 
 async fn an_administrator_reaches_nobody_above_them_and_nobody_elsewhere_w24(engine: TestEngine) {
@@ -509,6 +519,7 @@ async fn an_administrator_reaches_nobody_above_them_and_nobody_elsewhere_w24(eng
     assert_eq!(reset(&admin, &admin).await.0, 202);
     assert!(!mails(&api, "owner@example.com").await.contains(&"password_reset_by_admin"));
     assert!(!mails(&api, "stranger@example.com").await.contains(&"password_reset_by_admin"));
+    api.test.drain_jobs().await;
 }
 
 async fn another_address_is_confirmed_at_the_new_one(engine: TestEngine) {
@@ -565,6 +576,7 @@ async fn another_address_is_confirmed_at_the_new_one(engine: TestEngine) {
     let same = json!({ "new_email": "Ada@analytical.example", "current_password": PASSWORD });
     let refused = ask_as(&api, &ada, "/email/change", &same).await;
     assert_eq!(refused.wrong_fields(), [("new_email".to_owned(), "same_address".to_owned())]);
+    api.test.drain_jobs().await;
 }
 
 async fn a_taken_address_is_not_told_to_who_wants_it_but_to_its_owner(engine: TestEngine) {
@@ -626,6 +638,7 @@ async fn the_old_address_takes_the_account_back(engine: TestEngine) {
     assert_eq!(set(&api, &reset, NEW).await.status, 200);
     assert_eq!(sign_in(&api, "ada@example.com", NEW).await, 200);
     assert!(is_invalid(&ask(&api, "/email/change/undo", &json!({ "token": undo })).await), "it is used");
+    api.test.drain_jobs().await;
 }
 
 async fn whoever_took_an_account_over_cannot_end_its_undo(engine: TestEngine) {
@@ -651,6 +664,7 @@ async fn whoever_took_an_account_over_cannot_end_its_undo(engine: TestEngine) {
     assert_eq!(set(&api, &reset, "yet another horse battery").await.status, 200);
     assert_eq!(sign_in(&api, "ada@example.com", "yet another horse battery").await, 200);
     assert_eq!(sign_in(&api, "mallory@example.com", NEW).await, 401);
+    api.test.drain_jobs().await;
 }
 
 /// Hashes as the product does, but keeps what it was compared with until it is let go.
@@ -713,6 +727,7 @@ async fn whoever_signs_in_with_a_password_while_it_is_reset_does_not_get_in(engi
         status, 401,
         "the password was right when it was compared, and is not when the session begins"
     );
+    api.test.drain_jobs().await;
 }
 
 async fn mails_are_asked_for_so_often_an_hour(engine: TestEngine) {
@@ -751,6 +766,7 @@ async fn mails_are_asked_for_so_often_an_hour(engine: TestEngine) {
     assert_eq!(api.send(elsewhere.json(&json!({ "email": "ada@example.com" }))).await.status, 429);
     api.test.clock.advance(Duration::from_hours(1));
     assert_eq!(forgot("ada@example.com").await.status, 202);
+    api.test.drain_jobs().await;
 }
 
 async fn no_token_stands_in_the_database(engine: TestEngine) {
@@ -774,6 +790,7 @@ async fn no_token_stands_in_the_database(engine: TestEngine) {
         }
     }
     assert_eq!(set(&api, &reset, NEW).await.status, 200);
+    api.test.drain_jobs().await;
 }
 
 async fn links_are_made_of_the_public_address_whatever_host_was_named(engine: TestEngine) {
@@ -789,4 +806,5 @@ async fn links_are_made_of_the_public_address_whatever_host_was_named(engine: Te
     let mail = mails.iter().find(|mail| mail.template == "password_reset").expect("there is one");
     assert!(mail.text.contains("https://app.example.com/reset-password?token=saas_mt_"), "{}", mail.text);
     assert!(!mail.text.contains("evil") && !mail.html.contains("evil"));
+    api.test.drain_jobs().await;
 }

@@ -280,6 +280,7 @@ async fn no_statement_reads_a_whole_table(engine: TestEngine) {
         assert!(steps.iter().any(|step| is_whole_scan(statement, step, &partial)), "{steps:#?}");
     }
     assert!(bad.is_empty(), "{} of {}:\n{}", bad.len(), statements.len(), bad.join("\n"));
+    test.drain_jobs().await;
 }
 
 mod sqlite {

@@ -3,9 +3,9 @@
 use std::{collections::BTreeSet, fmt::Write, sync::Arc, time::Duration};
 
 use saas_agents::{ConversationKey, ConversationTitle, RunId, ScriptedModel, StartRun};
-use saas_auth::{SessionFilter, SignIn};
+use saas_auth::{OneTimeTokenId, SessionFilter, SignIn};
 use saas_core::{
-    Actor, Client, Email, ErrorKind, Fault, PageSize, Permission, Role, Secret, SessionId, TenantId,
+    Actor, Client, Clock, Email, ErrorKind, Fault, PageSize, Permission, Role, Secret, SessionId, TenantId,
     TenantName, UserId,
     audit::{AuditFilter, Chain},
     clock::ManualClock,
@@ -21,14 +21,18 @@ use crate::audit::commands::{SERVICES, sources};
 const NOTHING: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
 /// Those that join a transaction of whoever calls them, who has asked already who wants it; and what is not about permission.
-const NOT_ASKED: [(&str, &str); 7] = [
+const NOT_ASKED: [(&str, &str); 11] = [
     ("auth", "insert_in"),
     ("auth", "open_session_in"),
+    ("auth", "begin_verification_of"),
+    ("auth", "tell_already_registered"),
+    ("auth", "delete_in"),
     ("tenancy", "register_in"),
     ("tenancy", "prepare_registration"),
     ("audit", "record"),
     ("audit", "record_alone"),
     ("audit", "record_missing"),
+    ("audit", "replace_secret"),
 ];
 
 /// The table, line by line.
@@ -97,6 +101,7 @@ async fn everybody(test: &TestSaas) -> (Vec<(&'static str, Actor)>, Vec<Secret<S
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::too_many_lines, reason = "one line after the other, as they are listed")]
 async fn who_may_do_what_is_what_was_decided() {
     // A model that answers nothing: runs stay where they are.
     let model = ScriptedModel::new(Arc::new(ManualClock::default())).with_pace(Duration::from_secs(1));
@@ -117,6 +122,10 @@ async fn who_may_do_what_is_what_was_decided() {
     let (key, title) = (ConversationKey::parse("k").unwrap(), ConversationTitle::parse("t").unwrap());
     let (chain, filter) = (Chain::Tenant(tenant), AuditFilter::default());
     let sessions = SessionFilter::live();
+    let token: OneTimeTokenId = NOTHING.parse().unwrap();
+    let [password, short, nothing] =
+        [PASSWORD, "short", "saas_mt_forged"].map(|text| Secret::new(text.to_owned()));
+    let long_ago = test.clock.now() - Duration::from_hours(24 * 365);
     let register = || {
         let name = TenantName::parse("Engines").unwrap();
         // Too short, which only whoever may register is told.
@@ -132,6 +141,7 @@ async fn who_may_do_what_is_what_was_decided() {
         "transcript": |actor| agents.transcript(actor, &key, 0, 1);
         "rename": |actor| agents.rename(actor, &key, Some(&title));
         "remove": |actor| agents.remove(actor, &key);
+        "forget_user": |actor| agents.forget_user(actor, tenant, user);
     }
     tried! { table, "audit",
         "list": |actor| audit.list(actor, &filter, None, one);
@@ -140,6 +150,7 @@ async fn who_may_do_what_is_what_was_decided() {
         "sealed": |actor| audit.sealed(actor, chain, None, one);
         "verify": |actor| audit.verify(actor, None, &mut |_| {});
         "purge": |actor| audit.purge(actor, tenant);
+        "purge_passing": |actor| audit.purge_passing(actor, long_ago);
     }
     tried! { table, "kit",
         "rotate_data_keys": |actor| test.saas.rotate_data_keys(actor);
@@ -154,7 +165,9 @@ async fn who_may_do_what_is_what_was_decided() {
     }
     tried! { table, "tenancy",
         "register": |actor| tenancy.register(actor, register());
+        "sign_up": |actor| tenancy.sign_up(actor, register());
         "tenant": |actor| tenancy.tenant(actor, tenant);
+        "delete_user": |actor| tenancy.delete_user(actor, user);
     }
     tried! { table, "auth",
         "me": |actor| auth.me(actor);
@@ -169,6 +182,18 @@ async fn who_may_do_what_is_what_was_decided() {
         "signing_keys": |actor| auth.signing_keys(actor);
         "rotate_signing_keys": |actor| auth.rotate_signing_keys(actor);
         "revoke_signing_keys": |actor| auth.revoke_signing_keys(actor);
+        "forgot_password": |actor| auth.forgot_password(actor, &email);
+        "request_password_reset": |actor| auth.request_password_reset(actor, user);
+        "reset_password": |actor| auth.reset_password(actor, &nothing, &short);
+        "change_password": |actor| auth.change_password(actor, &password, &short, false);
+        "confirm_password": |actor| auth.confirm_password(actor, &password, "a test");
+        "send_verification": |actor| auth.send_verification(actor);
+        "send_verification_to": |actor| auth.send_verification_to(actor, &email);
+        "verify_email": |actor| auth.verify_email(actor, &nothing);
+        "request_email_change": |actor| auth.request_email_change(actor, &password, &email);
+        "confirm_email_change": |actor| auth.confirm_email_change(actor, &nothing);
+        "undo_email_change": |actor| auth.undo_email_change(actor, &nothing);
+        "mailed_token": |actor| auth.mailed_token(actor, token);
         "logout_all": |actor| auth.logout_all(actor);
     }
     let mut signed_out = Vec::new();
@@ -179,6 +204,10 @@ async fn who_may_do_what_is_what_was_decided() {
     // A credential asks for itself: it is wrong for everybody.
     table.note("auth", "sign_in", &vec![true; table.actors.len()]);
     table.note("auth", "refresh", &vec![true; table.actors.len()]);
+
+    // What nobody comes back from.
+    tried! { table, "tenancy", "delete_account": |actor| tenancy.delete_account(actor, &password); }
+    test.leave_jobs();
 
     insta::assert_snapshot!("commands_by_role", table.lines);
     let listed: BTreeSet<_> =
