@@ -87,6 +87,9 @@ impl Fault for SignInError {
 
 const REACH: Reach = Reach::Platform("sign-in");
 
+/// Why somebody is not let in whose password was replaced between its comparison and their session.
+const PASSWORD_REPLACED: &str = "password_changed_meanwhile";
+
 impl Auth {
     /// Checks a password and opens a session.
     pub async fn sign_in(&self, actor: &Actor, command: SignIn) -> Result<Tokens, SignInError> {
@@ -107,6 +110,17 @@ impl Auth {
     }
 
     async fn try_sign_in(&self, actor: &Actor, command: &SignIn) -> Result<Tokens, NotSignedIn> {
+        match self.sign_in_once(actor, command).await {
+            // Another hash took the place of the one that was compared with: of a new password, or of the same one, which another sign-in hashed
+            // anew. Comparing with it tells.
+            Err(NotSignedIn::Refused { reason: PASSWORD_REPLACED, .. }) => {
+                self.sign_in_once(actor, command).await
+            }
+            done => done,
+        }
+    }
+
+    async fn sign_in_once(&self, actor: &Actor, command: &SignIn) -> Result<Tokens, NotSignedIn> {
         let proven = self.first_factor(actor, command).await?;
         let admitted = self.admit(proven, command.tenant).await?;
         self.open_admitted(actor, admitted).await
@@ -128,7 +142,7 @@ impl Auth {
         // So does whoever sets a new password: it ends the sessions that are there, and no later one shall stand on the old one.
         let held = self.ports.users.credentials(tx.conn(), &user.email).await?;
         if held.is_none_or(|held| held.user.id != user.id || held.password != Some(password)) {
-            return Err(NotSignedIn::refused(user.id, "password_changed_meanwhile"));
+            return Err(NotSignedIn::refused(user.id, PASSWORD_REPLACED));
         }
         let opened = self.open_session_in(&mut tx, actor, NewSession { user: &user, tenant, role }).await?;
         tx.commit().await?;

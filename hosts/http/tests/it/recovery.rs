@@ -364,7 +364,7 @@ async fn a_password_that_is_not_accepted_leaves_the_token_good(engine: TestEngin
     let token = token(&api, "password_reset", "ada@example.com").await;
     let weak = set(&api, &token, "short").await;
     assert_eq!(problem(&weak), (422, "invalid_password".to_owned()));
-    assert_eq!(weak.wrong_fields(), [("new_password".to_owned(), "weak_password".to_owned())]);
+    assert_eq!(weak.wrong_fields(), [("new_password".to_owned(), "password_too_short".to_owned())]);
     assert_eq!(set(&api, &token, NEW).await.status, 200);
 }
 
