@@ -172,7 +172,7 @@ pub(crate) struct ListUsers {
     #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = page_size)]
     pub(crate) limit: PageSize,
     /// Goes on where a page ended: its `next`.
-    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire)]
+    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire, allow_hyphen_values = true)]
     pub(crate) after: Option<Cursor>,
 }
 
@@ -248,7 +248,7 @@ pub(crate) struct ListJobs {
     #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = page_size)]
     pub(crate) limit: PageSize,
     /// Goes on where a page ended: its `next`.
-    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire)]
+    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire, allow_hyphen_values = true)]
     pub(crate) after: Option<Cursor>,
 }
 
@@ -340,7 +340,7 @@ pub(crate) struct ListAudit {
     #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = page_size)]
     pub(crate) limit: PageSize,
     /// Goes on where a page ended: its `next`.
-    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire)]
+    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire, allow_hyphen_values = true)]
     pub(crate) after: Option<Cursor>,
 }
 

@@ -366,6 +366,7 @@ async fn a_password_that_is_not_accepted_leaves_the_token_good(engine: TestEngin
     assert_eq!(problem(&weak), (422, "invalid_password".to_owned()));
     assert_eq!(weak.wrong_fields(), [("new_password".to_owned(), "password_too_short".to_owned())]);
     assert_eq!(set(&api, &token, NEW).await.status, 200);
+    api.test.drain_jobs().await;
 }
 
 async fn changing_a_password_ends_the_other_sessions_and_renews_this_one(engine: TestEngine) {
