@@ -7,8 +7,8 @@ use saas_core::{
 };
 
 use crate::{
-    ChangeFeed, Keyring, KeyringError, MailTokens, OneTimeTokenStore, PasswordHasher, PasswordPolicy,
-    RefreshKeys, SessionStore, UserStore,
+    BreachedPasswords, ChangeFeed, Keyring, KeyringError, MailTokens, OneTimeTokenStore, PasswordHasher,
+    PasswordHistory, PasswordPolicy, RefreshKeys, SessionStore, UserStore,
     keys::{KeySet, KeySetError},
     token::{AccessTokenRules, AccessTokens},
 };
@@ -17,9 +17,12 @@ mod authenticate;
 mod changes;
 mod cookies;
 mod decisions;
+mod deletion;
 mod keys;
 mod measures;
 mod open_session;
+mod passwords;
+mod recovery;
 mod refresh;
 mod registration;
 mod renewal;
@@ -31,6 +34,8 @@ mod users;
 pub use authenticate::{AuthenticateError, Authenticated, Freshness};
 pub use keys::{RotateKeysError, RotationReport, SigningKeysError};
 pub use open_session::{NewSession, OpenedSession, Tokens};
+pub use passwords::{JudgePasswordError, JudgedPassword, PasswordOwner, RefusedPassword};
+pub use recovery::{MailedToken, RecoveryError, RecoveryRules};
 pub use refresh::RefreshError;
 pub use registration::{InsertError, PrepareError, PreparedUser, Registration};
 pub use sessions::{LogoutError, RevokeError, SessionsError};
@@ -57,6 +62,10 @@ pub struct AuthPorts {
     pub audit: Audit,
     /// What hashes passwords.
     pub hasher: Arc<dyn PasswordHasher>,
+    /// Who knows which passwords were stolen somewhere.
+    pub breached: Arc<dyn BreachedPasswords>,
+    /// Where the passwords are that users had before.
+    pub history: Arc<dyn PasswordHistory>,
     /// What encrypts personal data at rest; call [`FieldCipher::reload`] every [`FieldCipher::RELOAD_INTERVAL`].
     pub fields: Arc<FieldCipher>,
     /// Where keys are.
@@ -83,8 +92,10 @@ pub struct AuthConfig {
     /// How old what a request is decided by may be, 5 s at most; zero asks the storage each time. A change in this process counts at once
     /// whatever this says, one in another process as soon as [`Auth::hear_changes`] reads it.
     pub decision_max_age: Duration,
-    /// What new passwords must be.
+    /// What new passwords must be, and what becomes of known ones.
     pub password_policy: PasswordPolicy,
+    /// How addresses are proved, and passwords set anew.
+    pub recovery: RecoveryRules,
     /// How long a signing key is published before it signs: how long others may cache the JWKS, and [`KeySet::RELOAD_SLACK`]. Less than
     /// [`KeySet::MIN_PUBLISH_DELAY`] counts as that.
     pub key_publish_delay: Duration,
@@ -101,7 +112,8 @@ impl AuthConfig {
             absolute_lifetime: days(90),
             refresh_grace: Duration::from_secs(10),
             decision_max_age: Duration::from_secs(5),
-            password_policy: PasswordPolicy { min_length: 15 },
+            password_policy: PasswordPolicy::default(),
+            recovery: RecoveryRules::default(),
             key_publish_delay: Duration::from_mins(5) + KeySet::RELOAD_SLACK,
         }
     }
@@ -120,6 +132,7 @@ pub struct Auth {
     tokens: Arc<AccessTokens>,
     refresh_keys: RefreshKeys,
     mail_tokens: MailTokens,
+    quotas: Arc<recovery::Quotas>,
     unknown_keys: Arc<keys::Throttle>,
     decisions: Arc<decisions::Decisions>,
     touched: Arc<cookies::Touched>,
@@ -154,6 +167,7 @@ impl Auth {
             tokens: Arc::new(tokens),
             refresh_keys: RefreshKeys::new(masters),
             mail_tokens: MailTokens::new(mailed),
+            quotas: Arc::default(),
             unknown_keys: Arc::default(),
             decisions: Arc::new(decisions),
             touched: Arc::default(),

@@ -105,7 +105,7 @@ impl Auth {
         let standing = standing
             .filter(|standing| standing.tenant_state == TenantState::Active)
             .ok_or(AuthenticateError::SessionEnded)?;
-        let opened = OpenedSession::new(&family, standing.role, user.email_verified_at.is_some());
+        let opened = OpenedSession::new(&family, standing.role, &user);
         let claims = self.tokens.claims(opened.grant());
         let claims_json = to_raw_value(&claims).map_err(InternalError::new)?;
         let verified = Verified { signed: SmallVec::new(), claims, claims_json, kid: String::new() };

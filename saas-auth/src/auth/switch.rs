@@ -148,7 +148,7 @@ impl Auth {
         let role = role.ok_or(SwitchError::TenantNotFound)?;
         // The answer to the very switch was lost: it is given again.
         if token.generation + 1 == family.generation && family.session.tenant == to && token.tenant != to {
-            let opened = OpenedSession::new(family, role, user.email_verified_at.is_some());
+            let opened = OpenedSession::new(family, role, user);
             return Ok(self.tokens_for(&opened)?);
         }
         Err(SwitchError::MovedOn)
@@ -235,6 +235,7 @@ impl Auth {
             session_expires_at: rotated.absolute_expires_at,
             role,
             email_verified: rotated.email_verified,
+            password_compromised: rotated.password_compromised,
         };
         Ok(self.tokens_for(&opened)?)
     }

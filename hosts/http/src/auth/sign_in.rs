@@ -19,8 +19,8 @@ use crate::{
     cookie::Carrier,
     fields::Fields,
     problem::described::{
-        BodyProblems, CrossSiteRequest, InvalidCredentials, InvalidRefreshToken, RefreshTokenNotYours,
-        TenantRequired, Unauthenticated,
+        BodyProblems, CrossSiteRequest, InvalidCredentials, InvalidRefreshToken, PasswordCompromised,
+        RefreshTokenNotYours, TenantRequired, Unauthenticated,
     },
 };
 
@@ -90,6 +90,7 @@ fn choice(choice: &TenantChoice) -> Value {
         (status = 200, description = "Signed in.", body = SignedIn),
         InvalidCredentials,
         CrossSiteRequest,
+        PasswordCompromised,
         TenantRequired,
         BodyProblems
     )

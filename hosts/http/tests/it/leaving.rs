@@ -75,4 +75,5 @@ async fn a_client_that_leaves_while_it_refreshes_is_not_thrown_out(engine: TestE
         let answer = api.send(refresh(token)).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
+    api.test.drain_jobs().await;
 }

@@ -141,7 +141,8 @@ fn elsewhere(database: &TestDatabase) -> Saas {
 fn a_change_is_heard(address: &str, elsewhere: &Saas, (user, token): (UserId, String)) {
     let me = || ask(address, "GET", "/api/v1/auth/me", &token, &Value::Null).status;
     assert_eq!(me(), 200);
-    let disabled = elsewhere.auth().disable_user(&Actor::system("test"), user);
+    let operator = Actor::system("test");
+    let disabled = elsewhere.auth().disable_user(&operator, user);
     Handle::current().block_on(disabled).expect("the database is there");
     let begun = Instant::now();
     while me() != 401 {
