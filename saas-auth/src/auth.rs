@@ -18,6 +18,7 @@ mod changes;
 mod cookies;
 mod decisions;
 mod deletion;
+mod examine;
 mod keys;
 mod measures;
 mod open_session;
@@ -28,10 +29,12 @@ mod registration;
 mod renewal;
 mod sessions;
 mod sign_in;
+mod sign_ins;
 mod switch;
 mod users;
 
 pub use authenticate::{AuthenticateError, Authenticated, Freshness};
+pub use examine::ExamineSession;
 pub use keys::{RotateKeysError, RotationReport, SigningKeysError};
 pub use open_session::{NewSession, OpenedSession, Tokens};
 pub use passwords::{JudgePasswordError, JudgedPassword, PasswordOwner, RefusedPassword};
@@ -40,6 +43,7 @@ pub use refresh::RefreshError;
 pub use registration::{InsertError, PrepareError, PreparedUser, Registration};
 pub use sessions::{LogoutError, RevokeError, SessionsError};
 pub use sign_in::{SignIn, SignInError};
+pub use sign_ins::{SignInEvent, SignInOutcome};
 pub use switch::{SessionCredential, SwitchError};
 pub use users::{CommandError, Profile, UsersError};
 
@@ -96,6 +100,10 @@ pub struct AuthConfig {
     pub password_policy: PasswordPolicy,
     /// How addresses are proved, and passwords set anew.
     pub recovery: RecoveryRules,
+    /// Whether somebody does [`ExamineSession`] for where sessions are opened.
+    pub locate_sessions: bool,
+    /// Whether whoever signs in from a device or a country that none of their sessions is of is told by mail. It takes [`ExamineSession`], too.
+    pub mail_new_sign_ins: bool,
     /// How long a signing key is published before it signs: how long others may cache the JWKS, and [`KeySet::RELOAD_SLACK`]. Less than
     /// [`KeySet::MIN_PUBLISH_DELAY`] counts as that.
     pub key_publish_delay: Duration,
@@ -114,6 +122,8 @@ impl AuthConfig {
             decision_max_age: Duration::from_secs(5),
             password_policy: PasswordPolicy::default(),
             recovery: RecoveryRules::default(),
+            locate_sessions: false,
+            mail_new_sign_ins: false,
             key_publish_delay: Duration::from_mins(5) + KeySet::RELOAD_SLACK,
         }
     }

@@ -32,11 +32,12 @@ pub mod token;
 mod user;
 
 pub use auth::{
-    Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, Freshness, InsertError,
-    JudgePasswordError, JudgedPassword, LogoutError, MailedToken, NewSession, OpenAuthError, OpenedSession,
-    PasswordOwner, PrepareError, PreparedUser, Profile, RecoveryError, RecoveryRules, RefreshError,
-    RefusedPassword, Registration, RevokeError, RotateKeysError, RotationReport, SessionCredential,
-    SessionsError, SignIn, SignInError, SigningKeysError, SwitchError, Tokens, UsersError,
+    Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, ExamineSession, Freshness,
+    InsertError, JudgePasswordError, JudgedPassword, LogoutError, MailedToken, NewSession, OpenAuthError,
+    OpenedSession, PasswordOwner, PrepareError, PreparedUser, Profile, RecoveryError, RecoveryRules,
+    RefreshError, RefusedPassword, Registration, RevokeError, RotateKeysError, RotationReport,
+    SessionCredential, SessionsError, SignIn, SignInError, SignInEvent, SignInOutcome, SigningKeysError,
+    SwitchError, Tokens, UsersError,
 };
 pub use change_feed::{Change, ChangeFeed, ChangeId, Changed};
 pub use device::Device;

@@ -35,6 +35,9 @@ pub struct Session {
     pub user_agent: Option<String>,
     /// The address, with its end hidden and in an envelope: [`Auth::address_of`](crate::Auth::address_of) opens it.
     pub address: Option<Envelope>,
+    /// Where that is, in an envelope: [`Auth::place_of`](crate::Auth::place_of) opens it. `None` until somebody has looked, and where nobody
+    /// knows.
+    pub place: Option<Envelope>,
     /// A keyed hash of address and program: equal for equal ones, and tells nothing else.
     pub fingerprint: Option<String>,
 }
@@ -43,6 +46,11 @@ impl Session {
     /// Where a session's address stands.
     pub(crate) const fn address_field(id: &[u8]) -> Field<'_> {
         Field { table: "saas_sessions", column: "address_envelope", row: id }
+    }
+
+    /// Where a session's place stands.
+    pub(crate) const fn place_field(id: &[u8]) -> Field<'_> {
+        Field { table: "saas_sessions", column: "place_envelope", row: id }
     }
 
     /// When its refresh token ends.
@@ -254,6 +262,7 @@ pub struct SessionPage {
 /// - `switch` is such a rotation, which takes the session to another tenant and raises its version by one, too.
 /// - `touch` moves when a live session of that version was seen last, and its idle end, unless it was seen after the moment that is named;
 ///   nothing else of it changes, and its absolute end least of all.
+/// - `set_place` notes where a session was opened, in that session alone, whether or not it has ended; it tells whether it is there.
 /// - `revoke`, `revoke_all` and `revoke_others` never change a session that is revoked already: its first end stays, and they do not count it.
 /// - `revoke_others` leaves the one session alone that it is to keep.
 /// - A session of another user is not listed and not revoked.
@@ -277,6 +286,8 @@ pub trait SessionStore: Debug + Send + Sync + 'static {
     ) -> Result<Option<Rotated>, StoreError>;
     /// Notes that a session is in use; `false` when there was nothing to note.
     async fn touch(&self, tx: &mut Tx, touch: &Touch) -> Result<bool, StoreError>;
+    /// Notes where a session was opened; `false` when there is no such session.
+    async fn set_place(&self, tx: &mut Tx, id: SessionId, place: &Envelope) -> Result<bool, StoreError>;
     /// Ends a session of `user`; `false` when it is not there, another's, or ended already.
     async fn revoke(
         &self,

@@ -46,6 +46,11 @@ impl SessionCookie {
         self.0.tenant
     }
 
+    /// The session's version that it says it is of.
+    pub(crate) const fn version(&self) -> i64 {
+        self.0.generation
+    }
+
     /// Whether it is the one that the family's session has now.
     pub fn is_of(&self, family: &Family) -> bool {
         let session = &family.session;

@@ -6,6 +6,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 mod account;
 mod deletion;
 mod email;
+mod events;
 mod password;
 mod session;
 mod sign_in;
@@ -31,6 +32,7 @@ pub(crate) fn routes() -> OpenApiRouter<Saas> {
         .routes(routes!(sign_in::logout))
         .routes(routes!(sign_in::logout_all))
         .routes(routes!(switch::switch))
+        .routes(routes!(events::list))
         .routes(routes!(session::list, session::revoke_others))
         .routes(routes!(session::revoke))
 }

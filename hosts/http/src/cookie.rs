@@ -40,6 +40,23 @@ pub(crate) enum Carrier {
     Cookie,
 }
 
+impl Carrier {
+    /// What the session of a request is held by.
+    pub(crate) const fn of(authenticated: &Authenticated) -> Self {
+        if authenticated.is_by_cookie() { Self::Cookie } else { Self::Tokens }
+    }
+}
+
+/// How a request says it.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Header)]
+#[expect(dead_code, reason = "describes requests")]
+pub(crate) struct CarrierParams {
+    /// `cookie` to hold the session by a cookie, where the operator has `AUTH_COOKIES` on; else `tokens`.
+    #[param(rename = "X-Session", pattern = "^(tokens|cookie)$", example = "tokens")]
+    x_session: Option<String>,
+}
+
 impl FromRequestParts<Saas> for Carrier {
     type Rejection = Problem;
 
@@ -71,6 +88,12 @@ impl FromRequestParts<Saas> for Presented {
     async fn from_request_parts(parts: &mut Parts, saas: &Saas) -> Result<Self, Problem> {
         presented(parts, saas.settings()).map(Self)
     }
+}
+
+/// Whether a request says who it is from: by a token, or by a cookie where those count.
+pub(crate) fn is_of_somebody(parts: &Parts, settings: &Settings) -> bool {
+    let by_cookie = settings.auth_cookies && named(&parts.headers, name(settings)).is_some();
+    by_cookie || parts.headers.contains_key(header::AUTHORIZATION)
 }
 
 /// The one cookie of ours; of two, one is somebody else's. Whoever sends `Authorization` goes by that: a browser sends cookies by itself.

@@ -5,7 +5,7 @@
 //! something; what tells neither is refused.
 
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use saas_kit::settings::Settings;
+use saas_kit::settings::{AllowedOrigins, Settings};
 
 use crate::{Problem, body::is_json, cookie::X_SESSION};
 
@@ -43,7 +43,7 @@ fn only<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<Option<&'h Head
 
 /// Every byte as browsers write it: what is spelled otherwise did not come from one. `*` allows nobody to act with a cookie.
 fn is_allowed(settings: &Settings, origin: &[u8]) -> bool {
-    let listed = settings.allowed_origins.iter().flat_map(|origins| origins.iter());
+    let listed = settings.allowed_origins.iter().flat_map(AllowedOrigins::iter);
     settings.app_public_url.origin().as_bytes() == origin
         || listed.filter(|listed| *listed != "*").any(|listed| listed.as_bytes() == origin)
 }

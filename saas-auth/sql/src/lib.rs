@@ -30,6 +30,10 @@ pub const SESSION_ADDRESS: EnvelopedColumn = EnvelopedColumn {
     plain: Some("ip_masked"),
 };
 
+/// Where sessions keep where their address is.
+pub const SESSION_PLACE: EnvelopedColumn =
+    EnvelopedColumn { table: "saas_sessions", id: "id", column: "place_envelope", plain: None };
+
 /// Where one-time tokens keep the address that a change of address is about beside the one that stands.
 pub const TOKEN_ADDRESS: EnvelopedColumn =
     EnvelopedColumn { table: "saas_one_time_tokens", id: "id", column: "address_envelope", plain: None };
@@ -43,7 +47,8 @@ pub const AUTH: Component = saas_sql::component!(
         (3, 1, "0003_rotation_in_place"),
         (4, 1, "0004_address_in_envelope"),
         (5, 1, "0005_one_time_tokens"),
-        (6, 1, "0006_passwords")
+        (6, 1, "0006_passwords"),
+        (9, 1, "0009_places")
     ]
 );
 

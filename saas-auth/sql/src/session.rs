@@ -36,6 +36,7 @@ struct Row {
     device: Option<String>,
     user_agent: Option<String>,
     address_envelope: Option<Vec<u8>>,
+    place_envelope: Option<Vec<u8>>,
     fingerprint: Option<String>,
 }
 
@@ -43,7 +44,7 @@ struct Row {
 macro_rules! columns {
     () => {
         "id, user_id, tenant_id, version, client_id, key_id, salt, generation, rotated_at, created_at, last_seen_at, \
-         idle_expires_at, absolute_expires_at, revoked_at, platform, browser, device, user_agent, address_envelope, fingerprint"
+         idle_expires_at, absolute_expires_at, revoked_at, platform, browser, device, user_agent, address_envelope, place_envelope, fingerprint"
     };
 }
 
@@ -62,6 +63,7 @@ impl From<Row> for Family {
             device: Device { platform: row.platform, browser: row.browser, device: row.device },
             user_agent: row.user_agent,
             address: row.address_envelope.map(Envelope::from_stored),
+            place: row.place_envelope.map(Envelope::from_stored),
             fingerprint: row.fingerprint,
         };
         Self {
@@ -196,7 +198,7 @@ impl SessionStore for SqlSessions {
             concat!(
                 "INSERT INTO saas_sessions (",
                 columns!(),
-                ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
+                ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)"
             ),
             session.id.as_uuid(),
             session.user.as_uuid(),
@@ -217,6 +219,7 @@ impl SessionStore for SqlSessions {
             session.device.device.as_deref(),
             session.user_agent.as_deref(),
             session.address.as_ref().map(Envelope::as_bytes),
+            session.place.as_ref().map(Envelope::as_bytes),
             session.fingerprint.as_deref(),
         )?;
         Ok(())
@@ -228,7 +231,7 @@ impl SessionStore for SqlSessions {
             RowWithUser,
             "SELECT s.id, s.user_id, s.tenant_id, s.version, s.client_id, s.key_id, s.salt, s.generation, s.rotated_at, s.created_at, \
              s.last_seen_at, s.idle_expires_at, s.absolute_expires_at, s.revoked_at, s.platform, s.browser, s.device, s.user_agent, \
-             s.address_envelope, s.fingerprint, u.email, u.email_shown, u.display_name, u.status, u.email_verified_at, u.password_compromised_at, \
+             s.address_envelope, s.place_envelope, s.fingerprint, u.email, u.email_shown, u.display_name, u.status, u.email_verified_at, u.password_compromised_at, \
              u.created_at AS user_created_at FROM saas_sessions s JOIN saas_users u ON u.id = s.user_id WHERE s.id = $1",
             id.as_uuid()
         )?;
@@ -294,6 +297,11 @@ impl SessionStore for SqlSessions {
             touch.last_seen_before,
         )?;
         Ok(changed == 1)
+    }
+
+    async fn set_place(&self, tx: &mut Tx, id: SessionId, place: &Envelope) -> Result<bool, StoreError> {
+        let set = "UPDATE saas_sessions SET place_envelope = $1 WHERE id = $2";
+        Ok(execute!(tx.conn(), set, place.as_bytes(), id.as_uuid())? == 1)
     }
 
     async fn revoke(

@@ -18,7 +18,7 @@ use super::{
     Auth, AuthenticateError, Authenticated, Freshness, OpenedSession, Tokens,
     decisions::{Decision, Presented, Verified},
 };
-use crate::{SessionCookie, Snapshot, Touch, token::check_times};
+use crate::{SessionCookie, Snapshot, Touch, UserStatus, token::check_times};
 
 /// How often it is noted that a session is in use.
 const TOUCH_EVERY: Duration = Duration::from_mins(1);
@@ -57,6 +57,38 @@ impl Auth {
         self.note_use(&decision).await;
         let principal = Principal::User(Arc::clone(&decision.principal));
         Ok(Authenticated::by_cookie(Actor { principal, request_id, client }, decision))
+    }
+
+    /// Goes on with the session of a cookie, which stays as it is: notes that it is in use, and says how long it lasts and what its user may do.
+    pub async fn refresh_by_cookie(&self, presented: &Secret<String>) -> Result<Tokens, AuthenticateError> {
+        let cookie = SessionCookie::parse(presented.expose()).map_err(|_| AuthenticateError::SessionEnded)?;
+        if !self.refresh_keys.made_cookie(&cookie)? {
+            return Err(AuthenticateError::SessionEnded);
+        }
+        let now = self.now();
+        let mut tx = self.ports.storage.begin(REACH).await?;
+        let touch = Touch {
+            session: cookie.session(),
+            version: cookie.version(),
+            now,
+            idle_expires_at: now + self.config.idle_lifetime,
+            last_seen_before: now,
+        };
+        // One that ended is not touched; what was touched is read as it is now.
+        self.ports.sessions.touch(&mut tx, &touch).await?;
+        let known = self.ports.sessions.family(tx.conn(), cookie.session()).await?;
+        let (family, user) = known
+            .filter(|(family, user)| {
+                let live = family.session.revoked_at.is_none() && now < family.session.refresh_expires_at();
+                live && cookie.is_of(family) && user.status == UserStatus::Active
+            })
+            .ok_or(AuthenticateError::SessionEnded)?;
+        let standing = self.ports.memberships.standing(tx.conn(), user.id, cookie.tenant()).await?;
+        let standing = standing
+            .filter(|standing| standing.tenant_state == TenantState::Active)
+            .ok_or(AuthenticateError::SessionEnded)?;
+        tx.commit().await?;
+        Ok(self.signed(&OpenedSession::new(&family, standing.role, &user))?)
     }
 
     async fn decision_by_cookie(

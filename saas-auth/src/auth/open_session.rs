@@ -128,6 +128,7 @@ impl Auth {
             address: address.and_then(|text| {
                 self.ports.fields.seal(Session::address_field(id.as_uuid().as_bytes()), text.as_bytes())
             }),
+            place: None,
             fingerprint: self.refresh_keys.fingerprint(&looks_like),
         };
         let family = Family {
@@ -146,18 +147,24 @@ impl Auth {
             _ => event,
         };
         self.ports.audit.record(tx, actor, event).await?;
+        self.leave_to_examine(tx, &family.session).await?;
         Ok(OpenedSession::new(&family, new.role, new.user))
     }
 
     /// Signs the tokens of a committed session.
     pub fn tokens_for(&self, opened: &OpenedSession) -> Result<Tokens, InternalError> {
-        let Lineage { session, user, tenant, generation, .. } = opened.lineage;
+        if opened.lineage.generation == Family::FIRST {
+            measures::session_opened();
+        }
+        self.signed(opened)
+    }
+
+    /// The tokens of a session, whether or not it was just opened.
+    pub(super) fn signed(&self, opened: &OpenedSession) -> Result<Tokens, InternalError> {
+        let Lineage { session, user, tenant, .. } = opened.lineage;
         let grant = opened.grant();
         let scopes = grant.scope.clone();
         let access = self.tokens.issue(grant)?;
-        if generation == Family::FIRST {
-            measures::session_opened();
-        }
         Ok(Tokens {
             expires_at: DateTime::from_timestamp(access.claims.exp, 0).unwrap_or_default(),
             access_token: access.token,

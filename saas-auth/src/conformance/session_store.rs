@@ -3,7 +3,7 @@
 use std::{any::Any, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use saas_core::{SessionId, Storage, conformance::at_once};
+use saas_core::{Envelope, SessionId, Storage, conformance::at_once};
 
 use super::{REACH, at, family, hash, session_id, tenant_id, user, user_id};
 use crate::{
@@ -23,6 +23,7 @@ saas_core::conformance_suite! {
         only_the_family_that_all_of_the_rotation_names_rotates,
         a_switch_takes_the_family_to_another_tenant_and_raises_its_version,
         a_touch_moves_the_idle_end_of_a_live_session_that_was_not_seen_just_now,
+        a_place_is_noted_in_its_session_alone,
         a_revoked_session_keeps_its_first_end,
         ending_the_others_keeps_the_one_that_is_named,
         a_session_of_another_user_is_not_listed_and_not_revoked,
@@ -106,6 +107,13 @@ impl SessionStoreSubject {
         let touched = self.sessions.touch(&mut tx, &touch).await.unwrap();
         tx.commit().await.unwrap();
         touched
+    }
+
+    async fn set_place(&self, number: u128, place: &Envelope) -> bool {
+        let mut tx = self.storage.begin(REACH).await.unwrap();
+        let set = self.sessions.set_place(&mut tx, session_id(number), place).await.unwrap();
+        tx.commit().await.unwrap();
+        set
     }
 
     async fn revoke_others(&self, user: u128, kept: u128, now: DateTime<Utc>) -> u64 {
@@ -297,6 +305,19 @@ async fn ending_the_others_keeps_the_one_that_is_named(subject: SessionStoreSubj
     let ends = ends.map(|family| family.unwrap().session.revoked_at);
     assert_eq!(ends, [None, Some(at(10)), Some(at(5)), None]);
     assert_eq!(subject.revoke_others(1, 1, at(11)).await, 0, "no other is left");
+}
+
+async fn a_place_is_noted_in_its_session_alone(subject: SessionStoreSubject) {
+    subject.seed(&[family(1, 1, 1), family(2, 1, 1)]).await;
+    assert!(subject.revoke(1, 1, Revocation::Logout, at(10)).await);
+    let (before, other) = (subject.family(1).await.unwrap(), subject.family(2).await.unwrap());
+    let place = Envelope::from_stored(vec![9, 8, 7]);
+    assert!(subject.set_place(1, &place).await, "though it has ended");
+    assert!(!subject.set_place(3, &place).await, "no session has that id");
+    let mut expected = before;
+    expected.session.place = Some(place);
+    assert_eq!(format!("{:?}", subject.family(1).await.unwrap()), format!("{expected:?}"));
+    assert_eq!(format!("{:?}", subject.family(2).await.unwrap()), format!("{other:?}"));
 }
 
 async fn a_revoked_session_keeps_its_first_end(subject: SessionStoreSubject) {

@@ -1,4 +1,4 @@
-//! [`GeoLocator`] over an IP2Location BIN file, LITE ones among them ("IP2Location BIN Database File Format", DB1 to DB26).
+//! [`GeoLocator`] over an `IP2Location` BIN file, LITE ones among them ("`IP2Location` BIN Database File Format", DB1 to DB26).
 //!
 //! A file is a header, two tables whose rows begin with the first address that they are of, in ascending order, and texts behind their
 //! lengths that rows point to. Everything is little-endian, and every position in the header counts from 1. No position of the file is
@@ -69,7 +69,7 @@ impl Ip2Location {
         };
         let (v4, v6) = (table(5, 9, 4)?, table(13, 17, 16)?);
         (v4.rows > 0).then_some(())?;
-        Some(Self { v4, v6, kind, bytes })
+        Some(Self { bytes, v4, v6, kind })
     }
 
     fn find(&self, address: IpAddr) -> Result<Option<Place>, Damaged> {

@@ -1,4 +1,4 @@
-//! Where addresses are: [`GeoLocator`](saas_core::GeoLocator) over a MaxMind file ([`MaxMind`], feature `maxmind`), an IP2Location file
+//! Where addresses are: [`GeoLocator`](saas_core::GeoLocator) over a MaxMind file ([`MaxMind`], feature `maxmind`), an `IP2Location` file
 //! ([`Ip2Location`], feature `ip2location`) and the IPinfo service ([`IpInfo`], feature `ipinfo`), and [`Remembered`], which spares a
 //! service what it was asked just now.
 //!

@@ -1,4 +1,4 @@
-//! [`GeoLocator`] over a MaxMind DB file with cities or countries: GeoLite2, GeoIP2, and files of others in that format.
+//! [`GeoLocator`] over a MaxMind DB file with cities or countries: `GeoLite2`, `GeoIP2`, and files of others in that format.
 
 use std::{fmt, fs, net::IpAddr, path::Path};
 

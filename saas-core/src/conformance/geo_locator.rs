@@ -32,6 +32,9 @@ pub struct GeoLocatorSubject {
 impl GeoLocatorSubject {
     /// A locator whose source knows these addresses, two at least and an IPv4 one among them, in different places, and not that one; `kept`
     /// is dropped after the test.
+    ///
+    /// # Panics
+    /// Where the addresses are not that.
     pub fn new(
         locator: Arc<dyn GeoLocator>,
         known: Vec<(IpAddr, Place)>,

@@ -5,8 +5,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, header};
-use saas_auth::{Auth, Session, SessionFilter};
-use saas_core::{Cursor, PageSize, SessionId, TenantId};
+use saas_auth::{Auth, Device, Session, SessionFilter};
+use saas_core::{Cursor, PageSize, Place, SessionId, TenantId};
 use saas_kit::Saas;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -99,7 +99,7 @@ impl SessionsQuery {
 
 /// The program of a session.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct SessionClient {
+pub(super) struct SessionClient {
     /// The system that it runs on.
     #[schema(required, example = "Windows")]
     platform: Option<String>,
@@ -114,9 +114,16 @@ struct SessionClient {
     user_agent: Option<String>,
 }
 
+impl From<(Device, Option<String>)> for SessionClient {
+    fn from((device, user_agent): (Device, Option<String>)) -> Self {
+        let Device { platform, browser, device } = device;
+        Self { platform, browser, device, user_agent }
+    }
+}
+
 /// The place of a session.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct SessionLocation {
+pub(super) struct SessionLocation {
     /// The city.
     #[schema(required, example = "London")]
     city: Option<String>,
@@ -126,6 +133,12 @@ struct SessionLocation {
     /// The country, ISO 3166-1.
     #[schema(required, example = "GB")]
     country: Option<String>,
+}
+
+impl From<Place> for SessionLocation {
+    fn from(place: Place) -> Self {
+        Self { city: place.city, region: place.region, country: place.country }
+    }
 }
 
 /// A session.
@@ -152,7 +165,7 @@ struct SessionItem {
     fingerprint: Option<String>,
     /// Its program.
     client: SessionClient,
-    /// Null while no locator is set up.
+    /// Where it was opened; null until somebody has looked, and where nobody knows.
     #[schema(required)]
     location: Option<SessionLocation>,
     /// Whether it is the session that asks.
@@ -160,6 +173,7 @@ struct SessionItem {
 }
 
 fn item(auth: &Auth, session: Session, asking: SessionId) -> SessionItem {
+    let location = auth.place_of(&session).map(SessionLocation::from);
     SessionItem {
         id: session.id.as_uuid(),
         tenant_id: session.tenant.as_uuid(),
@@ -168,13 +182,8 @@ fn item(auth: &Auth, session: Session, asking: SessionId) -> SessionItem {
         revoked_at: session.revoked_at.map(date),
         ip_address_masked: auth.address_of(&session),
         fingerprint: session.fingerprint,
-        client: SessionClient {
-            platform: session.device.platform,
-            browser: session.device.browser,
-            device: session.device.device,
-            user_agent: session.user_agent,
-        },
-        location: None,
+        client: SessionClient::from((session.device, session.user_agent)),
+        location,
         current: session.id == asking,
     }
 }

@@ -10,13 +10,13 @@ use saas_kit::Saas;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::wire::{NO_STORE, SignedIn, SuccessResponse, UserSessionResponse, signed_in, signed_out};
+use super::wire::{NO_STORE, SignedIn, SuccessResponse, signed_in, signed_out};
 use crate::{
     Problem,
     answer::Answer,
     bearer::{Anyone, Bearer},
     body::Json,
-    cookie::Carrier,
+    cookie::{Carrier, CarrierParams, Presented},
     fields::Fields,
     problem::described::{
         BodyProblems, CrossSiteRequest, InvalidCredentials, InvalidRefreshToken, PasswordCompromised,
@@ -85,11 +85,10 @@ fn choice(choice: &TenantChoice) -> Value {
     operation_id = "sign_in",
     tag = "auth",
     request_body = TokenRequest,
-    params(("X-Session" = Option<String>, Header, description = "`cookie` to hold the session by a cookie, else `tokens`.", pattern = "^(tokens|cookie)$", example = "tokens")),
+    params(CarrierParams),
     responses(
         (status = 200, description = "Signed in.", body = SignedIn),
         InvalidCredentials,
-        CrossSiteRequest,
         PasswordCompromised,
         TenantRequired,
         BodyProblems
@@ -108,8 +107,8 @@ pub(crate) async fn token(
 /// A refresh token.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub(crate) struct RefreshRequest {
-    /// The token.
-    #[schema(required, value_type = String, min_length = 1, example = "saas_rt_AZiQpdrJZ0u8zrMCCZqAVw")]
+    /// The token; who has a cookie leaves it out.
+    #[schema(value_type = Option<String>, min_length = 1, example = "saas_rt_AZiQpdrJZ0u8zrMCCZqAVw")]
     refresh_token: Option<Secret<String>>,
 }
 
@@ -125,7 +124,8 @@ impl RefreshRequest {
 
 /// Exchanges a refresh token for new tokens; the old one is spent.
 ///
-/// Using a spent token ends its session: somebody may have stolen it.
+/// Using a spent token ends its session: somebody may have stolen it. A browser with a cookie sends no token, and keeps its cookie: it learns how
+/// long the session goes on, and what its user may do by now.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/refresh",
@@ -133,18 +133,23 @@ impl RefreshRequest {
     tag = "auth",
     request_body = RefreshRequest,
     responses(
-        (status = 200, description = "The session goes on with these.", body = UserSessionResponse),
+        (status = 200, description = "The session goes on with these.", body = SignedIn),
         InvalidRefreshToken,
+        CrossSiteRequest,
         BodyProblems
     )
 )]
 pub(crate) async fn refresh(
     State(saas): State<Saas>,
     Anyone(actor): Anyone,
+    Presented(cookie): Presented,
     Json(request): Json<RefreshRequest>,
 ) -> Result<Response, Problem> {
+    if let (None, Some(cookie)) = (&request.refresh_token, &cookie) {
+        return signed_in(&saas, Carrier::Cookie, saas.auth().refresh_by_cookie(cookie).await?);
+    }
     let tokens = saas.auth().refresh(&actor, &request.token()?).await?;
-    Ok((NO_STORE, Answer(UserSessionResponse::from(tokens))).into_response())
+    signed_in(&saas, Carrier::Tokens, tokens)
 }
 
 /// Which session to sign out of.

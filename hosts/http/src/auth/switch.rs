@@ -14,7 +14,7 @@ use crate::{
     cookie::{Carrier, Presented},
     fields::Fields,
     problem::described::{
-        BodyProblems, CrossSiteRequest, SessionMovedOn, SwitchUnauthenticated, TenantNotFound,
+        BodyProblems, CrossSiteRequest, InvalidRefreshToken, SessionMovedOn, TenantNotFound,
     },
 };
 
@@ -53,7 +53,7 @@ impl SwitchRequest {
     request_body = SwitchRequest,
     responses(
         (status = 200, description = "The session goes on in that tenant.", body = SignedIn),
-        SwitchUnauthenticated,
+        InvalidRefreshToken,
         CrossSiteRequest,
         TenantNotFound,
         SessionMovedOn,

@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use saas_auth::{PasswordAdvice, Tokens};
 use saas_core::Secret;
 use saas_kit::Saas;
@@ -147,15 +147,27 @@ pub(super) enum SignedIn {
     Cookie(CookieSessionResponse),
 }
 
-/// Gives a session to whoever opened it: its tokens, or its cookie and no tokens.
-pub(super) fn signed_in(saas: &Saas, carrier: Carrier, tokens: Tokens) -> Result<Response, Problem> {
-    match carrier {
-        Carrier::Tokens => Ok((NO_STORE, Answer(SignedIn::Tokens(tokens.into()))).into_response()),
+/// What a session is held by, and what is said of it: its tokens in the body, or its cookie in a header and no tokens.
+pub(super) fn carried(
+    saas: &Saas,
+    carrier: Carrier,
+    tokens: Tokens,
+) -> Result<(HeaderMap, SignedIn), Problem> {
+    let mut headers = HeaderMap::new();
+    let session = match carrier {
+        Carrier::Tokens => SignedIn::Tokens(tokens.into()),
         Carrier::Cookie => {
-            let cookie = [(header::SET_COOKIE, cookie::given(saas, &tokens)?)];
-            Ok((NO_STORE, cookie, Answer(SignedIn::Cookie((&tokens).into()))).into_response())
+            headers.insert(header::SET_COOKIE, cookie::given(saas, &tokens)?);
+            SignedIn::Cookie((&tokens).into())
         }
-    }
+    };
+    Ok((headers, session))
+}
+
+/// Gives a session to whoever opened it.
+pub(super) fn signed_in(saas: &Saas, carrier: Carrier, tokens: Tokens) -> Result<Response, Problem> {
+    let (cookie, session) = carried(saas, carrier, tokens)?;
+    Ok((NO_STORE, cookie, Answer(session)).into_response())
 }
 
 /// Adds to an answer that the browser's session has ended, if it had a cookie.

@@ -153,6 +153,8 @@ metrics! {
     "saas_session_switches_total" Kind::Counter,
         [listed("outcome", &["switched", "invalid", "tenant_not_found", "moved_on", "error"])],
         "Sessions that were to be taken to another tenant, by what came of it.";
+    "saas_session_places_total" Kind::Counter, [listed("outcome", &["found", "unknown", "unavailable"])],
+        "Addresses that sessions were opened from and that somebody was asked about, by what came of it.";
     "saas_authentications_total" Kind::Counter,
         [listed("decision", &["remembered", "asked", "refused", "error"])],
         "Access tokens and session cookies that were decided on: by what was remembered of them, by asking the storage, refused, or not for a fault of ours.";

@@ -103,8 +103,9 @@ problems! {
     InvalidCredentials UNAUTHORIZED "Address or password wrong." {
         "invalid_credentials" "the e-mail address or the password is wrong";
     }
-    InvalidRefreshToken UNAUTHORIZED "The refresh token is not good any more: sign in again." {
+    InvalidRefreshToken UNAUTHORIZED "The refresh token, or the cookie, is not good any more: sign in again." {
         "invalid_refresh_token" "the refresh token is not valid: sign in again";
+        "session_ended" "the session has ended: sign in again";
     }
     MetricsTokenRequired UNAUTHORIZED "The token of `METRICS_TOKEN` is missing or wrong." {
         "unauthenticated" "send the token of METRICS_TOKEN as Authorization: Bearer <token>";
@@ -112,10 +113,6 @@ problems! {
     MetricsNotFound NOT_FOUND "Metrics are not served here." {
         "unknown_route" "there is nothing at this path";
         "metrics_not_installed" "this program counts nothing: call saas_http::metrics::install, and give the router its handle";
-    }
-    SwitchUnauthenticated UNAUTHORIZED "The refresh token or the cookie is not good any more: sign in again." {
-        "invalid_refresh_token" "the refresh token is not valid: sign in again";
-        "session_ended" "the session has ended: sign in again";
     }
     CrossSiteRequest FORBIDDEN "With a cookie: the request does not come from a page of ours." {
         "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
@@ -133,15 +130,17 @@ problems! {
         "wrong_password" "the current password is wrong";
         "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
     }
-    RegistrationClosed FORBIDDEN "Registration is not open." {
+    RegistrationClosed FORBIDDEN "Registration is not open, or asks for a cookie and does not come from a page of ours." {
         "registration_closed" "registration is not open: ask for an invitation";
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
     }
     RefreshTokenNotYours FORBIDDEN "The refresh token is not one of this user's." {
         "refresh_token_not_yours" "the refresh token is not one of yours";
         "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
     }
-    PasswordCompromised FORBIDDEN "The password is right, and stolen: it is to be reset by mail. An operator's choice, `BREACHED_PASSWORDS_AT_SIGN_IN`." {
+    PasswordCompromised FORBIDDEN "The password is right, and stolen: it is to be reset by mail, which is an operator's choice, `BREACHED_PASSWORDS_AT_SIGN_IN`. Or a cookie is asked for, and not from a page of ours." {
         "password_compromised" "this password is in a list of stolen ones: reset it by mail, then sign in with the new one";
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
     }
     SessionNotFound NOT_FOUND "No live session of this user has that id." {
         "session_not_found" "the session is not there or has ended already";

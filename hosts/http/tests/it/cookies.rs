@@ -1,11 +1,15 @@
 //! Browsers whose session is a cookie: what they hold, what they may send, and what a page of a stranger cannot make them do.
 
+use std::time::Duration;
+
 use http::{HeaderName, header};
 use saas_kit::testing::{PASSWORD, TestEngine};
 use saas_sql::execute;
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Api, Call, credentials, delete, get, on_both_engines, patch, post};
+use crate::harness::{
+    Answer, Api, Call, credentials, delete, get, on_both_engines, patch, post, registration,
+};
 
 on_both_engines! {
     a_browser_gets_a_cookie_and_no_tokens,
@@ -15,7 +19,12 @@ on_both_engines! {
     what_changes_something_has_to_come_from_a_page_of_ours,
     a_page_of_a_stranger_signs_nobody_in,
     bearer_requests_are_not_subject_to_it,
+    registering_with_a_cookie_answers_no_tokens,
+    refreshing_by_a_cookie_keeps_it_and_says_what_its_user_may_do_by_now,
+    a_new_password_gives_the_browser_a_new_cookie_and_ends_the_old_one,
+    a_cookie_says_who_one_is_where_that_may_be_left_out,
     signing_out_takes_the_cookie_away,
+    the_end_of_the_account_takes_the_cookie_away,
     a_switch_gives_the_browser_a_new_cookie,
     a_switch_by_a_refresh_token_answers_with_tokens,
     signing_out_everywhere_else_keeps_this_browser,
@@ -41,7 +50,7 @@ fn with(call: Call, cookie: &str) -> Call {
 
 /// What `Set-Cookie` gives.
 fn given(answer: &Answer) -> String {
-    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(answer.status.is_success(), "{}", answer.text());
     let (pair, _) = answer.header("set-cookie").split_once(';').expect("it has attributes");
     pair.strip_prefix(NAME).and_then(|rest| rest.strip_prefix('=')).expect("it is the session's").to_owned()
 }
@@ -203,6 +212,82 @@ async fn bearer_requests_are_not_subject_to_it(engine: TestEngine) {
     let answer = api.send(call.header(header::ORIGIN, "https://evil.example")).await;
     assert_eq!(answer.json()["data"]["revoked"], 3);
     assert!(answer.header("set-cookie").is_empty());
+}
+
+async fn registering_with_a_cookie_answers_no_tokens(engine: TestEngine) {
+    let api = Api::with_settings(engine, [ON]).await;
+    let call = || post("/api/v1/auth/register").json(&registration("ada@example.com"));
+    let stranger = call().header(X_SESSION, "cookie").header(header::ORIGIN, "https://evil.example");
+    assert_eq!(api.send(stranger).await.problem(), (403, "cross_site_request".into()));
+    let answer = api.send(from_us(call())).await;
+    let cookie = given(&answer);
+    let body = answer.json();
+    assert_eq!((answer.status.as_u16(), &body["session"]), (201, &json!("cookie")));
+    assert!(
+        body["tenant_slug"].is_string() && body["access_token"].is_null() && body["refresh_token"].is_null()
+    );
+    assert_eq!(api.send(with(get(ME), &cookie)).await.json()["data"]["tenant_id"], body["tenant_id"]);
+}
+
+async fn refreshing_by_a_cookie_keeps_it_and_says_what_its_user_may_do_by_now(engine: TestEngine) {
+    let (api, cookie) = browser(engine).await;
+    let refresh = || post("/api/v1/auth/refresh").json(&json!({}));
+    let stranger = with(refresh(), &cookie).header(header::ORIGIN, "https://evil.example");
+    assert_eq!(api.send(stranger).await.problem(), (403, "cross_site_request".into()));
+    api.test.clock.advance(Duration::from_hours(24));
+    let answer = api.send(from_us(with(refresh(), &cookie))).await;
+    assert_eq!(given(&answer), cookie, "nothing that two windows could race for");
+    let body = answer.json();
+    assert_eq!(
+        (&body["session"], &body["idle_expires_at"]),
+        (&json!("cookie"), &json!("2026-02-01T00:00:00Z"))
+    );
+    assert!(body["access_token"].is_null() && body["refresh_token"].is_null());
+    let may = |body: &Value| body["scopes"].as_array().expect("a list").len();
+    let mut tx = api.test.begin().await;
+    execute!(tx.conn(), "UPDATE saas_memberships SET role = 'viewer'").expect("the statement is valid");
+    tx.commit().await.expect("the database answers");
+    let lower = api.send(from_us(with(refresh(), &cookie))).await.json();
+    assert!(may(&lower) < may(&body), "{lower}");
+    api.send(from_us(with(post("/api/v1/auth/logout").json(&json!({})), &cookie))).await;
+    let ended = api.send(from_us(with(refresh(), &cookie))).await;
+    assert_eq!((ended.problem(), ended.header("set-cookie")), ((401, "session_ended".into()), ""));
+    assert_eq!(
+        api.send(from_us(with(refresh(), "saas_sc_forged"))).await.problem(),
+        (401, "session_ended".into())
+    );
+    // Who has neither is told what is missing.
+    assert_eq!(api.send(refresh()).await.wrong_fields(), [("refresh_token".into(), "required".into())]);
+}
+
+async fn a_new_password_gives_the_browser_a_new_cookie_and_ends_the_old_one(engine: TestEngine) {
+    let (api, cookie) = browser(engine).await;
+    let body = json!({ "current_password": PASSWORD, "new_password": "another correct horse battery" });
+    let answer = api.send(from_us(with(post("/api/v1/auth/password/change").json(&body), &cookie))).await;
+    let new = given(&answer);
+    assert!(answer.json()["access_token"].is_null() && answer.json()["refresh_token"].is_null());
+    assert_eq!(api.send(with(get(ME), &cookie)).await.problem(), (401, "session_ended".into()));
+    assert_eq!(api.send(with(get(ME), &new)).await.status, 200);
+    api.test.drain_jobs().await;
+}
+
+async fn a_cookie_says_who_one_is_where_that_may_be_left_out(engine: TestEngine) {
+    let (api, cookie) = browser(engine).await;
+    let call = || post("/api/v1/auth/email/send").json(&json!({}));
+    assert_eq!(api.send(from_us(with(call(), &cookie))).await.status, 202, "it goes to her own address");
+    assert_eq!(api.send(with(call(), &cookie)).await.problem(), (403, "cross_site_request".into()));
+    assert_eq!(api.send(call()).await.status, 422, "nobody is signed in");
+    api.test.drain_jobs().await;
+}
+
+async fn the_end_of_the_account_takes_the_cookie_away(engine: TestEngine) {
+    let (api, cookie) = browser(engine).await;
+    let call = delete("/api/v1/auth/account").json(&json!({ "current_password": PASSWORD }));
+    let answer = api.send(from_us(with(call, &cookie))).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(answer.header("set-cookie").starts_with(&format!("{NAME}=; ")));
+    assert_eq!(api.send(with(get(ME), &cookie)).await.problem(), (401, "session_ended".into()));
+    api.test.drain_jobs().await;
 }
 
 async fn signing_out_takes_the_cookie_away(engine: TestEngine) {

@@ -25,6 +25,7 @@ fn every_route_is_described() {
             "GET /.well-known/jwks.json",
             "GET /api/v1/agents",
             "GET /api/v1/agents/{agent_name}/status",
+            "GET /api/v1/auth/events",
             "GET /api/v1/auth/me",
             "GET /api/v1/auth/sessions",
             "GET /api/v1/conversations",

@@ -119,6 +119,8 @@ pub enum Section {
     Tokens,
     /// How long a login lasts.
     Sessions,
+    /// Where sessions are opened, and who says so.
+    Places,
     /// What a password must be and how it is hashed.
     Passwords,
     /// Who may register.
@@ -150,6 +152,7 @@ impl Section {
             Self::Secrets => "Secrets",
             Self::Tokens => "Tokens",
             Self::Sessions => "Sessions",
+            Self::Places => "Places",
             Self::Passwords => "Passwords",
             Self::Signup => "Signup",
             Self::Recovery => "Recovery",
@@ -172,6 +175,7 @@ impl Section {
             Self::Signup => "saas-tenancy",
             Self::Agents => "saas-agents",
             Self::Mail => "saas-mail",
+            Self::Places => "saas-geo",
         }
     }
 }

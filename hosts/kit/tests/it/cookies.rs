@@ -75,16 +75,16 @@ on_both_engines! {
         let ada = test.register("ada@example.com").await.tokens;
         let eve = cookie(&test, &test.register("eve@example.com").await.tokens);
         let cookie = cookie(&test, &ada);
-        let text = cookie.expose();
-        let (prefix, body) = text.split_at("saas_sc_".len());
+        let genuine = cookie.expose();
+        let (prefix, body) = genuine.split_at("saas_sc_".len());
         let refresh = ada.refresh_token.expose();
-        let spliced = format!("{}{}", &text[..text.len() / 2], &eve.expose()[text.len() / 2..]);
+        let spliced = format!("{}{}", &genuine[..genuine.len() / 2], &eve.expose()[genuine.len() / 2..]);
         for forged in [
             String::new(),
             prefix.to_owned(),
-            text[..text.len() - 1].to_owned(),
-            format!("{text}A"),
-            text.to_uppercase(),
+            genuine[..genuine.len() - 1].to_owned(),
+            format!("{genuine}A"),
+            genuine.to_uppercase(),
             spliced,
             ada.session.to_string(),
             ada.access_token.expose().clone(),
@@ -94,15 +94,15 @@ on_both_engines! {
         ] {
             assert!(is_refused(&test, &Secret::new(forged.clone())).await, "{forged:.60}");
         }
-        for token in [text.clone(), format!("saas_rt_{body}")] {
+        for token in [genuine.clone(), format!("saas_rt_{body}")] {
             assert!(test.refresh(&Secret::new(token.clone())).await.is_err());
             let bearer = test.saas.auth().authenticate(&token, None, Client::default()).await;
             assert!(matches!(bearer, Err(AuthenticateError::Token(_))), "{bearer:?}");
         }
         assert!(by_cookie(&test, &cookie).await.is_ok(), "it harmed nobody");
-        let bearer = test.saas.auth().authenticate(text, None, Client::default()).await;
+        let bearer = test.saas.auth().authenticate(genuine, None, Client::default()).await;
         assert!(bearer.is_err(), "nor is it one when it is remembered");
-        assert!(!format!("{:?}", SessionCookie::parse(text)).contains(&body[body.len() - 40..]));
+        assert!(!format!("{:?}", SessionCookie::parse(genuine)).contains(&body[body.len() - 40..]));
     }
 
     async fn whoever_has_the_masters_but_not_the_salt_makes_no_cookie_w2(engine: TestEngine) {

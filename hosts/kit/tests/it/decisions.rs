@@ -15,7 +15,7 @@ use saas_auth::{
     SessionFilter, SessionStore, Snapshot, Tokens, Touch, User, token::TokenError,
 };
 use saas_auth_sql::SqlSessions;
-use saas_core::{Actor, Client, Conn, SessionId, StoreError, TenantId, Tx, UserId};
+use saas_core::{Actor, Client, Conn, Envelope, SessionId, StoreError, TenantId, Tx, UserId};
 use saas_kit::{
     Saas,
     testing::{TestEngine, TestSaas, TestWorkers, at_once},
@@ -61,6 +61,10 @@ impl SessionStore for Counted {
 
     async fn touch(&self, tx: &mut Tx, touch: &Touch) -> Result<bool, StoreError> {
         SqlSessions.touch(tx, touch).await
+    }
+
+    async fn set_place(&self, tx: &mut Tx, id: SessionId, place: &Envelope) -> Result<bool, StoreError> {
+        SqlSessions.set_place(tx, id, place).await
     }
 
     async fn revoke_others(

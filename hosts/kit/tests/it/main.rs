@@ -25,6 +25,7 @@ mod left_jobs;
 mod mail;
 mod migrations;
 mod passwords;
+mod places;
 mod plans;
 mod refresh;
 mod retention;

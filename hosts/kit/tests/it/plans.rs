@@ -147,6 +147,8 @@ async fn use_everything(test: &TestSaas) {
         auth.authenticate_cookie(Freshness::Strict, cookie.expose(), None, Client::default()).await.unwrap();
     auth.logout_others(&by_cookie.actor).await.unwrap();
     let me = test.actor(&test.sign_in("ada@example.com").await.unwrap()).await;
+    let page = auth.sign_ins(&me, None, one).await.unwrap();
+    auth.sign_ins(&me, page.next.as_ref(), one).await.unwrap();
     auth.logout_all(&me).await.unwrap();
     assert!(test.saas.readiness().await.is_ready());
     read_the_audit_log(test, &ada).await;

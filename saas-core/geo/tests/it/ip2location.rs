@@ -1,4 +1,4 @@
-//! Files written as "IP2Location BIN Database File Format" has it; IP2Location's own reader for Python (8.11) finds the same in them.
+//! Files written as "`IP2Location` BIN Database File Format" has it; `IP2Location`'s own reader for Python (8.11) finds the same in them.
 
 use std::{net::IpAddr, sync::Arc};
 

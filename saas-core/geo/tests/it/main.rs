@@ -1,8 +1,8 @@
 //! Locators over files and over a service of the tests' own.
 #![expect(
-    clippy::expect_used,
+    clippy::disallowed_methods,
     clippy::unwrap_used,
-    reason = "a test that cannot be set up fails, and the message says where"
+    reason = "a test starts its own server, and where it cannot be set up it fails, and the message says where"
 )]
 
 mod ip2location;

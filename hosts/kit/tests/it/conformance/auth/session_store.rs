@@ -10,7 +10,7 @@ use saas_auth::{
     conformance::session_store::{LINES, SessionStoreSubject as Subject, check},
 };
 use saas_auth_sql::{SqlSessions, SqlUsers};
-use saas_core::{Conn, SessionId, StoreError, TenantId, Tx, UserId};
+use saas_core::{Conn, Envelope, SessionId, StoreError, TenantId, Tx, UserId};
 use saas_kit::testing::TestEngine;
 use saas_sql::execute;
 
@@ -88,6 +88,14 @@ impl SessionStore for Broken {
         let always = Touch { last_seen_before: touch.now, ..*touch };
         let touch = if self.0.starts_with("a_touch") { &always } else { touch };
         SqlSessions.touch(tx, touch).await
+    }
+
+    async fn set_place(&self, tx: &mut Tx, id: SessionId, place: &Envelope) -> Result<bool, StoreError> {
+        if self.0.starts_with("a_place") {
+            let set = "UPDATE saas_sessions SET place_envelope = $1 WHERE $2 = $2";
+            return Ok(execute!(tx.conn(), set, place.as_bytes(), id.as_uuid())? > 0);
+        }
+        SqlSessions.set_place(tx, id, place).await
     }
 
     async fn revoke_others(
