@@ -28,6 +28,7 @@ mod renewal;
 mod sessions;
 mod sign_in;
 mod users;
+mod view;
 
 pub use authenticate::{AuthenticateError, Authenticated, Freshness};
 pub use keys::{RotateKeysError, RotationReport, SigningKeysError};
