@@ -32,6 +32,7 @@ mod sign_in;
 mod sign_ins;
 mod switch;
 mod users;
+mod view;
 
 pub use authenticate::{AuthenticateError, Authenticated, Freshness};
 pub use examine::ExamineSession;
