@@ -140,7 +140,7 @@ impl Auth {
         let opened = OpenedSession::new(&family, standing.role, &user);
         let claims = self.tokens.claims(opened.grant());
         let claims_json = to_raw_value(&claims).map_err(InternalError::new)?;
-        let verified = Verified { signed: SmallVec::new(), claims, claims_json, kid: String::new() };
+        let verified = Verified { signed: SmallVec::new(), claims, claims_json, kid: "".into() };
         let snapshot = Snapshot {
             user,
             tenant: family.session.tenant,

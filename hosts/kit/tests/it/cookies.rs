@@ -45,7 +45,7 @@ on_both_engines! {
             match end {
                 "here" => assert!(test.saas.auth().logout_here(&actor).await.expect("she is signed in")),
                 "everywhere" => assert_eq!(test.saas.auth().logout_all(&actor).await.expect("she is signed in"), 1),
-                _ => drop(test.saas.auth().disable_user(&Actor::system("test"), ada.user).await.expect("she is there")),
+                _ => test.saas.auth().disable_user(&Actor::system("test"), ada.user).await.expect("she is there"),
             }
             assert!(is_refused(&test, &cookie).await, "{end}");
         }
@@ -135,7 +135,7 @@ on_both_engines! {
         assert_eq!(seen(59).await, 62);
         assert_eq!(seen(1).await, 122);
         for days in [29, 58, 87] {
-            let day = i64::try_from(seen(29 * DAY.as_secs()).await / 86_400).expect("a number of days");
+            let day = seen(29 * DAY.as_secs()).await / 86_400;
             assert_eq!(day, days, "each use keeps it for another 30 days");
         }
         test.clock.advance(3 * DAY);
