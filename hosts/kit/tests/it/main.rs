@@ -15,6 +15,7 @@ mod embedder;
 mod envelopes;
 mod event_bounds;
 mod event_log;
+mod families;
 mod faults;
 mod from_env;
 mod hash_pool;
