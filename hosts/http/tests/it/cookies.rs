@@ -408,7 +408,8 @@ async fn rows(api: &Api) -> Vec<(String, Vec<String>)> {
     macro_rules! all {
         ($conn:expr, $query:expr) => {{
             let query = AssertSqlSafe($query);
-            let found: Vec<String> = sqlx::query_scalar(query).fetch_all($conn).await.expect("the query is valid");
+            let found: Vec<String> =
+                sqlx::query_scalar(query).fetch_all($conn).await.expect("the query is valid");
             found
         }};
     }
@@ -419,13 +420,15 @@ async fn rows(api: &Api) -> Vec<(String, Vec<String>)> {
         let conn = saas_sql::pg(&mut conn).expect("it is PostgreSQL");
         let names = "SELECT table_name::text FROM information_schema.tables WHERE table_schema = current_schema() ORDER BY 1";
         for table in all!(&mut *conn, names.to_owned()) {
-            tables.push((table.clone(), all!(&mut *conn, format!("SELECT t::text FROM {table} t ORDER BY 1"))));
+            tables
+                .push((table.clone(), all!(&mut *conn, format!("SELECT t::text FROM {table} t ORDER BY 1"))));
         }
     } else {
         let conn = saas_sql::sqlite(&mut conn).expect("it is SQLite");
         let names = "SELECT name FROM sqlite_master WHERE type = 'table' AND name LIKE 'saas%' ORDER BY 1";
         for table in all!(&mut *conn, names.to_owned()) {
-            let columns = all!(&mut *conn, format!("SELECT 'quote(' || name || ')' FROM pragma_table_info('{table}')"));
+            let columns =
+                all!(&mut *conn, format!("SELECT 'quote(' || name || ')' FROM pragma_table_info('{table}')"));
             let row = columns.join(" || ', ' || ");
             tables.push((table.clone(), all!(&mut *conn, format!("SELECT {row} FROM {table} ORDER BY 1"))));
         }

@@ -113,7 +113,12 @@ impl Schedule {
         };
         let generation = Parts::of(&token).generation;
         let before = self.known.entry(generation).or_insert_with(|| token.clone());
-        assert_eq!(before.expose(), token.expose(), "schedule {}: two tokens of generation {generation}", self.seed);
+        assert_eq!(
+            before.expose(),
+            token.expose(),
+            "schedule {}: two tokens of generation {generation}",
+            self.seed
+        );
     }
 
     /// When nothing is forgiven any more, all that is known is tried, the newest first.

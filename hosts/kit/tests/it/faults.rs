@@ -108,6 +108,8 @@ on_both_engines! {
         );
         elsewhere.tenancy().register(&Actor::system("test"), register).await.expect("it is open");
         assert_ne!(first, fingerprint(&elsewhere, "203.0.113.7", "a browser").await);
+        // It has no workers.
+        other.leave_jobs();
     }
 }
 

@@ -79,10 +79,12 @@ async fn over<const N: usize>(
     TestSaas::with_ports(engine, settings, |builder| builder.geo_locator(locator)).await
 }
 
-async fn sign_in_from(saas: &Saas, address: &str, program: &str) -> Tokens {
+/// A second after whatever was before.
+async fn sign_in_from(test: &TestSaas, address: &str, program: &str) -> Tokens {
+    test.clock.advance(Duration::from_secs(1));
     let client = Client::new(address.parse().ok(), Some(program));
     let command = SignIn::new(Email::parse("ada@example.com").unwrap(), Secret::new(PASSWORD.to_owned()));
-    saas.auth().sign_in(&Actor::anonymous(None, client), command).await.expect("the password is right")
+    test.saas.auth().sign_in(&Actor::anonymous(None, client), command).await.expect("the password is right")
 }
 
 async fn session(saas: &Saas, id: SessionId) -> Session {
@@ -105,7 +107,7 @@ on_both_engines! {
         let test = over(engine, &atlas, []).await;
         test.register("ada@example.com").await;
         // Nobody answers, and she is signed in all the same.
-        let ada = sign_in_from(&test.saas, LONDON, FIREFOX).await;
+        let ada = sign_in_from(&test, LONDON, FIREFOX).await;
         assert!(test.authenticate(&ada).await.is_ok());
         assert_eq!(place(&test, ada.session).await, None);
         atlas.answers.add_permits(1);
@@ -123,7 +125,7 @@ on_both_engines! {
         let test = over(engine, &atlas, []).await;
         test.register("ada@example.com").await;
         for address in [LONDON, KYOTO, "::ffff:81.2.69.7", "10.0.0.1", "127.0.0.1", "fe80::1", "192.0.2.1", "8.8.8.8"] {
-            sign_in_from(&test.saas, address, FIREFOX).await;
+            sign_in_from(&test, address, FIREFOX).await;
             test.drain_jobs().await;
         }
         assert_eq!(atlas.asked(), ["81.2.69.0", "2001:218::", "81.2.69.0", "8.8.8.0"]);
@@ -132,8 +134,8 @@ on_both_engines! {
     async fn a_place_is_stored_in_an_envelope_of_its_session(engine: TestEngine) {
         let test = over(engine, &Atlas::new(ALWAYS), []).await;
         test.register("ada@example.com").await;
-        let ada = sign_in_from(&test.saas, LONDON, FIREFOX).await;
-        let other = sign_in_from(&test.saas, "8.8.8.8", FIREFOX).await;
+        let ada = sign_in_from(&test, LONDON, FIREFOX).await;
+        let other = sign_in_from(&test, "8.8.8.8", FIREFOX).await;
         test.drain_jobs().await;
         let mut conn = test.saas.storage().read(Reach::Platform("test")).await.unwrap();
         let query = "SELECT place_envelope FROM saas_sessions WHERE id = $1";
@@ -150,7 +152,7 @@ on_both_engines! {
         let test = over(engine, &atlas, []).await;
         test.register("ada@example.com").await;
         atlas.is_in_trouble(Some(|| GeoError::unavailable("away")));
-        let ada = sign_in_from(&test.saas, LONDON, FIREFOX).await;
+        let ada = sign_in_from(&test, LONDON, FIREFOX).await;
         while atlas.asked().len() < 2 {
             test.clock.advance(Duration::from_secs(1));
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -161,7 +163,7 @@ on_both_engines! {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         atlas.is_in_trouble(Some(|| GeoError::Refused));
-        let never = sign_in_from(&test.saas, LONDON, FIREFOX).await;
+        let never = sign_in_from(&test, LONDON, FIREFOX).await;
         let before = atlas.asked().len();
         while atlas.asked().len() < before + 6 {
             test.clock.advance(Duration::from_secs(1));
@@ -171,7 +173,7 @@ on_both_engines! {
         assert_eq!((place(&test, never.session).await, atlas.asked().len()), (None, before + 6));
         // One that wants to be left alone for longer than anybody waits is not asked again.
         atlas.is_in_trouble(Some(|| GeoError::Later { retry_after: Some(Duration::from_hours(1)) }));
-        sign_in_from(&test.saas, LONDON, FIREFOX).await;
+        sign_in_from(&test, LONDON, FIREFOX).await;
         test.drain_jobs().await;
         assert_eq!(atlas.asked().len(), before + 7);
     }
@@ -179,20 +181,20 @@ on_both_engines! {
     async fn a_sign_in_from_a_new_device_is_told_by_mail_and_one_from_a_known_one_is_not(engine: TestEngine) {
         let test = TestSaas::with_settings(engine, [MAILS]).await;
         test.register("ada@example.com").await;
-        sign_in_from(&test.saas, LONDON, FIREFOX).await;
+        sign_in_from(&test, LONDON, FIREFOX).await;
         test.drain_jobs().await;
         let mails = told(&test);
         assert_eq!(mails.len(), 1, "registering is no news, a first browser is");
         assert!(mails[0].contains("Firefox on Linux") && mails[0].contains("81.2.69.*"), "{}", mails[0]);
-        let again = sign_in_from(&test.saas, "8.8.8.8", &FIREFOX.replace("145", "146")).await;
+        let again = sign_in_from(&test, "8.8.8.8", &FIREFOX.replace("145", "146")).await;
         test.drain_jobs().await;
         assert_eq!(told(&test).len(), 1, "nobody knows that it is elsewhere, and a new version is no new browser");
         let actor = test.actor(&again).await;
         test.saas.auth().logout_all(&actor).await.unwrap();
-        sign_in_from(&test.saas, LONDON, FIREFOX).await;
+        sign_in_from(&test, LONDON, FIREFOX).await;
         test.drain_jobs().await;
         assert_eq!(told(&test).len(), 1, "signing out makes no stranger of anybody");
-        sign_in_from(&test.saas, LONDON, SAFARI).await;
+        sign_in_from(&test, LONDON, SAFARI).await;
         test.drain_jobs().await;
         assert!(told(&test)[1].contains("Safari on iOS"), "{:?}", told(&test));
     }
@@ -202,7 +204,7 @@ on_both_engines! {
         let test = over(engine, &atlas, [MAILS]).await;
         test.register("ada@example.com").await;
         for (address, mails) in [(LONDON, 1), (LONDON, 1), (KYOTO, 2), (KYOTO, 2), ("8.8.8.8", 2), (LONDON, 2)] {
-            sign_in_from(&test.saas, address, FIREFOX).await;
+            sign_in_from(&test, address, FIREFOX).await;
             test.drain_jobs().await;
             assert_eq!(told(&test).len(), mails, "{address}");
         }
@@ -210,7 +212,7 @@ on_both_engines! {
         assert!(mails[0].contains("London, England, GB") && mails[1].contains("JP"), "{mails:?}");
         // Whoever is to be told is told although nobody can say where it was.
         atlas.is_in_trouble(Some(|| GeoError::Later { retry_after: Some(Duration::from_hours(1)) }));
-        sign_in_from(&test.saas, KYOTO, SAFARI).await;
+        sign_in_from(&test, KYOTO, SAFARI).await;
         test.drain_jobs().await;
         assert!(told(&test)[2].contains("2001:218:0:0:*"), "{:?}", told(&test));
     }
@@ -218,8 +220,8 @@ on_both_engines! {
     async fn nobody_is_told_and_nothing_is_examined_unless_a_setting_says_so(engine: TestEngine) {
         let test = TestSaas::start(engine).await;
         test.register("ada@example.com").await;
-        sign_in_from(&test.saas, LONDON, FIREFOX).await;
-        sign_in_from(&test.saas, LONDON, SAFARI).await;
+        sign_in_from(&test, LONDON, FIREFOX).await;
+        sign_in_from(&test, LONDON, SAFARI).await;
         let mut conn = test.saas.storage().read(Reach::Platform("test")).await.unwrap();
         let (jobs,) = fetch_one!(&mut conn, (i64,), "SELECT COUNT(*) FROM saas_jobs").unwrap();
         assert_eq!((jobs, told(&test).len()), (0, 0));
@@ -234,7 +236,7 @@ on_both_engines! {
         let anonymous = Actor::anonymous(None, Client::default());
         assert!(test.saas.auth().sign_in(&anonymous, wrong).await.is_err());
         test.clock.advance(Duration::from_secs(1));
-        let ada = sign_in_from(&test.saas, LONDON, FIREFOX).await;
+        let ada = sign_in_from(&test, LONDON, FIREFOX).await;
         test.drain_jobs().await;
         let actor = test.actor(&ada).await;
         let (mut shown, mut after) = (Vec::new(), None);
@@ -262,6 +264,7 @@ on_both_engines! {
         let eve = test.sign_in("eve@example.com").await.unwrap();
         let page = test.saas.auth().sign_ins(&test.actor(&eve).await, None, PageSize::default()).await.unwrap();
         assert_eq!(page.items.len(), 1, "nobody sees those of others");
+        test.drain_jobs().await;
     }
 }
 
@@ -293,10 +296,10 @@ fn mails_of_new_sign_ins_are_on_where_mails_go_to_people() {
         let blueprint = Saas::builder(settings(set)).build().expect("the settings fit");
         format!("{blueprint:?}").contains("mail_new_sign_ins: true")
     };
-    let smtp = ("SMTP_HOST", "localhost");
+    let [host, from] = [("SMTP_HOST", "localhost"), ("MAIL_FROM", "post@acme.example")];
     assert!(!goes(&[]));
-    assert!(goes(&[smtp]) && goes(&[MAILS]));
-    assert!(!goes(&[smtp, ("AUTH_MAIL_NEW_SIGN_INS", "false")]));
+    assert!(goes(&[host, from]) && goes(&[MAILS]));
+    assert!(!goes(&[host, from, ("AUTH_MAIL_NEW_SIGN_INS", "false")]));
 }
 
 #[tokio::test]
@@ -307,7 +310,7 @@ async fn a_file_of_places_is_read_as_the_settings_say() {
     let geo = [("GEOIP_PROVIDER", "maxmind"), ("GEOIP_MAXMIND_DB_PATH", data)];
     let test = TestSaas::with_settings(TestEngine::Sqlite, geo).await;
     test.register("ada@example.com").await;
-    let ada = sign_in_from(&test.saas, "175.16.199.5", FIREFOX).await;
+    let ada = sign_in_from(&test, "175.16.199.5", FIREFOX).await;
     test.drain_jobs().await;
     assert_eq!(place(&test, ada.session).await.as_deref(), Some("Changchun, Jilin Sheng, CN"));
     for provider in ["MAXMIND", "IP2LOCATION"] {

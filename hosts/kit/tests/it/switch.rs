@@ -162,7 +162,7 @@ on_both_engines! {
         }
         assert_eq!(tokens.refresh_expires_at, end);
         test.clock.advance(3 * DAY);
-        assert!(ended(&test, &tokens).await);
+        assert!(test.authenticate(&tokens).await.is_err());
         assert!(test.refresh(&tokens.refresh_token).await.is_err());
     }
 
