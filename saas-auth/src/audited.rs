@@ -16,6 +16,18 @@ pub const SESSION_ENDED: AuditAction = AuditAction::new("auth.session.ended");
 pub const SESSIONS_ENDED: AuditAction = AuditAction::new("auth.sessions.ended");
 /// A password was compared, and nobody was signed in; the reason says why.
 pub const SIGN_IN_REFUSED: AuditAction = AuditAction::new("auth.sign_in.refused");
+/// Somebody proved again who they are within a session, or tried to.
+pub const SESSION_REAUTHENTICATED: AuditAction = AuditAction::new("auth.session.reauthenticated");
+/// Somebody began to set up an authenticator app; it counts for nothing yet.
+pub const FACTOR_BEGUN: AuditAction = AuditAction::new("auth.second_factor.begun");
+/// An authenticator app was added: signing in asks for its code from now on.
+pub const FACTOR_ADDED: AuditAction = AuditAction::new("auth.second_factor.added");
+/// An authenticator app was removed, and the recovery codes with it.
+pub const FACTOR_REMOVED: AuditAction = AuditAction::new("auth.second_factor.removed");
+/// New recovery codes took the place of the old ones.
+pub const RECOVERY_CODES_REPLACED: AuditAction = AuditAction::new("auth.recovery_codes.replaced");
+/// A recovery code was used in the place of an authenticator app.
+pub const RECOVERY_CODE_USED: AuditAction = AuditAction::new("auth.recovery_code.used");
 /// A refresh token was used again, and its session ended: somebody holds a copy.
 pub const REFRESH_TOKEN_REUSED: AuditAction = AuditAction::new("auth.refresh_token.reused");
 /// A step of a rotation of the signing keys was made; the reason says which.
@@ -30,6 +42,12 @@ pub const ACTIONS: &[AuditAction] = &[
     SESSION_ENDED,
     SESSIONS_ENDED,
     SIGN_IN_REFUSED,
+    SESSION_REAUTHENTICATED,
+    FACTOR_BEGUN,
+    FACTOR_ADDED,
+    FACTOR_REMOVED,
+    RECOVERY_CODES_REPLACED,
+    RECOVERY_CODE_USED,
     REFRESH_TOKEN_REUSED,
     SIGNING_KEYS_ROTATED,
 ];

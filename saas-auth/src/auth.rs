@@ -7,8 +7,9 @@ use saas_core::{
 };
 
 use crate::{
-    ChangeFeed, Keyring, KeyringError, MailTokens, OneTimeTokenStore, PasswordHasher, PasswordPolicy,
-    RefreshKeys, SessionStore, UserStore,
+    ChallengeStore, ChangeFeed, Keyring, KeyringError, MailTokens, OneTimeTokenStore, PasswordHasher,
+    PasswordPolicy, RefreshKeys, SecondFactorPolicy, SecondFactorStore, SessionStore, UserStore,
+    challenge::SecondFactorKeys,
     keys::{KeySet, KeySetError},
     token::{AccessTokenRules, AccessTokens},
 };
@@ -22,17 +23,21 @@ mod open_session;
 mod refresh;
 mod registration;
 mod renewal;
+mod second_factor;
 mod sessions;
 mod sign_in;
+mod step_up;
 mod users;
 
 pub use authenticate::{AuthenticateError, Authenticated, Freshness};
 pub use keys::{RotateKeysError, RotationReport, SigningKeysError};
 pub use open_session::{NewSession, OpenedSession, Tokens};
 pub use refresh::RefreshError;
-pub use registration::{InsertError, PrepareError, PreparedUser, Registration};
+pub use registration::{InsertError, NewUser, PrepareError, PreparedUser, Registration};
+pub use second_factor::{AddedFactor, SecondFactorError, SecondFactorState, TotpEnrolment};
 pub use sessions::{LogoutError, RevokeError, SessionsError};
-pub use sign_in::{SignIn, SignInError};
+pub use sign_in::{FactorProof, SecondFactorSignIn, SignIn, SignInError};
+pub use step_up::{StepUpError, StepUpProof, StepUpRequired};
 pub use users::{CommandError, Profile, UsersError};
 
 /// What auth works with.
@@ -46,6 +51,10 @@ pub struct AuthPorts {
     pub sessions: Arc<dyn SessionStore>,
     /// Where one-time tokens are.
     pub one_time_tokens: Arc<dyn OneTimeTokenStore>,
+    /// Where second factors are.
+    pub second_factors: Arc<dyn SecondFactorStore>,
+    /// Where those are who have shown their password and not yet their second factor.
+    pub challenges: Arc<dyn ChallengeStore>,
     /// Who belongs to which tenant.
     pub memberships: Arc<dyn Memberships>,
     /// How other processes hear of changes; call [`Auth::hear_changes`] every second.
@@ -82,6 +91,12 @@ pub struct AuthConfig {
     pub decision_max_age: Duration,
     /// What new passwords must be.
     pub password_policy: PasswordPolicy,
+    /// Who has to have a second factor.
+    pub second_factor: SecondFactorPolicy,
+    /// What authenticator apps call the product.
+    pub totp_issuer: String,
+    /// How long ago a user may have proved who they are for what is sensitive; else they prove it again ([`Auth::step_up`]).
+    pub step_up_max_age: Duration,
     /// How long a signing key is published before it signs: how long others may cache the JWKS, and [`KeySet::RELOAD_SLACK`]. Less than
     /// [`KeySet::MIN_PUBLISH_DELAY`] counts as that.
     pub key_publish_delay: Duration,
@@ -89,7 +104,8 @@ pub struct AuthConfig {
 
 impl AuthConfig {
     /// The product's defaults: a session ends after 30 days without use and after 90 in any case, a replaced refresh token is forgiven
-    /// for 10 s, a request is decided by what was true 5 s ago at the latest, a new password has 15 characters, others may cache the JWKS for 5 minutes.
+    /// for 10 s, a request is decided by what was true 5 s ago at the latest, a new password has 15 characters, nobody has to have a second factor,
+    /// what is sensitive takes somebody who proved who they are 10 minutes ago at the latest, others may cache the JWKS for 5 minutes.
     pub fn new(tokens: AccessTokenRules) -> Self {
         let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
         Self {
@@ -99,6 +115,9 @@ impl AuthConfig {
             refresh_grace: Duration::from_secs(10),
             decision_max_age: Duration::from_secs(5),
             password_policy: PasswordPolicy { min_length: 15 },
+            second_factor: SecondFactorPolicy::default(),
+            totp_issuer: "SaaS".to_owned(),
+            step_up_max_age: Duration::from_mins(10),
             key_publish_delay: Duration::from_mins(5) + KeySet::RELOAD_SLACK,
         }
     }
@@ -117,6 +136,7 @@ pub struct Auth {
     tokens: Arc<AccessTokens>,
     refresh_keys: RefreshKeys,
     mail_tokens: MailTokens,
+    second_factor_keys: SecondFactorKeys,
     unknown_keys: Arc<keys::Throttle>,
     decisions: Arc<decisions::Decisions>,
     heard: Arc<changes::Heard>,
@@ -141,6 +161,7 @@ impl Auth {
         let (secrets, clock, entropy) = (&*ports.secrets, &ports.clock, &ports.entropy);
         let masters = Keyring::load_or_create(secrets, crate::refresh_token::MASTERS, &**entropy).await?;
         let mailed = Keyring::load_or_create(secrets, crate::mail_token::MASTERS, &**entropy).await?;
+        let second_factor_keys = Keyring::load_or_create(secrets, SecondFactorKeys::NAME, &**entropy).await?;
         let keys = KeySet::load_or_create(secrets, &**clock, &**entropy).await?;
         let tokens = AccessTokens::new(config.tokens.clone(), keys, Arc::clone(clock), Arc::clone(entropy));
         let decisions = decisions::Decisions::new(config.decision_max_age.min(MAX_DECISION_AGE));
@@ -150,6 +171,7 @@ impl Auth {
             tokens: Arc::new(tokens),
             refresh_keys: RefreshKeys::new(masters),
             mail_tokens: MailTokens::new(mailed),
+            second_factor_keys: SecondFactorKeys::new(second_factor_keys),
             unknown_keys: Arc::default(),
             decisions: Arc::new(decisions),
             heard: Arc::default(),

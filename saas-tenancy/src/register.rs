@@ -213,7 +213,7 @@ impl Tenancy {
             let welcome = SendMail::Welcome { user: user.id, tenant: tenant.id };
             jobs.insert(tx, &jobs.prepare(&welcome)?.in_tenant(tenant.id)).await?;
         }
-        Ok(RegisteredIn { user, tenant, session })
+        Ok(RegisteredIn { user: user.into_user(), tenant, session })
     }
 
     /// A new tenant under the first free slug that its name suggests.

@@ -130,6 +130,8 @@ fn me() -> Result<Actor, saas_core::id::InvalidId> {
         session: "01890a5d-ac96-774b-bcce-b302099a8059".parse()?,
         role: Role::Owner,
         permissions: Role::Owner.permissions(),
+        authenticated_at: chrono::DateTime::UNIX_EPOCH,
+        second_factor: false,
     };
     Ok(Actor { principal: Principal::User(Arc::new(user)), request_id: None, client: Client::default() })
 }

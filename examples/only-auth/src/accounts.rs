@@ -12,7 +12,9 @@ use saas_auth::{
     Argon2id, Argon2idParams, Auth, AuthConfig, AuthPorts, InsertError, NewSession, PrepareError,
     Registration, Tokens, token::AccessTokenRules,
 };
-use saas_auth_sql::{AUTH, SqlChanges, SqlOneTimeTokens, SqlSessions, SqlUsers};
+use saas_auth_sql::{
+    AUTH, SqlChallenges, SqlChanges, SqlOneTimeTokens, SqlSecondFactors, SqlSessions, SqlUsers,
+};
 use saas_core::{
     Actor, Audit, Clock, DisplayName, Entropy, ErrorKind, Fault, FieldCipher, InternalError, Reach, Report,
     Role, SecretStore, Storage, StoreError, entropy::SystemEntropy,
@@ -88,6 +90,8 @@ impl Accounts {
             users: Arc::new(SqlUsers),
             sessions: Arc::new(SqlSessions),
             one_time_tokens: Arc::new(SqlOneTimeTokens),
+            second_factors: Arc::new(SqlSecondFactors),
+            challenges: Arc::new(SqlChallenges),
             memberships: Arc::new(Alone),
             changes: Arc::new(SqlChanges),
             audit: audit.clone(),

@@ -4,8 +4,10 @@ use saas_kit::Saas;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 mod account;
+mod second_factor;
 mod session;
 mod sign_in;
+mod step_up;
 pub(crate) mod wire;
 
 pub(crate) fn routes() -> OpenApiRouter<Saas> {
@@ -16,6 +18,12 @@ pub(crate) fn routes() -> OpenApiRouter<Saas> {
         .routes(routes!(sign_in::refresh))
         .routes(routes!(sign_in::logout))
         .routes(routes!(sign_in::logout_all))
+        .routes(routes!(second_factor::token))
+        .routes(routes!(second_factor::state))
+        .routes(routes!(second_factor::enrol, second_factor::remove))
+        .routes(routes!(second_factor::confirm))
+        .routes(routes!(second_factor::recovery_codes))
+        .routes(routes!(step_up::step_up))
         .routes(routes!(session::list))
         .routes(routes!(session::revoke))
 }

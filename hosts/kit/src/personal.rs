@@ -13,7 +13,8 @@ use saas_sql::{EnvelopedColumn, Reencrypted, Reencryption};
 use crate::Saas;
 
 /// Every column that holds envelopes. One that is not here is not encrypted again.
-pub const ENVELOPED: &[EnvelopedColumn] = &[saas_auth_sql::SESSION_ADDRESS, saas_auth_sql::TOKEN_ADDRESS];
+pub const ENVELOPED: &[EnvelopedColumn] =
+    &[saas_auth_sql::SESSION_ADDRESS, saas_auth_sql::TOKEN_ADDRESS, saas_auth_sql::TOTP_SEED];
 
 /// What encrypting again came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

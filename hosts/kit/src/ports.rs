@@ -3,7 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use saas_agents::{ChatModel, ConversationStore, RunStore};
-use saas_auth::{OneTimeTokenStore, PasswordHasher, SessionStore, UserStore};
+use saas_auth::{
+    ChallengeStore, OneTimeTokenStore, PasswordHasher, SecondFactorStore, SessionStore, UserStore,
+};
 use saas_core::{AuditLog, Background, EventLog, Mailer, SecretStore, jobs::JobStore};
 use saas_tenancy::{MembershipStore, TenantStore};
 
@@ -19,6 +21,8 @@ pub(crate) struct Ports {
     pub(crate) users: Option<Arc<dyn UserStore>>,
     pub(crate) sessions: Option<Arc<dyn SessionStore>>,
     pub(crate) one_time_tokens: Option<Arc<dyn OneTimeTokenStore>>,
+    pub(crate) second_factors: Option<Arc<dyn SecondFactorStore>>,
+    pub(crate) challenges: Option<Arc<dyn ChallengeStore>>,
     pub(crate) tenants: Option<Arc<dyn TenantStore>>,
     pub(crate) memberships: Option<Arc<dyn MembershipStore>>,
     pub(crate) conversations: Option<Arc<dyn ConversationStore>>,

@@ -49,7 +49,8 @@ mod value;
 
 pub use catalogue::Settings;
 pub use choice::{
-    ForwardedHeader, LogFormat, MailTransport, SignupAccessPolicy, SmtpEncryption, SqliteSynchronous,
+    ForwardedHeader, LogFormat, MailTransport, SecondFactor, SignupAccessPolicy, SmtpEncryption,
+    SqliteSynchronous,
 };
 pub use database_url::{DatabaseEngine, DatabaseUrl};
 pub use hosts::{AllowedHosts, InvalidHost};

@@ -32,9 +32,11 @@ use crate::{
     settings::{Settings, Sources},
 };
 
+mod authenticator;
 mod database;
 mod steps;
 
+pub use authenticator::Authenticator;
 pub use database::{TestDatabase, TestEngine};
 pub use steps::at_once;
 

@@ -8,14 +8,18 @@
 //! # let _ = (users, sessions);
 //! ```
 
+mod challenge;
 mod change_feed;
 mod one_time_token;
+mod second_factor;
 mod session;
 mod user;
 
+pub use challenge::SqlChallenges;
 pub use change_feed::SqlChanges;
 pub use one_time_token::SqlOneTimeTokens;
 use saas_sql::{Component, EnvelopedColumn, Keep, Purge, Retention};
+pub use second_factor::SqlSecondFactors;
 pub use session::SqlSessions;
 pub use user::SqlUsers;
 
@@ -31,6 +35,9 @@ pub const SESSION_ADDRESS: EnvelopedColumn = EnvelopedColumn {
 /// Where one-time tokens keep the address that a change of address is about beside the one that stands.
 pub const TOKEN_ADDRESS: EnvelopedColumn =
     EnvelopedColumn { table: "saas_one_time_tokens", id: "id", column: "address_envelope", plain: None };
+/// Where the seeds of authenticator apps stand.
+pub const TOTP_SEED: EnvelopedColumn =
+    EnvelopedColumn { table: "saas_second_factors", id: "user_id", column: "seed_envelope", plain: None };
 
 /// The migrations of auth's tables.
 pub const AUTH: Component = saas_sql::component!(
@@ -40,7 +47,8 @@ pub const AUTH: Component = saas_sql::component!(
         (2, 1, "0002_changes"),
         (3, 1, "0003_rotation_in_place"),
         (4, 1, "0004_address_in_envelope"),
-        (5, 1, "0005_one_time_tokens")
+        (5, 1, "0005_one_time_tokens"),
+        (8, 1, "0008_second_factors")
     ]
 );
 
@@ -61,6 +69,22 @@ pub const RETENTION: &[Retention] = &[
             what: "expired_tokens",
             delete: "DELETE FROM saas_one_time_tokens WHERE id IN (SELECT id FROM saas_one_time_tokens \
                      WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
+        }),
+    },
+    Retention {
+        table: "saas_second_factors",
+        keep: Keep::WithOwner("one row for each user who has one, removed with them"),
+    },
+    Retention {
+        table: "saas_recovery_codes",
+        keep: Keep::WithOwner("ten for each user who has a second factor, removed with it or with them"),
+    },
+    Retention {
+        table: "saas_sign_in_challenges",
+        keep: Keep::Until(Purge {
+            what: "sign_in_challenges",
+            delete: "DELETE FROM saas_sign_in_challenges WHERE id IN (SELECT id FROM saas_sign_in_challenges \
+                     WHERE expires_at < $1 ORDER BY expires_at, id LIMIT $2)",
         }),
     },
     Retention { table: "saas_changes", keep: Keep::ByWriter("a minute, by whoever reads the feed") },

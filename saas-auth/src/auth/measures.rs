@@ -4,7 +4,7 @@
 
 use metrics::{Counter, counter};
 
-use super::{AuthenticateError, RefreshError, SignInError, Tokens};
+use super::{AuthenticateError, RefreshError, SignInError, StepUpError, Tokens};
 use crate::{HashError, Revocation};
 
 /// How requests were decided.
@@ -40,10 +40,33 @@ pub(super) fn sign_in(result: &Result<Tokens, SignInError>) {
         Ok(_) => "success",
         Err(SignInError::InvalidCredentials) => "invalid_credentials",
         Err(SignInError::TenantRequired { .. }) => "tenant_required",
+        Err(SignInError::SecondFactorRequired { .. }) => "second_factor_required",
         Err(SignInError::Hash(HashError::Overloaded { .. })) => "overloaded",
         Err(_) => "error",
     };
     counter!("saas_sign_in_attempts_total", "outcome" => outcome).increment(1);
+}
+
+pub(super) fn second_factor(result: &Result<Tokens, SignInError>, factor: &'static str) {
+    let outcome = match result {
+        Ok(_) => "success",
+        Err(SignInError::InvalidChallenge) => "invalid_challenge",
+        Err(SignInError::InvalidCode) => "invalid_code",
+        Err(SignInError::SecondFactorLocked { .. } | SignInError::SecondFactorBlocked) => "locked",
+        Err(_) => "error",
+    };
+    counter!("saas_second_factor_attempts_total", "factor" => factor, "outcome" => outcome).increment(1);
+}
+
+pub(super) fn step_up(result: &Result<Tokens, StepUpError>) {
+    let outcome = match result {
+        Ok(_) => "success",
+        Err(StepUpError::Refused) => "refused",
+        Err(StepUpError::Exhausted) => "exhausted",
+        Err(StepUpError::SecondFactorLocked { .. } | StepUpError::SecondFactorBlocked) => "locked",
+        Err(_) => "error",
+    };
+    counter!("saas_step_ups_total", "outcome" => outcome).increment(1);
 }
 
 /// `outcome` is what a genuine token was worth; a refusal or a failure says more.

@@ -1,5 +1,7 @@
 //! The part of registration that is auth's: the user. Tenancy's `register` is the door.
 
+use std::ops::Deref;
+
 use saas_core::{
     Actor, DisplayName, Email, ErrorKind, Fault, FieldError, InternalError, Report, Secret, StoreError, Tx,
     UserId, audit::AuditEvent,
@@ -31,6 +33,27 @@ impl Registration {
     pub fn with_display_name(mut self, display_name: Option<DisplayName>) -> Self {
         self.display_name = display_name;
         self
+    }
+}
+
+/// A user who was written in a transaction that is not over yet, or has just been: they have no second factor that could be gone around.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    user: User,
+}
+
+impl NewUser {
+    /// The user.
+    pub fn into_user(self) -> User {
+        self.user
+    }
+}
+
+impl Deref for NewUser {
+    type Target = User;
+
+    fn deref(&self) -> &User {
+        &self.user
     }
 }
 
@@ -105,7 +128,7 @@ impl Auth {
         tx: &mut Tx,
         actor: &Actor,
         prepared: PreparedUser,
-    ) -> Result<User, InsertError> {
+    ) -> Result<NewUser, InsertError> {
         let user = User {
             id: UserId::generate(&*self.ports.clock, &*self.ports.entropy),
             email: prepared.email,
@@ -118,7 +141,7 @@ impl Auth {
             Ok(()) => {
                 // Users are over all tenants: it is the platform's to know.
                 self.ports.audit.record(tx, actor, AuditEvent::new(USER_CREATED).about(user.id)).await?;
-                Ok(user)
+                Ok(NewUser { user })
             }
             Err(InsertUserError::EmailTaken) => Err(InsertError::EmailTaken),
             Err(InsertUserError::Store(error)) => Err(InsertError::Store(error)),

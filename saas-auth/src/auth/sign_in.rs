@@ -1,19 +1,26 @@
-//! Signing in: a first factor, then what is asked of whoever has it, then the session.
+//! Signing in: a first factor, then what is asked of whoever has it, a second factor if they have one, then the session.
 //!
 //! Each step takes what the one before it made, and nothing else makes it: [`Proven`] comes out of a first factor, [`Admitted`] out of the
-//! admission, and a session is opened for nobody who is not admitted. So no first factor, whichever come later, can go around what follows it.
+//! admission, which a user with a second factor passes with it alone, and a session is opened for nobody who is not admitted. So no first factor, whichever come later, can go around what follows it.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use saas_core::{
     Actor, Email, ErrorKind, Fault, InternalError, Reach, Report, Secret, StoreError, TenantChoice, TenantId,
 };
 
 use self::{admission::Admitted, first_factor::Proven, refusal::NotSignedIn};
-use super::{Auth, NewSession, Tokens, measures};
+use super::{Auth, Tokens, measures, open_session::Opening};
 use crate::{HashError, UserStatus};
 
 mod admission;
 mod first_factor;
 mod refusal;
+mod second_factor;
+
+pub(super) use second_factor::Use;
+pub use second_factor::{FactorProof, SecondFactorSignIn};
 
 /// Who wants in, and where.
 #[derive(Debug, Clone)]
@@ -54,6 +61,29 @@ pub enum SignInError {
         /// Those they may choose from.
         choices: Vec<TenantChoice>,
     },
+    /// The password is right and the user has a second factor: show it together with the challenge.
+    #[error("the second factor is asked for: send a code of it with the challenge")]
+    SecondFactorRequired {
+        /// Stands for the password until then.
+        challenge: Secret<String>,
+        /// When it ends.
+        expires_at: DateTime<Utc>,
+    },
+    /// The challenge is forged, over, used, has seen too many codes, or what it was made for is not so any more.
+    #[error("the challenge is not good any more: sign in again")]
+    InvalidChallenge,
+    /// It is no code of the second factor, or one that was used.
+    #[error("the code is wrong or was used already")]
+    InvalidCode,
+    /// Too many codes were wrong: later.
+    #[error("too many codes were wrong: try again later, or use a recovery code")]
+    SecondFactorLocked {
+        /// How much later.
+        retry_after: Duration,
+    },
+    /// As many codes were wrong as may be.
+    #[error("too many codes were wrong: use a recovery code, or ask support")]
+    SecondFactorBlocked,
     /// The password could not be checked.
     #[error(transparent)]
     Hash(#[from] HashError),
@@ -70,6 +100,15 @@ impl Fault for SignInError {
         match self {
             Self::InvalidCredentials => Report::new(ErrorKind::Unauthenticated, "invalid_credentials"),
             Self::TenantRequired { .. } => Report::new(ErrorKind::Conflict, "tenant_required"),
+            Self::SecondFactorRequired { .. } => {
+                Report::new(ErrorKind::Unauthenticated, "second_factor_required")
+            }
+            Self::InvalidChallenge => Report::new(ErrorKind::Unauthenticated, "invalid_challenge"),
+            Self::InvalidCode => Report::new(ErrorKind::Unauthenticated, "invalid_second_factor"),
+            Self::SecondFactorLocked { retry_after } => {
+                Report::new(ErrorKind::RateLimited, "second_factor_locked").with_retry_after(*retry_after)
+            }
+            Self::SecondFactorBlocked => Report::new(ErrorKind::Forbidden, "second_factor_blocked"),
             Self::Hash(error) => error.report(),
             Self::Store(error) => error.report(),
             Self::Internal(_) => Report::internal(),
@@ -91,7 +130,7 @@ impl Auth {
         match self.try_sign_in(actor, &command).await {
             Ok(tokens) => Ok(tokens),
             Err(NotSignedIn::Refused { user, reason, answer }) => {
-                self.record_refusal(actor, &command, user, reason).await?;
+                self.record_refusal(actor, command.tenant, user, reason).await?;
                 Err(answer)
             }
             Err(NotSignedIn::Failed(error)) => Err(error),
@@ -105,7 +144,7 @@ impl Auth {
     }
 
     async fn open_admitted(&self, actor: &Actor, admitted: Admitted) -> Result<Tokens, NotSignedIn> {
-        let Admitted { proven: Proven { user }, tenant, role } = admitted;
+        let Admitted { proven: Proven { user }, tenant, role, methods, spent } = admitted;
         let mut tx = self.ports.storage.begin(REACH).await?;
         // Held until the commit: whoever disables the user now either comes first and is seen, or finds this session and ends it.
         let still_active = self
@@ -117,7 +156,11 @@ impl Auth {
         if !still_active {
             return Err(NotSignedIn::refused(user.id, "user_disabled"));
         }
-        let opened = self.open_session_in(&mut tx, actor, NewSession { user: &user, tenant, role }).await?;
+        if let Some(spent) = &spent {
+            self.spend(&mut tx, actor, &user, spent).await?;
+        }
+        let opening = Opening { user: &user, tenant, role, methods };
+        let opened = self.write_session(&mut tx, actor, opening).await?;
         tx.commit().await?;
         tracing::info!(user.id = %user.id, tenant.id = %tenant, session.id = %opened.lineage.session, "signed in");
         Ok(self.tokens_for(&opened)?)

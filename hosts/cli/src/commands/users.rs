@@ -1,4 +1,4 @@
-//! `saas users`: registering, listing, disabling and enabling.
+//! `saas users`: registering, listing, disabling and enabling, second factors.
 
 use saas_auth::{User, UserStatus};
 use saas_core::{Actor, Client};
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{date, operator};
 use crate::{
-    arguments::{CreateUser, ListUsers, UserName, Users},
+    arguments::{CreateUser, ListUsers, SecondFactor, SecondFactorOf, UserName, Users},
     context::Context,
     failure::Failure,
     input::Input,
@@ -22,6 +22,7 @@ pub(crate) fn run(context: &Context, command: Users) -> Result<(), Failure> {
         Users::List(arguments) => list(context, &arguments),
         Users::Disable(which) => set_status(context, &which.user, UserStatus::Disabled),
         Users::Enable(which) => set_status(context, &which.user, UserStatus::Active),
+        Users::SecondFactor(of) => second_factor(context, &of),
     }
 }
 
@@ -145,6 +146,37 @@ fn set_status(context: &Context, name: &UserName, status: UserStatus) -> Result<
     })?;
     context.out().data(&Changed { user: (&user).into() }, |Changed { user }| {
         pairs([("user", user.id.as_str()), ("email", user.email.as_str()), ("status", user.status)])
+    })
+}
+
+#[derive(Serialize)]
+struct FactorView {
+    user: UserView,
+    enrolled_at: Option<String>,
+    recovery_codes_left: i64,
+}
+
+fn second_factor(context: &Context, SecondFactorOf { which, what }: &SecondFactorOf) -> Result<(), Failure> {
+    let view = context.with_saas(async |saas| {
+        let (auth, actor) = (saas.auth(), operator());
+        let user = find(saas, &actor, &which.user).await?;
+        if let SecondFactor::Remove = what {
+            auth.remove_second_factor(&actor, user.id).await.map_err(Failure::fault)?;
+        }
+        let state = auth.second_factor_of_user(&actor, user.id).await.map_err(Failure::fault)?;
+        Ok(FactorView {
+            user: (&user).into(),
+            enrolled_at: state.enrolled_at.map(date),
+            recovery_codes_left: state.recovery_codes_left,
+        })
+    })?;
+    context.out().data(&view, |FactorView { user, enrolled_at, recovery_codes_left }| {
+        pairs([
+            ("user", user.id.as_str()),
+            ("email", user.email.as_str()),
+            ("second factor", enrolled_at.as_deref().unwrap_or("none")),
+            ("recovery codes", recovery_codes_left.to_string().as_str()),
+        ])
     })
 }
 

@@ -28,6 +28,7 @@ mod openapi;
 mod outage;
 mod problems;
 mod program;
+mod second_factor;
 mod server;
 mod sessions;
 mod streaming_guide;

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use metrics::{counter, histogram};
 use saas_auth::{Auth, CommandError, Session, User, UserStatus};
 use saas_core::{
-    Actor, Clock, Fault, Mail, MailError, Mailbox, Mailer, Refusal, SendMail, UserId, fault::chain,
+    Actor, Clock, DisplayName, Fault, Mail, MailError, Mailbox, Mailer, Refusal, SendMail, UserId,
+    fault::chain,
 };
 use saas_mail::{Letter, Letters};
 use saas_tenancy::{Tenancy, TenantError};
@@ -64,6 +65,23 @@ impl Sender {
                 let name = user.display_name.clone();
                 Some((Letter::SessionRevoked { name, at: attempt.enqueued_at(), device }, mailbox(user)))
             }
+            SendMail::FactorAdded { user } => {
+                let Some(user) = self.user(user).await? else { return Ok(None) };
+                let (name, at) = (user.display_name.clone(), attempt.enqueued_at());
+                Some((Letter::FactorAdded { name, at, factor: authenticator() }, mailbox(user)))
+            }
+            SendMail::FactorRemoved { user } => {
+                let Some(user) = self.user(user).await? else { return Ok(None) };
+                let (name, at) = (user.display_name.clone(), attempt.enqueued_at());
+                Some((Letter::FactorRemoved { name, at, factor: authenticator() }, mailbox(user)))
+            }
+            SendMail::RecoveryCodeUsed { user } => {
+                let Some(user) = self.user(user).await? else { return Ok(None) };
+                let state = self.auth.second_factor_of_user(&actor(), user.id).await;
+                let left = state.map_err(|error| JobError::Retry(chain(&error)))?.recovery_codes_left;
+                let (name, at) = (user.display_name.clone(), attempt.enqueued_at());
+                Some((Letter::RecoveryCodeUsed { name, at, left }, mailbox(user)))
+            }
             other => return Err(JobError::Retry(format!("this release does not know the mail {other:?}"))),
         })
     }
@@ -111,6 +129,11 @@ impl Sender {
             .increment(1);
         histogram!("email_delivery_latency_seconds", "transport" => transport).record(took);
     }
+}
+
+/// The one kind of second factor that there is.
+fn authenticator() -> DisplayName {
+    DisplayName::from_stored("Authenticator app".to_owned())
 }
 
 fn actor() -> Actor {

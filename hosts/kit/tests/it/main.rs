@@ -25,6 +25,7 @@ mod plans;
 mod refresh;
 mod retention;
 mod schedules;
+mod second_factor;
 mod secrets;
 mod settings_page;
 mod sign_in;

@@ -1,7 +1,9 @@
 //! Auth's ports.
 
+mod challenge_store;
 mod change_feed;
 mod one_time_token_store;
 mod password_hasher;
+mod second_factor_store;
 mod session_store;
 mod user_store;

@@ -1,0 +1,173 @@
+//! What a challenge is bound to, and that nothing goes around the second factor.
+
+use std::{fs, path::Path, time::Duration};
+
+use saas_agents::StartRun;
+use saas_auth::{SignIn, SignInError, UserStatus};
+use saas_core::{Actor, Client, Email, Role, Secret, clock::stored_now};
+use saas_kit::testing::{PASSWORD, TestSaas};
+use saas_tenancy::MembershipStore;
+use saas_tenancy_sql::SqlMemberships;
+
+use super::{ADA, claims, stage, stage_of};
+
+fn nobody() -> Actor {
+    Actor::anonymous(None, Client::default())
+}
+
+fn password(email: &str) -> SignIn {
+    SignIn::new(Email::parse(email).unwrap(), Secret::new(PASSWORD.to_owned()))
+}
+
+on_both_engines! {
+    async fn a_challenge_is_over_after_five_minutes(engine: TestEngine) {
+        let stage = stage(engine).await;
+        let challenge = stage.test.challenge(ADA).await;
+        stage.test.clock.advance(Duration::from_secs(299));
+        assert!(matches!(stage.test.meet(&challenge, stage.wrong()).await, Err(SignInError::InvalidCode)));
+        stage.test.clock.advance(Duration::from_secs(1));
+        assert!(matches!(stage.test.meet(&challenge, stage.code()).await, Err(SignInError::InvalidChallenge)));
+    }
+
+    async fn a_challenge_that_is_forged_used_or_no_challenge_opens_nothing(engine: TestEngine) {
+        let stage = stage(engine).await;
+        let challenge = stage.test.challenge(ADA).await;
+        let mut forged = challenge.expose().clone();
+        forged.replace_range(forged.len() - 1.., if forged.ends_with('A') { "Q" } else { "A" });
+        let others = [forged, String::new(), stage.tokens.refresh_token.expose().clone(), stage.tokens.access_token.expose().clone()];
+        for other in others {
+            let met = stage.test.meet(&Secret::new(other), stage.code()).await;
+            assert!(matches!(met, Err(SignInError::InvalidChallenge)), "{met:?}");
+        }
+        assert!(stage.test.meet(&challenge, stage.code()).await.is_ok());
+        stage.test.next_code();
+        assert!(matches!(stage.test.meet(&challenge, stage.code()).await, Err(SignInError::InvalidChallenge)));
+        // Nor is it one of the other credentials.
+        assert!(stage.test.refresh(&challenge).await.is_err());
+        assert!(stage.test.saas.auth().authenticate(challenge.expose(), None, Client::default()).await.is_err());
+    }
+
+    async fn a_challenge_ends_with_the_password_that_it_came_after(engine: TestEngine) {
+        let stage = stage(engine).await;
+        let challenge = stage.test.challenge(ADA).await;
+        stage.change("UPDATE saas_users SET password_hash = '$argon2id$v=19$m=64,t=1,p=1$AAAA$AAAA'").await;
+        assert!(matches!(stage.test.meet(&challenge, stage.code()).await, Err(SignInError::InvalidChallenge)));
+        assert!(matches!(stage.test.meet(&challenge, stage.recovery(0)).await, Err(SignInError::InvalidChallenge)));
+        let actor = stage.test.actor(&stage.tokens).await;
+        let state = stage.test.saas.auth().second_factor(&actor).await.unwrap();
+        assert_eq!(state.recovery_codes_left, 10, "no code was used up for nothing");
+    }
+
+    async fn whoever_may_not_come_in_any_more_is_not_let_in_by_a_challenge(engine: TestEngine) {
+        let stage = stage(engine).await;
+        let operator = Actor::system("test");
+        let challenge = stage.test.challenge(ADA).await;
+        stage.test.saas.auth().disable_user(&operator, stage.tokens.user).await.unwrap();
+        assert!(matches!(stage.test.meet(&challenge, stage.code()).await, Err(SignInError::InvalidChallenge)));
+        stage.test.saas.auth().enable_user(&operator, stage.tokens.user).await.unwrap();
+        assert_eq!(stage.change("UPDATE saas_tenants SET state = 'suspended'").await, 1);
+        assert!(matches!(stage.test.meet(&challenge, stage.code()).await, Err(SignInError::InvalidChallenge)));
+        assert_eq!(stage.change("UPDATE saas_tenants SET state = 'active'").await, 1);
+        let tokens = stage.test.meet(&challenge, stage.code()).await.unwrap();
+        assert_eq!(stage.test.authenticate(&tokens).await.unwrap().user().status, UserStatus::Active);
+    }
+
+    async fn a_wrong_password_tells_nothing_of_a_second_factor(engine: TestEngine) {
+        let stage = stage(engine).await;
+        stage.test.register("bob@example.com").await;
+        for email in [ADA, "bob@example.com", "nobody@example.com"] {
+            let command = SignIn::new(Email::parse(email).unwrap(), Secret::new("not the password at all".to_owned()));
+            let refused = stage.test.saas.auth().sign_in(&nobody(), command).await;
+            assert!(matches!(refused, Err(SignInError::InvalidCredentials)), "{email}: {refused:?}");
+        }
+    }
+
+    async fn who_belongs_to_several_tenants_names_one_and_the_challenge_is_for_that_one(engine: TestEngine) {
+        let stage = stage(engine).await;
+        let bob = stage.test.register("bob@example.com").await;
+        let mut tx = stage.test.begin().await;
+        let now = stored_now(&**stage.test.saas.clock());
+        SqlMemberships.insert(&mut tx, stage.tokens.user, bob.tenant.id, Role::Member, now).await.unwrap();
+        tx.commit().await.unwrap();
+        let auth = stage.test.saas.auth();
+        let unnamed = auth.sign_in(&nobody(), password(ADA)).await;
+        assert!(matches!(unnamed, Err(SignInError::TenantRequired { .. })), "{unnamed:?}");
+        let named = auth.sign_in(&nobody(), password(ADA).with_tenant(Some(bob.tenant.id))).await;
+        let Err(SignInError::SecondFactorRequired { challenge, .. }) = named else { panic!("{named:?}") };
+        let tokens = stage.test.meet(&challenge, stage.code()).await.unwrap();
+        assert_eq!(tokens.tenant, bob.tenant.id);
+    }
+
+    async fn who_has_to_have_one_may_do_nothing_but_add_it(engine: TestEngine) {
+        let test = TestSaas::with_settings(engine, [("AUTH_SECOND_FACTOR", "required")]).await;
+        let tokens = test.register(ADA).await.tokens;
+        assert_eq!((tokens.scopes.to_scope(), claims(&test, &tokens).await.scope.to_scope()), (String::new(), String::new()));
+        let actor = test.actor(&tokens).await;
+        let refused = test.saas.agents().start(&actor, StartRun::new("What is 6 * 7?")).await;
+        assert!(refused.is_err(), "{refused:?}");
+        assert!(test.saas.auth().second_factor(&actor).await.unwrap().required);
+        // A refresh does not change that.
+        let tokens = test.refresh(&tokens.refresh_token).await.unwrap();
+        assert_eq!(tokens.scopes.to_scope(), "");
+
+        let stage_tokens = test.sign_in(ADA).await.unwrap();
+        let (app, added) = test.add_authenticator(&stage_tokens).await;
+        assert_eq!(added.tokens.scopes, Role::Owner.permissions());
+        let actor = test.actor(&added.tokens).await;
+        test.saas.agents().start(&actor, StartRun::new("What is 6 * 7?")).await.unwrap();
+        let actor = test.actor(&tokens).await;
+        assert!(test.saas.agents().start(&actor, StartRun::new("What?")).await.is_err(), "the other session did not show it");
+        let signed_in = test.meet(&test.challenge(ADA).await, saas_auth::FactorProof::Code(app.code())).await.unwrap();
+        assert_eq!(signed_in.scopes, Role::Owner.permissions());
+    }
+
+    async fn only_admins_have_to_where_only_they_have_to(engine: TestEngine) {
+        let test = TestSaas::with_settings(engine, [("AUTH_SECOND_FACTOR", "required_for_admins")]).await;
+        let owner = test.register(ADA).await;
+        assert_eq!(owner.tokens.scopes.to_scope(), "");
+        let bob = test.register("bob@example.com").await;
+        let mut tx = test.begin().await;
+        let now = stored_now(&**test.saas.clock());
+        SqlMemberships.insert(&mut tx, bob.user.id, owner.tenant.id, Role::Member, now).await.unwrap();
+        tx.commit().await.unwrap();
+        let command = password("bob@example.com").with_tenant(Some(owner.tenant.id));
+        let member = test.saas.auth().sign_in(&nobody(), command).await.unwrap();
+        assert_eq!(member.scopes, Role::Member.permissions());
+        // Who becomes an admin has to from that moment on.
+        let stage = stage_of(TestSaas::with_settings(engine, [("AUTH_SECOND_FACTOR", "required_for_admins")]).await).await;
+        assert_eq!(stage.tokens.scopes, Role::Owner.permissions());
+    }
+}
+
+fn sources(path: &Path, found: &mut Vec<(String, String)>) {
+    for entry in fs::read_dir(path).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push((
+                path.file_name().unwrap().to_str().unwrap().to_owned(),
+                fs::read_to_string(&path).unwrap(),
+            ));
+        }
+    }
+}
+
+/// A session is written in one place, which takes whom signing in admitted or registering made; `NewUser` and `Admitted` are made nowhere else.
+#[test]
+fn no_first_factor_goes_around_the_second() {
+    let mut files = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../saas-auth/src"), &mut files);
+    let holding = |text: &str| -> Vec<&str> {
+        let files = files.iter().filter(|(name, _)| name != "session_store.rs");
+        files.flat_map(|(name, source)| source.matches(text).map(|_| name.as_str())).collect()
+    };
+    assert_eq!(holding("sessions.insert("), ["open_session.rs"]);
+    let mut callers = holding(".write_session(");
+    callers.sort_unstable();
+    assert_eq!(callers, ["open_session.rs", "sign_in.rs"]);
+    assert_eq!(holding("Ok(NewUser {"), ["registration.rs"]);
+    let mut admitting = holding("Ok(Admitted {");
+    admitting.sort_unstable();
+    assert_eq!(admitting, ["admission.rs", "second_factor.rs"]);
+}
