@@ -2,44 +2,29 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_core::{
     Actor, Audit, Clock, Entropy, ErrorKind, EventLog, EventLogError, Fault, InvalidCursor, Permission,
-    Report, Storage, StoreError, actor::UserPrincipal, clock::stored_now,
+    Report, Storage, StoreError, actor::UserPrincipal, clock::stored_now, jobs::Jobs,
 };
 
-use crate::{
-    Catalogue, ChatModel, ConversationStore, ModelName, ModelSlot, RunId, RunStore, limited::Limited,
-};
+use crate::{Catalogue, ChatModel, ConversationStore, ModelName, ModelSlot, RunStore, limited::Limited};
 
 mod bounds;
 mod conversations;
 mod execute;
 mod follow;
+mod job;
 mod live;
 mod recover;
 mod start;
 
 pub use conversations::{ConversationPage, Transcript};
+pub use execute::ExecuteError;
 pub use follow::{RunEvent, RunEvents};
+pub use job::RunJob;
 use live::Live;
 pub use start::StartRun;
-
-/// Begins the work of a run, in this process or another one.
-///
-/// A launch may be lost with its process, and a run may be launched more than once: [`Agents::recover`] launches again what waits with
-/// nothing before it, and [`Agents::execute`] does nothing for a run that is somebody's already.
-///
-/// # Contract
-/// - While the process lives, every run that is launched is executed.
-/// - `launch` does not wait for the run.
-/// - The run goes on when its caller is gone.
-#[async_trait]
-pub trait RunLauncher: std::fmt::Debug + Send + Sync + 'static {
-    /// Sees to it that [`Agents::execute`] is called for the run.
-    async fn launch(&self, run: RunId);
-}
 
 /// What agents work with.
 #[derive(Debug, Clone)]
@@ -56,8 +41,8 @@ pub struct AgentsPorts {
     pub events: Arc<dyn EventLog>,
     /// What answers.
     pub model: Arc<dyn ChatModel>,
-    /// What runs the runs.
-    pub launcher: Arc<dyn RunLauncher>,
+    /// What runs are worked on as.
+    pub jobs: Jobs,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -104,19 +89,18 @@ pub struct AgentsConfig {
     pub history_tokens: usize,
     /// How many runs may wait behind the one that runs in a conversation.
     pub queue_limit: i64,
-    /// How long a run is its process's without a heartbeat.
-    pub lease: Duration,
     /// In how many bits of text an answer may come; a longer one is cut off as `model_truncated`. A run has at most one event more than
     /// that, so an event log that keeps so many of a topic has all of any run that is not over.
     pub answer_texts: u32,
+    /// Whether a user has to have proved their address.
+    pub require_verified_email: bool,
 }
 
 impl AgentsConfig {
     /// The default of [`AgentsConfig::answer_texts`]: more than the tokens that today's models write at most, which are 128,000.
     pub const ANSWER_TEXTS: u32 = 131_072;
 
-    /// The bundled agents on `models`: messages of 32,000 characters, 32,000 tokens of history, 10 waiting runs, leases of 15 seconds,
-    /// answers in 131,072 bits.
+    /// The bundled agents on `models`: messages of 32,000 characters, 32,000 tokens of history, 10 waiting runs, answers in 131,072 bits.
     pub fn new(models: Models) -> Self {
         Self {
             catalogue: Catalogue::bundled(),
@@ -124,9 +108,16 @@ impl AgentsConfig {
             message_limit: 32_000,
             history_tokens: 32_000,
             queue_limit: 10,
-            lease: Duration::from_secs(15),
             answer_texts: Self::ANSWER_TEXTS,
+            require_verified_email: false,
         }
+    }
+
+    /// For users alone who have proved their address, if `yes`.
+    #[must_use]
+    pub fn with_verified_email(mut self, yes: bool) -> Self {
+        self.require_verified_email = yes;
+        self
     }
 }
 
@@ -148,6 +139,11 @@ pub enum AgentsError {
     /// The actor's role does not allow it.
     #[error("your role does not allow this")]
     Forbidden,
+    /// The user has not proved their address yet.
+    #[error(
+        "prove your e-mail address first: the mail says how, and POST /api/v1/auth/email/send sends another one"
+    )]
+    EmailUnverified,
     /// There is no such conversation for this actor.
     #[error("there is no such conversation")]
     ConversationNotFound,
@@ -196,6 +192,7 @@ impl Fault for AgentsError {
         match self {
             Self::Unauthenticated => Report::new(ErrorKind::Unauthenticated, "unauthenticated"),
             Self::Forbidden => Report::new(ErrorKind::Forbidden, "forbidden"),
+            Self::EmailUnverified => Report::new(ErrorKind::Forbidden, "email_unverified"),
             Self::ConversationNotFound => Report::new(ErrorKind::NotFound, "conversation_not_found"),
             Self::RunNotFound => Report::new(ErrorKind::NotFound, "run_not_found"),
             Self::UnknownAgent { .. } => Report::new(ErrorKind::Invalid, "unknown_agent"),
@@ -227,10 +224,21 @@ impl Agents {
     fn now(&self) -> DateTime<Utc> {
         stored_now(&*self.ports.clock)
     }
-}
 
-/// The user, if they may do `wanted`.
-fn allowed<'a>(actor: &'a Actor, wanted: &Permission) -> Result<&'a UserPrincipal, AgentsError> {
-    let user = actor.user().ok_or(AgentsError::Unauthenticated)?;
-    if user.permissions.allow(wanted) { Ok(user) } else { Err(AgentsError::Forbidden) }
+    /// Whether the actor may do `wanted`: for who shows what this service only declares.
+    pub fn check(&self, actor: &Actor, wanted: &Permission) -> Result<(), AgentsError> {
+        self.allowed(actor, wanted).map(drop)
+    }
+
+    /// The user, if they may do `wanted`; and what they have to do first, if that is all that is missing.
+    fn allowed<'a>(&self, actor: &'a Actor, wanted: &Permission) -> Result<&'a UserPrincipal, AgentsError> {
+        let user = actor.user().ok_or(AgentsError::Unauthenticated)?;
+        if !user.permissions.allow(wanted) {
+            return Err(AgentsError::Forbidden);
+        }
+        if self.config.require_verified_email && !user.email_verified {
+            return Err(AgentsError::EmailUnverified);
+        }
+        Ok(user)
+    }
 }

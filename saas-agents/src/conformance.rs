@@ -8,7 +8,6 @@
 pub mod chat_model;
 pub mod conversation_store;
 pub mod model_vendor;
-pub mod run_launcher;
 pub mod run_store;
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Chat with agents: models behind a port, runs that outlive their clients, conversations that are kept.
 //!
-//! [`Agents`] is the one door. A message becomes a [`Run`]; a [`RunLauncher`] sees to it that the run is executed, whether its caller
+//! [`Agents`] is the one door. A message becomes a [`Run`] and leaves a [`RunJob`] behind, so that it is worked on whether its caller
 //! stays or not; what the model says goes to an event log, where any number of followers read it from any point on; the answer is
 //! stored before the terminal event is seen. It serves no HTTP and starts no task.
 //!
@@ -28,8 +28,8 @@ mod scripted;
 
 pub use agent::{AgentName, AgentSpec, Catalogue, InvalidAgentName, ModelSlot};
 pub use agents::{
-    Agents, AgentsConfig, AgentsError, AgentsPorts, ConversationPage, Models, RunEvent, RunEvents,
-    RunLauncher, StartRun, Transcript,
+    Agents, AgentsConfig, AgentsError, AgentsPorts, ConversationPage, ExecuteError, Models, RunEvent,
+    RunEvents, RunJob, StartRun, Transcript,
 };
 pub use conversation::{
     Conversation, ConversationId, ConversationKey, ConversationStore, ConversationTitle, MemoryPlace,
@@ -37,5 +37,5 @@ pub use conversation::{
 };
 pub use item::Item;
 pub use model::{ChatModel, Finish, ModelError, ModelEvent, ModelName, ModelRequest, ModelStream, Usage};
-pub use run::{IdempotencyKey, Outcome, Run, RunId, RunOwner, RunStatus, RunStore};
+pub use run::{IdempotencyKey, Outcome, Run, RunId, RunStatus, RunStore};
 pub use scripted::ScriptedModel;

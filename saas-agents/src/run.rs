@@ -150,22 +150,6 @@ impl Debug for Run {
     }
 }
 
-/// Who is working on a run: a process, told from every other one.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunOwner(String);
-
-impl RunOwner {
-    /// A name that no other process has.
-    pub fn new(name: impl Into<String>) -> Self {
-        Self(name.into())
-    }
-
-    /// The text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
 /// How a run ended.
 #[derive(Clone)]
 pub struct Outcome {
@@ -192,17 +176,16 @@ impl Debug for Outcome {
 
 /// Keeps runs.
 ///
-/// `claim` is one conditional statement and `renew` is one for many runs, for both are called all the time.
+/// Who works on a run holds its job, and ends the job in the transaction that ends the run: a store need not know who that is.
 ///
 /// # Contract
 /// - What was inserted is read back as it was, by id and by the key of its user; what was not is `None`, and so is a run of another tenant.
 /// - Of several `insert`s under one key of a user, one succeeds; the others answer [`StoreError::Backend`].
 /// - `queue` tells how many runs of the conversation wait, and the highest position that was ever given in it, 0 for none.
 /// - Of any number of `claim`s of one run, one gets it: running, begun once more, with its model.
-/// - A run is claimed, `due` and `next` only when it waits, no run of its conversation is running and none before it is waiting.
-/// - `finish` ends a run that is running for this owner, and nothing else; the outcome is read back.
-/// - `renew` keeps those of the runs named that are running for this owner, and nothing else.
-/// - `interrupt` ends a run that is running and whose lease is over, and nothing else; `expired` gives those.
+/// - A run is claimed and `next` only when it waits, no run of its conversation is running and none before it is waiting.
+/// - `under_way` gives the runs that are running or whose turn it is, with their tenants, each once, by id.
+/// - `finish` ends a run that is running, and nothing else, once; the outcome is read back.
 /// - `cancel` ends a waiting run at once, as one that said nothing: its terminal event is its first. A running one is only marked, and
 ///   `to_go_on` leaves it out like one that is over or not there.
 /// - A final run never changes.
@@ -227,35 +210,11 @@ pub trait RunStore: Debug + Send + Sync + 'static {
         key: &IdempotencyKey,
     ) -> Result<Option<Run>, StoreError>;
     /// Begins a run whose turn it is.
-    async fn claim(
-        &self,
-        tx: &mut Tx,
-        id: RunId,
-        owner: &RunOwner,
-        model: &str,
-        leased_until: DateTime<Utc>,
-    ) -> Result<Option<Run>, StoreError>;
-    /// Keeps the leases of these runs of an owner, in one statement.
-    async fn renew(
-        &self,
-        tx: &mut Tx,
-        owner: &RunOwner,
-        runs: &[RunId],
-        leased_until: DateTime<Utc>,
-    ) -> Result<(), StoreError>;
+    async fn claim(&self, tx: &mut Tx, id: RunId, model: &str) -> Result<Option<Run>, StoreError>;
     /// Those of these runs that are there, not over, and not to stop.
     async fn to_go_on(&self, conn: &mut Conn, runs: &[RunId]) -> Result<Vec<RunId>, StoreError>;
-    /// Ends a run; `false` when it is no longer this owner's.
+    /// Ends a run; `false` when it does not run.
     async fn finish(
-        &self,
-        tx: &mut Tx,
-        id: RunId,
-        owner: &RunOwner,
-        outcome: &Outcome,
-        now: DateTime<Utc>,
-    ) -> Result<bool, StoreError>;
-    /// Ends a run whose lease is over; `false` when it is not.
-    async fn interrupt(
         &self,
         tx: &mut Tx,
         id: RunId,
@@ -264,10 +223,13 @@ pub trait RunStore: Debug + Send + Sync + 'static {
     ) -> Result<bool, StoreError>;
     /// Notes that the owner wants a run to stop. A waiting one ends at once, and answers `true`.
     async fn cancel(&self, tx: &mut Tx, id: RunId, now: DateTime<Utc>) -> Result<bool, StoreError>;
-    /// Runs whose lease is over.
-    async fn expired(&self, conn: &mut Conn, now: DateTime<Utc>, limit: u32) -> Result<Vec<Run>, StoreError>;
-    /// Waiting runs whose turn it is.
-    async fn due(&self, conn: &mut Conn, limit: u32) -> Result<Vec<RunId>, StoreError>;
+    /// Runs that are running or whose turn it is, after one.
+    async fn under_way(
+        &self,
+        conn: &mut Conn,
+        after: Option<RunId>,
+        limit: u32,
+    ) -> Result<Vec<(RunId, TenantId)>, StoreError>;
     /// The waiting run whose turn it is in one conversation.
     async fn next(&self, conn: &mut Conn, conversation: ConversationId) -> Result<Option<RunId>, StoreError>;
     /// The conversation's runs after a position, in order.

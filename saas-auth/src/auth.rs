@@ -7,8 +7,9 @@ use saas_core::{
 };
 
 use crate::{
-    ChallengeStore, ChangeFeed, Keyring, KeyringError, MailTokens, OneTimeTokenStore, PasswordHasher,
-    PasswordPolicy, RefreshKeys, SecondFactorPolicy, SecondFactorStore, SessionStore, UserStore,
+    BreachedPasswords, ChallengeStore, ChangeFeed, Keyring, KeyringError, MailTokens, OneTimeTokenStore,
+    PasswordHasher, PasswordHistory, PasswordPolicy, RefreshKeys, SecondFactorPolicy, SecondFactorStore,
+    SessionStore, UserStore,
     challenge::SecondFactorKeys,
     keys::{KeySet, KeySetError},
     token::{AccessTokenRules, AccessTokens},
@@ -17,9 +18,12 @@ use crate::{
 mod authenticate;
 mod changes;
 mod decisions;
+mod deletion;
 mod keys;
 mod measures;
 mod open_session;
+mod passwords;
+mod recovery;
 mod refresh;
 mod registration;
 mod renewal;
@@ -32,6 +36,8 @@ mod users;
 pub use authenticate::{AuthenticateError, Authenticated, Freshness};
 pub use keys::{RotateKeysError, RotationReport, SigningKeysError};
 pub use open_session::{NewSession, OpenedSession, Tokens};
+pub use passwords::{JudgePasswordError, JudgedPassword, PasswordOwner, RefusedPassword};
+pub use recovery::{MailedToken, RecoveryError, RecoveryRules};
 pub use refresh::RefreshError;
 pub use registration::{InsertError, NewUser, PrepareError, PreparedUser, Registration};
 pub use second_factor::{AddedFactor, SecondFactorError, SecondFactorState, TotpEnrolment};
@@ -63,6 +69,10 @@ pub struct AuthPorts {
     pub audit: Audit,
     /// What hashes passwords.
     pub hasher: Arc<dyn PasswordHasher>,
+    /// Who knows which passwords were stolen somewhere.
+    pub breached: Arc<dyn BreachedPasswords>,
+    /// Where the passwords are that users had before.
+    pub history: Arc<dyn PasswordHistory>,
     /// What encrypts personal data at rest; call [`FieldCipher::reload`] every [`FieldCipher::RELOAD_INTERVAL`].
     pub fields: Arc<FieldCipher>,
     /// Where keys are.
@@ -89,7 +99,7 @@ pub struct AuthConfig {
     /// How old what a request is decided by may be, 5 s at most; zero asks the storage each time. A change in this process counts at once
     /// whatever this says, one in another process as soon as [`Auth::hear_changes`] reads it.
     pub decision_max_age: Duration,
-    /// What new passwords must be.
+    /// What new passwords must be, and what becomes of known ones.
     pub password_policy: PasswordPolicy,
     /// Who has to have a second factor.
     pub second_factor: SecondFactorPolicy,
@@ -97,6 +107,8 @@ pub struct AuthConfig {
     pub totp_issuer: String,
     /// How long ago a user may have proved who they are for what is sensitive; else they prove it again ([`Auth::step_up`]).
     pub step_up_max_age: Duration,
+    /// How addresses are proved, and passwords set anew.
+    pub recovery: RecoveryRules,
     /// How long a signing key is published before it signs: how long others may cache the JWKS, and [`KeySet::RELOAD_SLACK`]. Less than
     /// [`KeySet::MIN_PUBLISH_DELAY`] counts as that.
     pub key_publish_delay: Duration,
@@ -114,10 +126,11 @@ impl AuthConfig {
             absolute_lifetime: days(90),
             refresh_grace: Duration::from_secs(10),
             decision_max_age: Duration::from_secs(5),
-            password_policy: PasswordPolicy { min_length: 15 },
+            password_policy: PasswordPolicy::default(),
             second_factor: SecondFactorPolicy::default(),
             totp_issuer: "SaaS".to_owned(),
             step_up_max_age: Duration::from_mins(10),
+            recovery: RecoveryRules::default(),
             key_publish_delay: Duration::from_mins(5) + KeySet::RELOAD_SLACK,
         }
     }
@@ -137,6 +150,7 @@ pub struct Auth {
     refresh_keys: RefreshKeys,
     mail_tokens: MailTokens,
     second_factor_keys: SecondFactorKeys,
+    quotas: Arc<recovery::Quotas>,
     unknown_keys: Arc<keys::Throttle>,
     decisions: Arc<decisions::Decisions>,
     heard: Arc<changes::Heard>,
@@ -172,6 +186,7 @@ impl Auth {
             refresh_keys: RefreshKeys::new(masters),
             mail_tokens: MailTokens::new(mailed),
             second_factor_keys: SecondFactorKeys::new(second_factor_keys),
+            quotas: Arc::default(),
             unknown_keys: Arc::default(),
             decisions: Arc::new(decisions),
             heard: Arc::default(),

@@ -15,7 +15,7 @@ use sha2::Sha256;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::{Keyring, PasswordHash, RecoveryCode};
+use crate::{Keyring, RecoveryCode};
 
 saas_core::id! {
     /// A challenge for a second factor.
@@ -119,22 +119,6 @@ impl SecondFactorKeys {
         Ok(false)
     }
 
-    /// What a challenge's row keeps of the password that it came after: another password, another mark.
-    pub(crate) fn password_mark(&self, hash: &PasswordHash) -> Result<[u8; 32], InternalError> {
-        mac(self.current()?, PASSWORD, &[hash.as_phc().as_bytes()])
-    }
-
-    /// Whether the mark is of this hash, under any of the keys.
-    pub(crate) fn is_of_password(&self, mark: &[u8], hash: &PasswordHash) -> Result<bool, InternalError> {
-        let mark = Secret::new(mark.to_vec());
-        for key in self.0.keys() {
-            if mark.equals(&mac(key, PASSWORD, &[hash.as_phc().as_bytes()])?) {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
     /// What is kept of a recovery code.
     pub(crate) fn code_hash(&self, user: UserId, code: &RecoveryCode) -> Result<[u8; 32], InternalError> {
         mac(self.current()?, CODE, &[user.as_uuid().as_bytes(), code.expose()])
@@ -155,7 +139,6 @@ impl SecondFactorKeys {
 }
 
 const CHALLENGE: &[u8] = b"saas/second-factor-challenge/v1\0";
-const PASSWORD: &[u8] = b"saas/second-factor-password/v1\0";
 const CODE: &[u8] = b"saas/recovery-code/v1\0";
 
 fn mac(key: &Secret<[u8; 32]>, what: &[u8], parts: &[&[u8]]) -> Result<[u8; 32], InternalError> {
@@ -172,8 +155,6 @@ pub struct Challenge {
     pub id: ChallengeId,
     /// Who has shown their password.
     pub user: UserId,
-    /// A keyed hash of what is stored of that password.
-    pub password_mark: Vec<u8>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it ends, in whole seconds.
@@ -186,6 +167,7 @@ pub struct Challenge {
 /// - What was inserted is given back by `attempt` as it was, at most as many times as asked for, and not from its end on.
 /// - Of any number of `attempt`s at once no more are let through.
 /// - `close` removes it; of any number of calls one tells that it was there, and `attempt` finds it no more.
+/// - `end` removes all of that user and nobody else's.
 #[async_trait]
 pub trait ChallengeStore: Debug + Send + Sync + 'static {
     /// Adds a challenge.
@@ -200,6 +182,8 @@ pub trait ChallengeStore: Debug + Send + Sync + 'static {
     ) -> Result<Option<Challenge>, StoreError>;
     /// Removes it; `false` when it was not there.
     async fn close(&self, tx: &mut Tx, id: ChallengeId) -> Result<bool, StoreError>;
+    /// Removes all challenges of a user.
+    async fn end(&self, tx: &mut Tx, user: UserId) -> Result<(), StoreError>;
 }
 
 #[cfg(test)]
@@ -217,7 +201,6 @@ mod tests {
         let challenge = Challenge {
             id: ChallengeId::from_uuid(Uuid::from_u128(1)),
             user: UserId::from_uuid(Uuid::from_u128(2)),
-            password_mark: Vec::new(),
             created_at: at(0),
             expires_at: at(300),
         };
@@ -252,19 +235,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_differs_by_user_purpose_and_key() {
+    fn what_is_kept_differs_by_user_and_key() {
         let code = RecoveryCode::parse("0123-4567-89AB-CDEF").unwrap();
         let (ada, bob) = (UserId::from_uuid(Uuid::from_u128(1)), UserId::from_uuid(Uuid::from_u128(2)));
         let hashes =
             [keys(1).code_hash(ada, &code), keys(1).code_hash(bob, &code), keys(2).code_hash(ada, &code)];
         let distinct: std::collections::BTreeSet<_> = hashes.into_iter().map(Result::unwrap).collect();
         assert_eq!(distinct.len(), 3);
-        let hash = PasswordHash::from_stored("$argon2id$one".to_owned());
-        let mark = keys(1).password_mark(&hash).unwrap();
-        assert!(keys(1).is_of_password(&mark, &hash).unwrap());
-        assert!(
-            !keys(1).is_of_password(&mark, &PasswordHash::from_stored("$argon2id$two".to_owned())).unwrap()
-        );
-        assert!(!keys(2).is_of_password(&mark, &hash).unwrap());
     }
 }

@@ -206,7 +206,7 @@ mod tests {
     };
 
     use async_trait::async_trait;
-    use saas_core::{StoredSecret, clock::ManualClock, entropy::SeededEntropy};
+    use saas_core::{ReplacedIn, StoredSecret, Tx, clock::ManualClock, entropy::SeededEntropy};
 
     use super::*;
 
@@ -239,6 +239,16 @@ mod tests {
 
         async fn replace(&self, _: &str, _: i64, _: &Secret<Vec<u8>>) -> Result<bool, SecretStoreError> {
             Ok(false)
+        }
+
+        async fn replace_in(
+            &self,
+            _: &mut Tx,
+            _: &str,
+            _: i64,
+            _: &Secret<Vec<u8>>,
+        ) -> Result<ReplacedIn, SecretStoreError> {
+            Ok(ReplacedIn::Elsewhere)
         }
     }
 

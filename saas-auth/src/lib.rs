@@ -8,7 +8,7 @@
 //! use saas_auth::{Password, PasswordPolicy, RefreshToken};
 //! use saas_core::Secret;
 //!
-//! let policy = PasswordPolicy { min_length: 15 };
+//! let policy = PasswordPolicy::default();
 //! let password = Password::new(&Secret::new("correct horse battery".to_owned()))?;
 //! assert!(policy.check(&password).is_ok());
 //! assert!(RefreshToken::parse("saas_rt_forged").is_err());
@@ -37,8 +37,9 @@ mod user;
 
 pub use auth::{
     AddedFactor, Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, FactorProof,
-    Freshness, InsertError, LogoutError, NewSession, NewUser, OpenAuthError, OpenedSession, PrepareError,
-    PreparedUser, Profile, RefreshError, Registration, RevokeError, RotateKeysError, RotationReport,
+    Freshness, InsertError, JudgePasswordError, JudgedPassword, LogoutError, MailedToken, NewSession, NewUser,
+    OpenAuthError, OpenedSession, PasswordOwner, PrepareError, PreparedUser, Profile, RecoveryError,
+    RecoveryRules, RefreshError, RefusedPassword, Registration, RevokeError, RotateKeysError, RotationReport,
     SecondFactorError, SecondFactorSignIn, SecondFactorState, SessionsError, SignIn, SignInError,
     SigningKeysError, StepUpError, StepUpProof, StepUpRequired, Tokens, TotpEnrolment, UsersError,
 };
@@ -49,8 +50,9 @@ pub use device::Device;
 pub use mail_token::{InvalidMailToken, MailPurpose, MailToken, MailTokens};
 pub use one_time_token::{OneTimeToken, OneTimeTokenId, OneTimeTokenStore, Undos};
 pub use password::{
-    Argon2id, Argon2idParams, HashError, Password, PasswordHash, PasswordHasher, PasswordPolicy,
-    PasswordTooLong, WeakPassword,
+    Argon2id, Argon2idParams, BreachedAtSignIn, BreachedPasswords, CommonPasswords, HashError, Password,
+    PasswordAdvice, PasswordHash, PasswordHasher, PasswordHistory, PasswordPolicy, PasswordTooLong,
+    WeakPassword, WhenUnknown,
 };
 pub use recovery_code::{InvalidRecoveryCode, RecoveryCode};
 pub use refresh_token::{InvalidRefreshToken, Lineage, RefreshKeys, RefreshToken};

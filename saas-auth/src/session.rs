@@ -126,6 +126,8 @@ pub struct Rotated {
     pub absolute_expires_at: DateTime<Utc>,
     /// Whether its user's address is verified.
     pub email_verified: bool,
+    /// Whether their password was found among stolen ones.
+    pub password_compromised: bool,
 }
 
 /// That a user proved again who they are, in a session of theirs.
@@ -155,6 +157,12 @@ pub enum Revocation {
     RefreshReuse,
     /// The user was disabled.
     UserDisabled,
+    /// The user changed their password.
+    PasswordChange,
+    /// The user set a new password by a mailed token.
+    PasswordReset,
+    /// The user took their old address back.
+    EmailChangeUndone,
     /// An operator removed the user's second factor.
     FactorRemoved,
 }
@@ -168,6 +176,9 @@ impl Revocation {
             Self::Listed => "revoked_from_list",
             Self::RefreshReuse => "refresh_reuse",
             Self::UserDisabled => "user_disabled",
+            Self::PasswordChange => "password_change",
+            Self::PasswordReset => "password_reset",
+            Self::EmailChangeUndone => "email_change_undone",
             Self::FactorRemoved => "factor_removed",
         }
     }

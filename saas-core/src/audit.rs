@@ -14,6 +14,7 @@ mod event;
 mod operator;
 mod purge;
 mod seal;
+mod secrets;
 mod service;
 mod verify;
 
@@ -23,6 +24,7 @@ pub use event::AuditEvent;
 pub use operator::AuditError;
 pub use purge::{PurgeError, Purged};
 pub use seal::SealRound;
+pub use secrets::ReplaceSecretError;
 pub use service::Audit;
 pub use verify::{Finding, Flaw, Verified};
 
@@ -41,6 +43,11 @@ pub const MIGRATED: AuditAction = AuditAction::new("storage.schema.migrated");
 pub const JOB_RETRIED: AuditAction = AuditAction::new("jobs.job.retried");
 /// A job was removed undone.
 pub const JOB_CANCELLED: AuditAction = AuditAction::new("jobs.job.cancelled");
+/// A data key was added, which personal data comes under.
+pub const DATA_KEYS_ROTATED: AuditAction = AuditAction::new("secrets.data_keys.rotated");
+/// Personal data is brought under the active data key: in the transaction of the first values.
+pub const VALUES_REENCRYPTED: AuditAction = AuditAction::new("secrets.values.reencrypted");
 
 /// The actions of this crate's own.
-pub const ACTIONS: &[AuditAction] = &[CHAIN_BEGUN, CHAIN_PURGED, MIGRATED, JOB_RETRIED, JOB_CANCELLED];
+pub const ACTIONS: &[AuditAction] =
+    &[CHAIN_BEGUN, CHAIN_PURGED, MIGRATED, JOB_RETRIED, JOB_CANCELLED, DATA_KEYS_ROTATED, VALUES_REENCRYPTED];

@@ -12,9 +12,11 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Conn, InternalError, StoreError, TenantId, Tx};
 
+mod hold;
 mod operator;
 mod queue;
 
+pub use hold::Hold;
 pub use operator::JobsError;
 pub use queue::{EnqueueError, Jobs};
 
@@ -33,6 +35,9 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     const VERSION: i64 = 1;
     /// How often it is begun before it is dead, lost leases included.
     const MAX_ATTEMPTS: i64 = 10;
+    /// Whether one that is given up stays, dead, until an operator retries or cancels it. Not so where its end is stored elsewhere and
+    /// nothing can be done about it.
+    const STAYS_DEAD: bool = true;
 
     /// Reads a payload, perhaps of an earlier release.
     fn read(version: i64, payload: &str) -> Result<Self, UnreadableJob> {
@@ -215,11 +220,12 @@ pub struct JobFilter {
 /// - Of several jobs of a kind with one unique key one is inserted, until it is gone; keys of other kinds do not count.
 /// - `claim` gives jobs of its kind that are due, the longest due first, at most `limit`; whoever claims at the same time gets others.
 /// - A job whose lease has ended is due again; once it is claimed anew, who had it before can do nothing to it, even as the same owner.
-/// - `renew` moves the end of every lease of an owner, and of nobody else, and tells which those are.
+/// - `renew` moves the end of those leases of an owner that are named, and of no other, and tells which those are.
 /// - `complete` removes, `retry` makes due later and `bury` ends a job with its reason; each of them in its transaction.
 /// - A dead job is not claimed; `revive` makes it due, with all its attempts before it; `cancel` removes a job that does not run.
 /// - `due` names the kinds, of those asked for, that `claim` would give something of.
-/// - `list` gives each job that the filter lets through once, by id, and `counts` agrees with it.
+/// - `list` gives each job that the filter lets through once, by id, and `counts` agrees with it; of more than it may, it counts so many of a
+///   state and no more.
 /// - Of several that find a schedule due one fires it; it is due again at the time that this one said.
 #[async_trait]
 pub trait JobStore: Debug + Send + Sync + 'static {
@@ -242,11 +248,12 @@ pub trait JobStore: Debug + Send + Sync + 'static {
         now: DateTime<Utc>,
         leased_until: DateTime<Utc>,
     ) -> Result<Vec<StoredJob>, StoreError>;
-    /// Moves the end of the owner's leases, and names their jobs.
+    /// Moves the end of the owner's leases of these jobs, and names those that it has.
     async fn renew(
         &self,
         tx: &mut Tx,
         owner: &str,
+        jobs: &[JobId],
         leased_until: DateTime<Utc>,
     ) -> Result<Vec<JobId>, StoreError>;
     /// Removes a job that is done. `false`: it is not this attempt's any more, and the transaction is to be dropped.
@@ -271,8 +278,9 @@ pub trait JobStore: Debug + Send + Sync + 'static {
         after: Option<JobId>,
         limit: u32,
     ) -> Result<Vec<StoredJob>, StoreError>;
-    /// How many jobs there are of each kind and state.
-    async fn counts(&self, conn: &mut Conn) -> Result<Vec<(String, JobState, i64)>, StoreError>;
+    /// How many jobs there are of each kind and state; of each state at most so many are counted.
+    async fn counts(&self, conn: &mut Conn, at_most: u32)
+    -> Result<Vec<(String, JobState, i64)>, StoreError>;
     /// Makes a dead job due. `false`: it is not dead.
     async fn revive(&self, tx: &mut Tx, id: JobId, now: DateTime<Utc>) -> Result<bool, StoreError>;
     /// Removes a job that does not run. `false`: it runs, or is not there.

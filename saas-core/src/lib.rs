@@ -45,6 +45,7 @@ pub mod secret_store;
 pub mod slug;
 pub mod storage;
 pub mod text;
+mod user_deleted;
 
 pub use actor::{Actor, Client, Principal};
 pub use audit::{Audit, AuditLog};
@@ -66,7 +67,8 @@ pub use page::{Cursor, InvalidCursor, Page, PageSize};
 pub use permission::{InvalidPermission, Permission, Permissions};
 pub use role::Role;
 pub use secret::Secret;
-pub use secret_store::{SecretStore, SecretStoreError, StoredSecret};
+pub use secret_store::{ReplacedIn, SecretStore, SecretStoreError, StoredSecret};
 pub use slug::{InvalidSlug, Slug};
 pub use storage::{Conn, Reach, Storage, StoreError, Tx};
 pub use text::{DisplayName, InvalidText, TenantName};
+pub use user_deleted::UserDeleted;

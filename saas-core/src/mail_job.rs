@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use uuid::Uuid;
+
 use crate::{SessionId, TenantId, UserId, jobs::Job};
 
 /// A mail that is to be sent.
@@ -25,6 +27,41 @@ pub enum SendMail {
         user: UserId,
         /// The session.
         session: SessionId,
+    },
+    /// To somebody who has to prove that an address is theirs.
+    VerifyEmail {
+        /// The row of the token that proves it.
+        token: Uuid,
+    },
+    /// To the user of an address that somebody tried to use for another account.
+    AlreadyRegistered {
+        /// Whose address it is.
+        user: UserId,
+    },
+    /// To somebody who has forgotten their password.
+    PasswordReset {
+        /// The row of the token that sets a new one.
+        token: Uuid,
+    },
+    /// To somebody who is to set a new password, because an administrator asks them to.
+    PasswordResetByAdmin {
+        /// The row of the token that sets it.
+        token: Uuid,
+    },
+    /// To somebody whose password was changed.
+    PasswordChanged {
+        /// Whose it is.
+        user: UserId,
+    },
+    /// To the new address of somebody who wants to change theirs.
+    EmailChangeConfirm {
+        /// The row of the token that does it.
+        token: Uuid,
+    },
+    /// To the address that somebody is about to give up.
+    EmailChangeNotice {
+        /// The row of the token that undoes it.
+        token: Uuid,
     },
     /// To somebody who has a second factor from now on.
     FactorAdded {
@@ -51,8 +88,6 @@ impl Job for SendMail {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     #[test]
@@ -68,6 +103,10 @@ mod tests {
         let expected = r#"{"mail":"session_revoked","user":"00000000-0000-0000-0000-000000000007","session":"00000000-0000-0000-0000-000000000007"}"#;
         assert_eq!(serde_json::to_string(&revoked).unwrap(), expected);
         assert_eq!(SendMail::read(1, expected).unwrap(), revoked);
+        let reset = SendMail::PasswordReset { token: id };
+        let expected = r#"{"mail":"password_reset","token":"00000000-0000-0000-0000-000000000007"}"#;
+        assert_eq!(serde_json::to_string(&reset).unwrap(), expected);
+        assert_eq!(SendMail::read(1, expected).unwrap(), reset);
         let user = UserId::from_uuid(id);
         for (mail, name) in [
             (SendMail::FactorAdded { user }, "factor_added"),

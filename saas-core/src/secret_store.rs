@@ -4,7 +4,7 @@ use std::{error::Error, fmt::Debug};
 
 use async_trait::async_trait;
 
-use crate::Secret;
+use crate::{Secret, Tx};
 
 /// A secret and the version that it is at.
 #[derive(Debug, Clone)]
@@ -13,6 +13,17 @@ pub struct StoredSecret {
     pub value: Secret<Vec<u8>>,
     /// 1 for the first, one more for each replacement.
     pub version: i64,
+}
+
+/// What became of a secret that was to be replaced in a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplacedIn {
+    /// It is replaced when the transaction commits.
+    Replaced,
+    /// It is at another version, and stays as it is.
+    Stale,
+    /// The store keeps its secrets where the transaction does not reach, and has changed nothing.
+    Elsewhere,
 }
 
 /// Why a secret could not be read or written.
@@ -39,6 +50,7 @@ pub enum SecretStoreError {
 /// - Of several `insert` calls for one name exactly one stores its value; all return what is stored.
 /// - `replace` stores only over the version it was given, and tells whether it did.
 /// - Of several `replace` calls for one version exactly one stores its value.
+/// - `replace_in` replaces as `replace` does, with the transaction that it is given or not at all; or it changes nothing and says `Elsewhere`.
 /// - What one replica stored, every other reads from then on.
 /// - Nothing readable is at rest where others can read it, nor in `Debug`.
 #[async_trait]
@@ -54,4 +66,12 @@ pub trait SecretStore: Debug + Send + Sync + 'static {
         version: i64,
         value: &Secret<Vec<u8>>,
     ) -> Result<bool, SecretStoreError>;
+    /// Replaces the value at `version` in a transaction of the product's storage, if the secrets are kept in that.
+    async fn replace_in(
+        &self,
+        tx: &mut Tx,
+        name: &str,
+        version: i64,
+        value: &Secret<Vec<u8>>,
+    ) -> Result<ReplacedIn, SecretStoreError>;
 }

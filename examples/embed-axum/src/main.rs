@@ -177,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_signup_writes_both_rows_and_its_token_opens_the_products_routes() {
-        let test = TestSaas::start(TestEngine::Sqlite).await;
+        let test = TestSaas::with_ports(TestEngine::Sqlite, [], with_jobs).await;
         create_tables(&test.saas).await.expect("the tables are made");
         let (status, body) = post_signup(&test.saas, "ada@example.com", "green").await;
         assert_eq!(status, StatusCode::CREATED, "{body}");
@@ -187,11 +187,12 @@ mod tests {
             .body(Body::empty());
         let answer = router(&test.saas).oneshot(me.expect("a request")).await.expect("an answer");
         assert_eq!(answer.status(), StatusCode::OK);
+        test.drain_jobs().await;
     }
 
     #[tokio::test]
     async fn a_signup_whose_own_row_fails_registers_nobody() {
-        let test = TestSaas::start(TestEngine::Sqlite).await;
+        let test = TestSaas::with_ports(TestEngine::Sqlite, [], with_jobs).await;
         // The table is missing: our own statement fails, and takes the registration with it.
         let (status, body) = post_signup(&test.saas, "ada@example.com", "green").await;
         assert_eq!((status, &body["code"]), (StatusCode::INTERNAL_SERVER_ERROR, &json!("internal")));
@@ -200,6 +201,7 @@ mod tests {
         assert_eq!(status, StatusCode::CREATED, "the address is still free");
         let (status, body) = post_signup(&test.saas, "ada@example.com", "green").await;
         assert_eq!((status, &body["code"]), (StatusCode::CONFLICT, &json!("email_taken")));
+        test.drain_jobs().await;
     }
 
     async fn number(saas: &Saas, query: &'static str) -> i64 {
@@ -224,5 +226,6 @@ mod tests {
         while number(&test.saas, "SELECT COUNT(*) FROM saas_jobs").await > 0 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        test.drain_jobs().await;
     }
 }

@@ -214,6 +214,7 @@ mod tests {
         let field = Field { table: "saas_sessions", column: "address_envelope", row: &session };
         let address = test.saas.fields().unseal(field, &Envelope::from_stored(envelope)).expect("it opens");
         assert_eq!((colour.as_str(), address.expose().as_slice()), ("green", &b"192.0.2.*"[..]));
+        test.drain_jobs().await;
     }
 
     #[tokio::test]
@@ -227,6 +228,7 @@ mod tests {
         assert_eq!(status, StatusCode::CREATED, "the address is still free");
         let (status, body) = post_signup(&test.saas, "ada@example.com").await;
         assert_eq!((status, &body["code"]), (StatusCode::CONFLICT, &json!("email_taken")));
+        test.drain_jobs().await;
     }
 
     #[tokio::test]

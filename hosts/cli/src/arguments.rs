@@ -135,6 +135,12 @@ pub(crate) enum Users {
     Disable(WhichUser),
     /// Lets a disabled user sign in again.
     Enable(WhichUser),
+    /// Mails a user what sets a new password; nothing changes until they use it.
+    ResetPassword(WhichUser),
+    /// Deletes a user with all that is kept of them.
+    ///
+    /// A tenant whose only member they are is suspended; the only owner of a tenant with other members is refused.
+    Delete(WhichUser),
     /// Shows a user's second factor, or removes one that is lost.
     SecondFactor(SecondFactorOf),
 }
@@ -186,7 +192,7 @@ pub(crate) struct ListUsers {
     #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = page_size)]
     pub(crate) limit: PageSize,
     /// Goes on where a page ended: its `next`.
-    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire)]
+    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire, allow_hyphen_values = true)]
     pub(crate) after: Option<Cursor>,
 }
 
@@ -262,7 +268,7 @@ pub(crate) struct ListJobs {
     #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = page_size)]
     pub(crate) limit: PageSize,
     /// Goes on where a page ended: its `next`.
-    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire)]
+    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire, allow_hyphen_values = true)]
     pub(crate) after: Option<Cursor>,
 }
 
@@ -354,7 +360,7 @@ pub(crate) struct ListAudit {
     #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = page_size)]
     pub(crate) limit: PageSize,
     /// Goes on where a page ended: its `next`.
-    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire)]
+    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire, allow_hyphen_values = true)]
     pub(crate) after: Option<Cursor>,
 }
 
@@ -367,12 +373,17 @@ pub(crate) struct WhichChain {
     /// The platform's alone: what belongs to no tenant.
     #[arg(long, conflicts_with = "tenant")]
     pub(crate) platform: bool,
+    /// What belongs to nobody, and is kept for a time only.
+    #[arg(long, conflicts_with_all = ["tenant", "platform"])]
+    pub(crate) passing: bool,
 }
 
 impl WhichChain {
     /// The one that was asked for.
     pub(crate) fn chain(self) -> Option<Chain> {
-        self.tenant.map(Chain::Tenant).or_else(|| self.platform.then_some(Chain::Platform))
+        let tenant = self.tenant.map(Chain::Tenant);
+        let platform = self.platform.then_some(Chain::Platform);
+        tenant.or(platform).or_else(|| self.passing.then_some(Chain::Passing))
     }
 }
 

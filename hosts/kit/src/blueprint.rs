@@ -2,14 +2,15 @@
 
 use std::sync::{Arc, PoisonError};
 
-use saas_agents::{Agents, AgentsConfig, AgentsPorts, ChatModel, RunOwner, ScriptedModel};
+use saas_agents::{Agents, AgentsConfig, AgentsPorts, ChatModel, ScriptedModel};
 use saas_agents_sql::{AGENTS, SqlConversations, SqlRuns};
 use saas_auth::{
     Argon2id, Auth, AuthConfig, AuthPorts, OpenAuthError, PasswordHasher,
     password::{Argon2idParams, OpenArgon2idError},
 };
 use saas_auth_sql::{
-    AUTH, SqlChallenges, SqlChanges, SqlOneTimeTokens, SqlSecondFactors, SqlSessions, SqlUsers,
+    AUTH, SqlChallenges, SqlChanges, SqlOneTimeTokens, SqlPasswordHistory, SqlSecondFactors, SqlSessions,
+    SqlUsers,
 };
 use saas_core::{
     Actor, Audit, Background, Clock, Entropy, EventLog, FieldCipher, KeyringError, Mailer, SecretStore,
@@ -31,13 +32,15 @@ use tokio::sync::{Notify, OnceCell};
 use crate::{
     HashPool, MailerError, RootKeyFileError, Saas,
     announced::{Announced, CHANGES},
+    breached::{self, BreachedListError},
+    forgotten::Forgetter,
     jobs::{Handlers, Worker},
     mail::{self, Transport},
     ports::{Ports, or},
     retention::{self, Lifetimes, Purger},
-    root_key_file,
+    root_key_file, runs,
     saas::Parts,
-    settings::Settings,
+    settings::{SecretList, Settings},
     workers::Workers,
 };
 
@@ -60,6 +63,7 @@ pub struct Blueprint {
     pub(crate) ports: Ports,
     pub(crate) letters: Letters,
     pub(crate) transport: Transport,
+    pub(crate) breached: breached::List,
     #[cfg(feature = "openai")]
     pub(crate) openai: Option<saas_agents_openai::OpenAiConfig>,
     pub(crate) agents: AgentsConfig,
@@ -111,6 +115,9 @@ pub enum OpenError {
     /// The keys could not be loaded.
     #[error(transparent)]
     Auth(#[from] OpenAuthError),
+    /// The list of stolen passwords could not be opened.
+    #[error(transparent)]
+    Breached(#[from] BreachedListError),
     /// The mailer could not be made.
     #[error(transparent)]
     Mailer(#[from] MailerError),
@@ -198,6 +205,8 @@ impl Blueprint {
             changes: Arc::new(Announced { feed: SqlChanges, signals: signals.clone() }),
             audit: audit.clone(),
             hasher,
+            breached: self.breached.open(&self.clock)?,
+            history: or(self.ports.history.as_ref(), || Arc::new(SqlPasswordHistory)),
             fields: Arc::clone(&fields),
             secrets,
             jobs: Some(jobs.clone()),
@@ -215,19 +224,29 @@ impl Blueprint {
             entropy: Arc::clone(&self.entropy),
         };
         let tenancy = Tenancy::new(ports, self.tenancy.clone(), auth.clone());
+        let (agents, workers) = self.agents(
+            &storage,
+            Arc::clone(&shared),
+            audit.clone(),
+            jobs.clone(),
+            self.model()?,
+            (signals, carrying),
+        );
         let mut handlers = self.ports.handlers.clone();
+        handlers.add_missing(runs::Runner(agents.clone()), self.settings.agent_runs_per_process);
+        handlers.add_missing(runs::Recoverer(agents.clone()), 1);
         handlers.add_missing(self.sender(auth.clone(), tenancy.clone())?, mail::AT_ONCE);
         let lifetimes = Lifetimes::of(&self.settings);
-        let (agents, workers) =
-            self.agents(&storage, Arc::clone(&shared), audit.clone(), self.model()?, signals, carrying);
         let purger = Purger {
             storage: storage.clone(),
+            audit: audit.clone(),
             lifetimes,
             agents: agents.clone(),
             events: retention::event_bounds(&self.settings),
             clock: Arc::clone(&self.clock),
         };
         handlers.add_missing(purger, 1);
+        handlers.add_missing(Forgetter { agents: agents.clone() }, 1);
         let worker = self.worker(shared, jobs, wake, handlers);
         let handle = Parts {
             settings: Arc::clone(&self.settings),
@@ -305,7 +324,13 @@ impl Blueprint {
             jobs,
             clock: Arc::clone(&self.clock),
             handlers: Arc::new(handlers),
-            schedules: self.ports.schedules.iter().cloned().chain([retention::schedule()]).collect(),
+            schedules: self
+                .ports
+                .schedules
+                .iter()
+                .cloned()
+                .chain([retention::schedule(), runs::schedule()])
+                .collect(),
             lease: self.settings.job_lease.duration(),
             owner: uuid_v7(&*self.clock, &*self.entropy).to_string().into(),
             wake,
@@ -317,18 +342,16 @@ impl Blueprint {
         storage: &SqlStorage,
         shared: Arc<dyn Storage>,
         audit: Audit,
+        jobs: Jobs,
         model: Arc<dyn ChatModel>,
-        signals: Signals,
-        carrying: Background,
+        (signals, carrying): (Signals, Background),
     ) -> (Agents, Workers) {
         let changed = Arc::new(Notify::new());
         let heard = Arc::clone(&changed);
         signals.hear(CHANGES, move |_| heard.notify_one());
-        let process = uuid_v7(&*self.clock, &*self.entropy);
         let brought =
             std::mem::take(&mut *self.ports.backgrounds.lock().unwrap_or_else(PoisonError::into_inner));
-        let (launcher, workers) = Workers::new(RunOwner::new(process.to_string()), brought, changed);
-        let workers = workers.with(carrying);
+        let workers = Workers::new(brought, changed).with(carrying);
         let (events, workers): (Arc<dyn EventLog>, _) = if let Some(events) = &self.ports.events {
             (Arc::clone(events), workers)
         } else {
@@ -344,7 +367,7 @@ impl Blueprint {
             audit,
             events,
             model,
-            launcher: Arc::new(launcher),
+            jobs,
             clock: Arc::clone(&self.clock),
             entropy: Arc::clone(&self.entropy),
         };
@@ -379,7 +402,9 @@ impl Blueprint {
         &self,
         secrets: &dyn SecretStore,
     ) -> Result<Arc<dyn PasswordHasher>, OpenArgon2idError> {
-        let argon2id = Argon2id::open(self.hashing, secrets, Arc::clone(&self.entropy)).await?;
+        let peppers = self.settings.auth_password_pepper.as_ref().map_or(&[][..], SecretList::entries);
+        let entropy = Arc::clone(&self.entropy);
+        let argon2id = Argon2id::open_with_peppers(self.hashing, peppers, secrets, entropy).await?;
         let Settings { password_hash_concurrency, password_hash_queue, .. } = *self.settings;
         Ok(Arc::new(HashPool::new(argon2id, password_hash_concurrency, password_hash_queue)))
     }

@@ -3,10 +3,7 @@
 use std::{
     collections::HashMap,
     fmt::{self, Debug},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,7 +11,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_core::{
     Conn, InternalError, Reach, Storage, StoreError, TenantId, Tx,
-    jobs::{Job, JobId, Jobs, NewJob, StoredJob, UnreadableJob},
+    jobs::{Hold, Job, JobId, Jobs, NewJob, StoredJob, UnreadableJob},
 };
 
 mod measures;
@@ -35,6 +32,12 @@ pub trait JobHandler<J: Job>: Debug + Send + Sync + 'static {
     /// Hears that a job is given up, in the transaction that says so: it was tried as often as it may be, or its last worker was lost.
     async fn given_up(&self, _job: J, _tx: &mut Tx) -> Result<(), JobError> {
         Ok(())
+    }
+
+    /// Hears that the process stops and waits no longer for the jobs of this kind. `true`: they have heard of it too, and get five seconds
+    /// to end by themselves. Those that do not are cut off, and their leases end.
+    fn stop(&self) -> bool {
+        false
     }
 }
 
@@ -119,10 +122,9 @@ where
 #[derive(Clone)]
 pub struct Attempt {
     job: StoredJob,
-    owner: Arc<str>,
+    hold: Hold,
     storage: Arc<dyn Storage>,
     jobs: Jobs,
-    completed: Arc<AtomicBool>,
 }
 
 impl Debug for Attempt {
@@ -174,6 +176,11 @@ impl Attempt {
         self.job.tenant.map_or(Reach::Platform("a job"), Reach::Tenant)
     }
 
+    /// What a service completes the job with, in a transaction of its own.
+    pub const fn hold(&self) -> &Hold {
+        &self.hold
+    }
+
     /// What enqueues further jobs.
     pub const fn jobs(&self) -> &Jobs {
         &self.jobs
@@ -182,12 +189,7 @@ impl Attempt {
     /// Completes the job with whatever else the transaction writes: both happen or neither, and once. After
     /// [`JobError::LeaseLost`] the transaction is to be dropped.
     pub async fn complete_in(&self, tx: &mut Tx) -> Result<(), JobError> {
-        if !self.jobs.store().complete(tx, &self.job.lease(&self.owner)).await? {
-            return Err(JobError::LeaseLost);
-        }
-        let completed = Arc::clone(&self.completed);
-        tx.after_commit(move || completed.store(true, Ordering::SeqCst));
-        Ok(())
+        if self.jobs.complete_in(tx, &self.hold).await? { Ok(()) } else { Err(JobError::LeaseLost) }
     }
 }
 
@@ -196,6 +198,9 @@ impl Attempt {
 trait AnyHandler: Debug + Send + Sync {
     async fn run(&self, attempt: &Attempt) -> Result<(), JobError>;
     async fn given_up(&self, job: &StoredJob, tx: &mut Tx) -> Result<(), JobError>;
+    fn stop(&self) -> bool;
+    /// Whether the job stays when it is given up: what this release cannot read, another one may.
+    fn stays_dead(&self, job: &StoredJob) -> bool;
 }
 
 struct Typed<J, H>(H, std::marker::PhantomData<fn() -> J>);
@@ -217,6 +222,14 @@ impl<J: Job, H: JobHandler<J>> AnyHandler for Typed<J, H> {
         // What cannot be read is given up without a word.
         let Ok(job) = J::read(job.version, &job.payload) else { return Ok(()) };
         self.0.given_up(job, tx).await
+    }
+
+    fn stop(&self) -> bool {
+        self.0.stop()
+    }
+
+    fn stays_dead(&self, job: &StoredJob) -> bool {
+        J::STAYS_DEAD || J::read(job.version, &job.payload).is_err()
     }
 }
 

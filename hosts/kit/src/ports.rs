@@ -4,7 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use saas_agents::{ChatModel, ConversationStore, RunStore};
 use saas_auth::{
-    ChallengeStore, OneTimeTokenStore, PasswordHasher, SecondFactorStore, SessionStore, UserStore,
+    BreachedPasswords, ChallengeStore, OneTimeTokenStore, PasswordHasher, PasswordHistory, SecondFactorStore,
+    SessionStore, UserStore,
 };
 use saas_core::{AuditLog, Background, EventLog, Mailer, SecretStore, jobs::JobStore};
 use saas_tenancy::{MembershipStore, TenantStore};
@@ -15,6 +16,8 @@ use crate::jobs::{Handlers, Schedule};
 #[derive(Debug, Default)]
 pub(crate) struct Ports {
     pub(crate) hasher: Option<Arc<dyn PasswordHasher>>,
+    pub(crate) breached: Option<Arc<dyn BreachedPasswords>>,
+    pub(crate) history: Option<Arc<dyn PasswordHistory>>,
     pub(crate) chat_model: Option<Arc<dyn ChatModel>>,
     pub(crate) secrets: Option<Arc<dyn SecretStore>>,
     pub(crate) events: Option<Arc<dyn EventLog>>,

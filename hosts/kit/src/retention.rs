@@ -3,8 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use saas_agents::{Agents, RunId};
-use saas_core::{Clock, EventBounds, clock::stored_now, fault::chain, jobs::Job};
+use saas_core::{
+    Actor, Audit, Clock, EventBounds, audit::PurgeError, clock::stored_now, fault::chain, jobs::Job,
+};
 use saas_sql::{Keep, Purge, Retention, SqlStorage};
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +57,7 @@ pub(crate) fn schedule() -> Schedule {
 #[derive(Debug)]
 pub(crate) struct Purger {
     pub(crate) storage: SqlStorage,
+    pub(crate) audit: Audit,
     pub(crate) lifetimes: Lifetimes,
     pub(crate) agents: Agents,
     pub(crate) events: [EventBounds; 1],
@@ -65,6 +69,7 @@ pub(crate) struct Purger {
 pub(crate) struct Lifetimes {
     ended_sessions: Duration,
     dead_jobs: Duration,
+    refused_sign_ins: Duration,
 }
 
 impl Lifetimes {
@@ -72,6 +77,7 @@ impl Lifetimes {
         Self {
             ended_sessions: settings.retention_ended_sessions.duration(),
             dead_jobs: settings.retention_dead_jobs.duration(),
+            refused_sign_ins: settings.retention_refused_sign_ins.duration(),
         }
     }
 
@@ -107,7 +113,8 @@ impl JobHandler<PurgeOldRows> for Purger {
                 );
             }
         }
-        self.purge_events().await
+        self.purge_events().await?;
+        self.purge_refusals(now - self.lifetimes.refused_sign_ins).await
     }
 }
 
@@ -123,5 +130,14 @@ impl Purger {
             }
         }
         Ok(())
+    }
+
+    async fn purge_refusals(&self, before: DateTime<Utc>) -> Result<(), JobError> {
+        match self.audit.purge_passing(&Actor::system("retention"), before).await {
+            Ok(_) => Ok(()),
+            Err(PurgeError::Store(error)) => Err(error.into()),
+            // Somebody has to look: trying again does not help.
+            Err(error) => Err(JobError::Hopeless(chain(&error))),
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use saas_agents::Agents;
 use saas_auth::Auth;
-use saas_core::{Audit, Clock, Entropy, FieldCipher, StoreError, jobs::Jobs};
+use saas_core::{Audit, Clock, Entropy, FieldCipher, jobs::Jobs};
 use saas_sql::SqlStorage;
 use saas_tenancy::Tenancy;
 
@@ -74,12 +74,6 @@ impl Saas {
     /// Work that a command leaves behind. Jobs are done by [`Saas::run_workers`], wherever it runs on the same database.
     pub fn jobs(&self) -> &Jobs {
         &self.parts.worker.jobs
-    }
-
-    /// Does every job that is due, and what becomes due meanwhile, until none is; tells how many attempts it took. What others are at, what
-    /// is due later, and kinds that this program has no handler for are left.
-    pub async fn drain_jobs(&self) -> Result<u64, StoreError> {
-        self.parts.worker.drain().await
     }
 
     /// Who did what: recorded with it, chained by [`Saas::run_workers`], verified by whoever asks.

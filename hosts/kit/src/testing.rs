@@ -23,7 +23,7 @@ use saas_agents::ScriptedModel;
 
 use saas_core::{Actor, Email, Secret, TenantName, clock::ManualClock, entropy::SeededEntropy};
 use saas_mail::MemoryMailer;
-use saas_sql::RootKey;
+use saas_sql::{RootKey, SqlJobs};
 use saas_tenancy::{Register, Registered};
 use tokio::{sync::Notify, task::JoinHandle};
 
@@ -34,7 +34,11 @@ use crate::{
 
 mod authenticator;
 mod database;
+mod left_jobs;
+mod logs;
 mod steps;
+
+use left_jobs::{JobsGuard, Noting};
 
 pub use authenticator::Authenticator;
 pub use database::{TestDatabase, TestEngine};
@@ -44,6 +48,9 @@ pub use steps::at_once;
 pub const PASSWORD: &str = "correct horse battery staple";
 
 /// The product, open on a database of its own.
+///
+/// A test that leaves jobs behind fails when this is dropped: [`TestSaas::drain_jobs`] does them, [`TestSaas::leave_jobs`] says that they may be
+/// left. Runs do not count: who starts one follows it. It counts what is enqueued through the harness's own [`JobStore`](saas_core::jobs::JobStore), not what another one keeps.
 #[derive(Debug)]
 pub struct TestSaas {
     /// The product.
@@ -56,6 +63,8 @@ pub struct TestSaas {
     pub mail: Arc<MemoryMailer>,
     /// Its database; it goes when this goes.
     pub database: TestDatabase,
+    #[expect(dead_code, reason = "held for its Drop")]
+    guard: JobsGuard,
 }
 
 /// Workers on the test's runtime; dropping this ends them at once, as a killed process would.
@@ -112,7 +121,8 @@ impl TestSaas {
         let blueprint = builder.build().expect("the settings fit");
         blueprint.migrate().await.expect("a new database migrates");
         let saas = blueprint.open().await.expect("a migrated database opens");
-        Self { workers: TestWorkers::start(&saas), saas, clock, mail, database }
+        let guard = JobsGuard(Arc::clone(&database.left_jobs));
+        Self { workers: TestWorkers::start(&saas), saas, clock, mail, database, guard }
     }
 
     /// What a second server on the same database would open: the same clock and root key, other randomness.
@@ -131,6 +141,7 @@ impl TestSaas {
         seed: u64,
         settings: [(&str, &str); N],
     ) -> SaasBuilder {
+        logs::keep();
         let cheap =
             [("PASSWORD_HASH_MEMORY_KIB", "64"), ("PASSWORD_HASH_ITERATIONS", "1"), ("ENVIRONMENT", "test")];
         let flags = cheap.into_iter().chain([("DATABASE_URL", database.url())]).chain(settings);
@@ -140,6 +151,7 @@ impl TestSaas {
         Saas::builder(settings)
             .chat_model(Arc::new(model))
             .mailer(Arc::new(MemoryMailer::default()))
+            .job_store(Arc::new(Noting { store: SqlJobs, left: Arc::clone(&database.left_jobs) }))
             .clock(clock)
             .entropy(Arc::new(SeededEntropy::new(seed)))
             .root_key(RootKey::new(&[7; 32]).expect("32 bytes are a root key"))
@@ -153,13 +165,15 @@ impl TestSaas {
             .expect("a replica opens")
     }
 
-    /// Registers somebody with [`PASSWORD`].
+    /// Registers somebody with [`PASSWORD`], and does the jobs that come of it.
     pub async fn register(&self, email: &str) -> Registered {
         let command = Register::new(
             Email::parse(email).expect("the address is valid"),
             Secret::new(PASSWORD.to_owned()),
             TenantName::parse("Test Tenant").expect("the name is valid"),
         );
-        self.saas.tenancy().register(&Actor::system("test"), command).await.expect("registering succeeds")
+        let registered = self.saas.tenancy().register(&Actor::system("test"), command).await;
+        self.drain_jobs().await;
+        registered.expect("registering succeeds")
     }
 }

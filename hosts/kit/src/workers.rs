@@ -1,52 +1,27 @@
-//! What runs beside requests: jobs, agents' runs, their heartbeat, the signing keys' reload, the audit log's sealing, and the loops that adapters need.
+//! What runs beside requests: jobs, agents' runs among them, the signing keys' reload, the audit log's sealing, and the loops that adapters need.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{pin::pin, sync::Arc, time::Duration};
 
-use async_trait::async_trait;
-use saas_agents::{Agents, RunId, RunLauncher, RunOwner};
+use futures_util::future::{self, Either, join_all};
 use saas_auth::{Auth, keys::KeySet};
-use saas_core::{Audit, Background, Clock, FieldCipher};
+use saas_core::{Audit, Background, Clock, FieldCipher, StoreError};
 use tokio::{
-    sync::{
-        Notify,
-        mpsc::{self, UnboundedReceiver, UnboundedSender},
-    },
+    sync::{Mutex, Notify},
     task::{JoinHandle, JoinSet},
 };
 
-use crate::Saas;
+use crate::{Saas, runs};
 
-/// How often cancelled runs are looked for.
-const TICK: Duration = Duration::from_secs(1);
 /// How often the audit log is sealed: twice within the second that is promised.
 const SEALING: Duration = Duration::from_millis(500);
 /// How long one look for changes may take.
 const HEARING: Duration = Duration::from_secs(5);
 /// How long renewing decisions may take: by then those who use them ask for themselves.
 const RENEWING: Duration = Duration::from_secs(5);
-/// How long runs that were told to stop get to store what they have.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-
-/// [`RunLauncher`] into the workers of this process.
-#[derive(Debug, Clone)]
-pub(crate) struct Launcher(UnboundedSender<RunId>);
-
-#[async_trait]
-impl RunLauncher for Launcher {
-    async fn launch(&self, run: RunId) {
-        // Without workers here, another process recovers it.
-        let _ = self.0.send(run);
-    }
-}
 
 /// What [`Saas::run_workers`] needs, until it takes it.
 #[derive(Debug)]
 pub(crate) struct Workers {
-    owner: RunOwner,
-    launches: UnboundedReceiver<RunId>,
     backgrounds: Vec<Background>,
     changed: Arc<Notify>,
 }
@@ -56,15 +31,9 @@ pub(crate) struct Workers {
 pub(crate) struct Parked(Arc<Mutex<Option<Workers>>>);
 
 impl Workers {
-    /// A launcher, and the workers that it launches into; they drive the loops too. `changed` says that another process has changed
-    /// something that requests are decided by.
-    pub(crate) fn new(
-        owner: RunOwner,
-        backgrounds: Vec<Background>,
-        changed: Arc<Notify>,
-    ) -> (Launcher, Self) {
-        let (sender, launches) = mpsc::unbounded_channel();
-        (Launcher(sender), Self { owner, launches, backgrounds, changed })
+    /// They drive these loops. `changed` says that another process has changed something that requests are decided by.
+    pub(crate) fn new(backgrounds: Vec<Background>, changed: Arc<Notify>) -> Self {
+        Self { backgrounds, changed }
     }
 
     /// With a loop of an adapter's.
@@ -80,13 +49,14 @@ impl Workers {
 }
 
 impl Saas {
-    /// Does the work that goes on beside requests, until `shutdown` ends; then lets runs end within half of
-    /// `SHUTDOWN_DEADLINE_SECONDS`, and stores the rest as interrupted.
+    /// Does the work that goes on beside requests, until `shutdown` ends; then lets jobs end within half of `SHUTDOWN_DEADLINE_SECONDS`, and
+    /// stores agents' runs that do not as interrupted.
     ///
-    /// Call it once per process and drive it as long as anything is served: chats are answered by it. A second call returns at once.
+    /// Call it once per process and drive it as long as anything is served: chats are answered by it, here or in another process. A second
+    /// call returns at once.
     pub async fn run_workers(&self, shutdown: impl Future<Output = ()>) {
-        let taken = self.parts.workers.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(Workers { owner, mut launches, backgrounds, changed }) = taken else {
+        let taken = self.parts.workers.0.lock().await.take();
+        let Some(Workers { backgrounds, changed }) = taken else {
             tracing::warn!("the workers run already");
             return;
         };
@@ -99,39 +69,36 @@ impl Saas {
         let stopped = Arc::clone(&stop);
         let jobs = tokio::spawn(async move { worker.run(stopped.notified(), patience).await });
         let jobs = AbortOnDrop(jobs);
-        let mut runs = JoinSet::new();
-        let heartbeat = heartbeat(self.parts.agents.clone(), Arc::clone(&self.parts.clock), owner.clone());
-        loops.spawn(heartbeat);
-        loops.spawn(reload_keys(self.parts.auth.clone(), Arc::clone(&self.parts.clock)));
-        loops.spawn(reload_data_keys(Arc::clone(&self.parts.fields), Arc::clone(&self.parts.clock)));
-        loops.spawn(hear_changes(self.parts.auth.clone(), Arc::clone(&self.parts.clock), changed));
-        loops.spawn(renew_decisions(self.parts.auth.clone(), Arc::clone(&self.parts.clock)));
-        loops.spawn(seal_audit(self.parts.audit.clone(), Arc::clone(&self.parts.clock)));
-        tokio::pin!(shutdown);
-        loop {
-            tokio::select! {
-                () = &mut shutdown => break,
-                // One that is not taken now is found again when its turn has come.
-                Some(run) = launches.recv(), if runs.len() < self.parts.settings.agent_runs_per_process => {
-                    let (agents, owner) = (self.parts.agents.clone(), owner.clone());
-                    runs.spawn(async move { agents.execute(run, &owner).await });
-                }
-                Some(_) = runs.join_next() => {}
-            }
-        }
-        drop(launches);
+        let clock = || Arc::clone(&self.parts.clock);
+        let cancellations = runs::hear_cancellations(self.parts.agents.clone(), clock());
+        loops.spawn(async { match cancellations.await {} });
+        loops.spawn(reload_keys(self.parts.auth.clone(), clock()));
+        loops.spawn(reload_data_keys(Arc::clone(&self.parts.fields), clock()));
+        loops.spawn(hear_changes(self.parts.auth.clone(), clock(), changed));
+        loops.spawn(renew_decisions(self.parts.auth.clone(), clock()));
+        loops.spawn(seal_audit(self.parts.audit.clone(), clock()));
+        shutdown.await;
         stop.notify_one();
-        if tokio::time::timeout(patience, drained(&mut runs)).await.is_err() {
-            tracing::warn!(
-                runs = runs.len(),
-                "stopping with runs unfinished: they are stored as interrupted"
-            );
-            self.parts.agents.stop_all();
-            // Whoever recovers runs ends those that do not make it.
-            drop(tokio::time::timeout(LAST_WORDS, drained(&mut runs)).await);
-        }
         jobs.ended().await;
         loops.shutdown().await;
+    }
+
+    /// Does every job that is due, and what becomes due meanwhile, until none is; tells how many attempts it took. What others are at, what
+    /// is due later, and kinds that this program has no handler for are left.
+    pub async fn drain_jobs(&self) -> Result<u64, StoreError> {
+        let mut parked = self.parts.workers.0.lock().await;
+        let Some(workers) = parked.as_mut() else {
+            drop(parked);
+            return self.parts.worker.drain().await;
+        };
+        // No workers run here: what jobs need of them is done as long as the jobs are.
+        let backgrounds = join_all(workers.backgrounds.iter_mut().map(|background| &mut background.future));
+        let (agents, clock) = (self.parts.agents.clone(), Arc::clone(&self.parts.clock));
+        let beside = pin!(future::join(backgrounds, runs::hear_cancellations(agents, clock)));
+        match future::select(pin!(self.parts.worker.drain()), beside).await {
+            Either::Left((drained, _)) => drained,
+            Either::Right(((_, never), _)) => match never {},
+        }
     }
 }
 
@@ -150,10 +117,6 @@ impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-async fn drained(runs: &mut JoinSet<()>) {
-    while runs.join_next().await.is_some() {}
 }
 
 async fn supervised(background: Background) {
@@ -231,26 +194,5 @@ async fn seal_audit(audit: Audit, clock: Arc<dyn Clock>) {
                 tracing::warn!(error = saas_core::fault::chain(&error), "the audit log could not be sealed");
             }
         }
-    }
-}
-
-/// One heartbeat for all runs of the process; failures pass, or the leases end.
-async fn heartbeat(agents: Agents, clock: Arc<dyn Clock>, owner: RunOwner) {
-    let third = agents.config().lease.as_secs().max(3) / 3;
-    let mut rounds_since = third;
-    loop {
-        let done = async {
-            if rounds_since >= third {
-                agents.renew(&owner).await?;
-                rounds_since = 0;
-            }
-            agents.stop_cancelled().await?;
-            agents.recover().await
-        };
-        if let Err(error) = done.await {
-            tracing::warn!(error = saas_core::fault::chain(&error), "a heartbeat of the runs failed");
-        }
-        clock.sleep(TICK).await;
-        rounds_since += 1;
     }
 }

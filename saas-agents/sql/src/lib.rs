@@ -12,8 +12,10 @@ pub use run::SqlRuns;
 use saas_sql::{Component, Keep, Retention};
 
 /// The migrations of agents' tables.
-pub const AGENTS: Component =
-    saas_sql::component!("agents", [(1, 1, "0001_conversations"), (2, 1, "0002_waiting_runs")]);
+pub const AGENTS: Component = saas_sql::component!(
+    "agents",
+    [(1, 1, "0001_conversations"), (2, 1, "0002_waiting_runs"), (3, 3, "0003_runs_as_jobs")]
+);
 
 /// How long their rows live.
 pub const RETENTION: &[Retention] = &[

@@ -3,8 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_agents::{
-    ConversationId, ConversationKey, IdempotencyKey, Outcome, Run, RunId, RunOwner, RunStatus, RunStore,
-    Usage,
+    ConversationId, ConversationKey, IdempotencyKey, Outcome, Run, RunId, RunStatus, RunStore, Usage,
 };
 use saas_core::{Conn, StoreError, TenantId, Tx, UserId};
 use saas_sql::{execute, fetch_all, fetch_one, fetch_optional, sql};
@@ -175,50 +174,19 @@ impl RunStore for SqlRuns {
         row.map(Run::try_from).transpose()
     }
 
-    async fn claim(
-        &self,
-        tx: &mut Tx,
-        id: RunId,
-        owner: &RunOwner,
-        model: &str,
-        leased_until: DateTime<Utc>,
-    ) -> Result<Option<Run>, StoreError> {
+    async fn claim(&self, tx: &mut Tx, id: RunId, model: &str) -> Result<Option<Run>, StoreError> {
         let claimed = execute!(
             tx.conn(),
             concat!(
-                "UPDATE saas_runs AS r SET status = 'running', attempt = attempt + 1, owner = $1, model = $2, leased_until = $3 \
-                 WHERE r.id = $4 AND r.cancel_requested = $5 AND ",
+                "UPDATE saas_runs AS r SET status = 'running', attempt = attempt + 1, model = $1 \
+                 WHERE r.id = $2 AND r.cancel_requested = $3 AND ",
                 its_turn!()
             ),
-            owner.as_str(),
             model,
-            leased_until,
             id.as_uuid(),
             false,
         )?;
         if claimed == 1 { self.find(tx.conn(), id).await } else { Ok(None) }
-    }
-
-    async fn renew(
-        &self,
-        tx: &mut Tx,
-        owner: &RunOwner,
-        runs: &[RunId],
-        leased_until: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        for some in runs.chunks(CHUNK) {
-            sql!(tx.conn(), |c| async {
-                let mut query = QueryBuilder::new("UPDATE saas_runs SET leased_until = ");
-                query.push_bind(leased_until).push(" WHERE owner = ").push_bind(owner.as_str());
-                query.push(" AND status = 'running' AND id IN (");
-                let mut ids = query.separated(", ");
-                for run in some {
-                    ids.push_bind(run.as_uuid());
-                }
-                query.push(")").build().execute(c).await.map(drop)
-            })?;
-        }
-        Ok(())
     }
 
     async fn to_go_on(&self, conn: &mut Conn, runs: &[RunId]) -> Result<Vec<RunId>, StoreError> {
@@ -242,15 +210,13 @@ impl RunStore for SqlRuns {
         &self,
         tx: &mut Tx,
         id: RunId,
-        owner: &RunOwner,
         outcome: &Outcome,
         now: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
         let done = execute!(
             tx.conn(),
             "UPDATE saas_runs SET status = $1, answer = $2, error = $3, final_seq = $4, input_tokens = $5, cached_input_tokens = $6, \
-             output_tokens = $7, reasoning_tokens = $8, finished_at = $9, leased_until = NULL \
-             WHERE id = $10 AND owner = $11 AND status = 'running'",
+             output_tokens = $7, reasoning_tokens = $8, finished_at = $9 WHERE id = $10 AND status = 'running'",
             outcome.status.as_str(),
             outcome.answer.as_str(),
             outcome.error,
@@ -259,28 +225,6 @@ impl RunStore for SqlRuns {
             outcome.usage.cached_input,
             outcome.usage.output,
             outcome.usage.reasoning,
-            now,
-            id.as_uuid(),
-            owner.as_str(),
-        )?;
-        Ok(done == 1)
-    }
-
-    async fn interrupt(
-        &self,
-        tx: &mut Tx,
-        id: RunId,
-        outcome: &Outcome,
-        now: DateTime<Utc>,
-    ) -> Result<bool, StoreError> {
-        let done = execute!(
-            tx.conn(),
-            "UPDATE saas_runs SET status = $1, answer = $2, error = $3, final_seq = $4, finished_at = $5, leased_until = NULL \
-             WHERE id = $6 AND status = 'running' AND leased_until <= $5",
-            outcome.status.as_str(),
-            outcome.answer.as_str(),
-            outcome.error,
-            outcome.final_seq,
             now,
             id.as_uuid(),
         )?;
@@ -303,25 +247,26 @@ impl RunStore for SqlRuns {
         Ok(ended == 1)
     }
 
-    async fn expired(&self, conn: &mut Conn, now: DateTime<Utc>, limit: u32) -> Result<Vec<Run>, StoreError> {
+    async fn under_way(
+        &self,
+        conn: &mut Conn,
+        after: Option<RunId>,
+        limit: u32,
+    ) -> Result<Vec<(RunId, TenantId)>, StoreError> {
         let rows = fetch_all!(
             conn,
-            Row,
-            select!("WHERE r.status = 'running' AND r.leased_until <= $1 ORDER BY r.leased_until LIMIT $2"),
-            now,
+            (Uuid, Uuid),
+            concat!(
+                "SELECT r.id, r.tenant_id FROM saas_runs r WHERE r.status IN ('queued', 'running') AND r.id > $1 \
+                 AND (r.status = 'running' OR ",
+                its_turn!(),
+                ") ORDER BY r.id LIMIT $2"
+            ),
+            // The nil id comes before every id.
+            after.map_or_else(Uuid::nil, RunId::as_uuid),
             i64::from(limit),
         )?;
-        rows.into_iter().map(Run::try_from).collect()
-    }
-
-    async fn due(&self, conn: &mut Conn, limit: u32) -> Result<Vec<RunId>, StoreError> {
-        let rows = fetch_all!(
-            conn,
-            (Uuid,),
-            concat!("SELECT r.id FROM saas_runs r WHERE ", its_turn!(), " ORDER BY r.id LIMIT $1"),
-            i64::from(limit),
-        )?;
-        Ok(rows.into_iter().map(|(id,)| RunId::from_uuid(id)).collect())
+        Ok(rows.into_iter().map(|(id, tenant)| (RunId::from_uuid(id), TenantId::from_uuid(tenant))).collect())
     }
 
     async fn next(&self, conn: &mut Conn, conversation: ConversationId) -> Result<Option<RunId>, StoreError> {

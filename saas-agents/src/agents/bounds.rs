@@ -32,7 +32,6 @@ impl Agents {
             let mut cuts: Vec<Cut> = Vec::new();
             for state in &round {
                 match bounds.excess(state, now) {
-                    None => {}
                     Some(Excess::Idle(cut)) => match self.idle(&cut.topic, bounds).await? {
                         Idle::Trimmed => cuts.push(cut),
                         Idle::Removed => self.ports.events.remove(&cut.topic).await?,
@@ -42,8 +41,8 @@ impl Agents {
                         }
                     },
                     Some(Excess::TooMany(cut)) => cuts.push(cut),
-                    // What else there may be to bound, whoever adds it says here.
-                    Some(_) => {}
+                    // Nothing; or what else there may be to bound, whoever adds it says here.
+                    None | Some(_) => {}
                 }
             }
             removed += self.ports.events.trim(&cuts).await?;

@@ -5,14 +5,14 @@ use futures_util::{
     future::{self, Either},
     pin_mut,
 };
-use saas_core::{ErrorKind, Fault, Reach, StoreError, Tx, fault::chain};
+use saas_core::{ErrorKind, Fault, Reach, StoreError, Tx, fault::chain, jobs::Hold};
 
 use super::{
     Agents,
     live::{Entry, Stop},
 };
 use crate::{
-    AgentSpec, Finish, Item, ModelError, ModelEvent, ModelRequest, NewMessage, Outcome, Run, RunId, RunOwner,
+    AgentSpec, Finish, Item, ModelError, ModelEvent, ModelRequest, NewMessage, Outcome, Run, RunId,
     RunStatus, Speaker, Usage, frame,
 };
 
@@ -26,8 +26,10 @@ const FINISH_TRIES: u32 = 6;
 const REACH: Reach = Reach::Platform("runs");
 
 /// An answer in the making.
-#[derive(Default)]
-struct Answer {
+struct Answer<'a> {
+    run: &'a Run,
+    /// What its worker has of it.
+    hold: &'a Hold,
     text: String,
     items: Vec<Item>,
     usage: Usage,
@@ -42,28 +44,42 @@ enum End {
     Stopped(Stop),
 }
 
+/// Why a run's work broke off. What the run said by then is in the log; whoever gives its job up ends it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ExecuteError {
+    /// Somebody else has its job by now, and ends it.
+    #[error("somebody else has the run's job")]
+    LeaseLost,
+    /// The storage failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 impl Agents {
-    /// Does a run's work, if its turn has come and nobody else does. When it returns, the run is over or somebody else's.
-    pub async fn execute(&self, id: RunId, owner: &RunOwner) {
-        let Some(mut entry) = self.live.enter(id) else { return };
-        let conversation = match self.work(id, owner, &mut entry).await {
-            Ok(Some(run)) => run.conversation,
-            Ok(None) => return,
-            Err(error) => {
-                // It is no longer live, so its lease runs out, and whoever recovers runs ends it.
-                tracing::warn!(run.id = %id, error = chain(&error), "a run's work broke off");
-                return;
-            }
+    /// Does a run's work, if its turn has come, for whoever holds its job. When it returns, the run is over or was none to begin, and its job is
+    /// completed with that or may be.
+    pub async fn execute(&self, id: RunId, hold: &Hold) -> Result<(), ExecuteError> {
+        let Some(mut entry) = self.live.enter(id) else { return Ok(()) };
+        let Some(run) = self.claim(id, hold).await? else { return Ok(()) };
+        let begun = self.ports.clock.monotonic();
+        let mut answer = Answer {
+            run: &run,
+            hold,
+            text: String::new(),
+            items: Vec::new(),
+            usage: Usage::default(),
+            seq: 0,
         };
-        drop(entry);
-        self.ports.events.wake(&id.topic());
-        let next = async {
-            let mut conn = self.ports.storage.read(REACH).await?;
-            self.ports.runs.next(&mut conn, conversation).await
+        let end = match self.config.catalogue.get(&run.agent) {
+            Some(spec) => self.ask(spec, &mut answer, &mut entry).await?,
+            None => End::Failed("unknown_agent"),
         };
-        if let Ok(Some(next)) = next.await {
-            self.ports.launcher.launch(next).await;
+        if let Some(status) = self.finish(answer, end).await? {
+            let took = self.ports.clock.monotonic().saturating_sub(begun);
+            metrics::histogram!("saas_run_duration_seconds", "status" => status.as_str()).record(took);
         }
+        Ok(())
     }
 
     /// Tells every run of this process to stop and be stored as interrupted.
@@ -76,23 +92,8 @@ impl Agents {
         self.live.count()
     }
 
-    async fn work(&self, id: RunId, owner: &RunOwner, entry: &mut Entry) -> Result<Option<Run>, StoreError> {
-        let Some(run) = self.claim(id, owner).await? else { return Ok(None) };
-        let begun = self.ports.clock.monotonic();
-        let mut answer = Answer::default();
-        let end = match self.config.catalogue.get(&run.agent) {
-            Some(spec) => self.ask(&run, spec, &mut answer, entry).await?,
-            None => End::Failed("unknown_agent"),
-        };
-        if let Some(status) = self.finish(&run, owner, answer, end).await? {
-            let took = self.ports.clock.monotonic().saturating_sub(begun);
-            metrics::histogram!("saas_run_duration_seconds", "status" => status.as_str()).record(took);
-        }
-        Ok(Some(run))
-    }
-
     /// Takes the run, and writes its message into the conversation.
-    async fn claim(&self, id: RunId, owner: &RunOwner) -> Result<Option<Run>, StoreError> {
+    async fn claim(&self, id: RunId, hold: &Hold) -> Result<Option<Run>, ExecuteError> {
         let Some(run) = self.found(id).await? else { return Ok(None) };
         let model = self
             .config
@@ -105,8 +106,8 @@ impl Agents {
         else {
             return Ok(None);
         };
-        let Some(run) = self.ports.runs.claim(&mut tx, id, owner, model, now + self.config.lease).await?
-        else {
+        let Some(run) = self.ports.runs.claim(&mut tx, id, model).await? else {
+            self.pass(tx, id, hold).await?;
             return Ok(None);
         };
         let items = [Item::user(&run.input)];
@@ -115,6 +116,20 @@ impl Agents {
         self.ports.conversations.add(&mut tx, &conversation, message, now).await?;
         tx.commit().await?;
         Ok(Some(run))
+    }
+
+    /// Completes the job of a run that cannot be begun. One that is over needs none, one that waits behind another gets one when that ends,
+    /// and one that has begun without this job has lost whoever worked on it.
+    async fn pass(&self, mut tx: Tx, id: RunId, hold: &Hold) -> Result<(), ExecuteError> {
+        if !self.ports.jobs.complete_in(&mut tx, hold).await? {
+            return Err(ExecuteError::LeaseLost);
+        }
+        if let Some(run) = self.ports.runs.find(tx.conn(), id).await?
+            && run.status == RunStatus::Running
+        {
+            self.interrupt_in(&mut tx, &run).await?;
+        }
+        Ok(tx.commit().await?)
     }
 
     pub(super) async fn found(&self, id: RunId) -> Result<Option<Run>, StoreError> {
@@ -126,30 +141,29 @@ impl Agents {
     /// and what is stored are the same.
     async fn ask(
         &self,
-        run: &Run,
         spec: &AgentSpec,
-        answer: &mut Answer,
+        answer: &mut Answer<'_>,
         entry: &mut Entry,
-    ) -> Result<End, StoreError> {
-        let input = self.history(run).await?;
-        if let Some(end) = self.say(run, answer, "").await? {
+    ) -> Result<End, ExecuteError> {
+        let input = self.history(answer.run).await?;
+        if let Some(end) = self.say(answer, "").await? {
             return Ok(end);
         }
         let request =
             ModelRequest::new(self.config.models.of(spec.model).clone(), spec.instructions.clone(), input);
         let mut stream = match unless_stopped(entry, self.ports.model.stream(request)).await {
             Ok(Ok(stream)) => stream.ready_chunks(COALESCED),
-            Ok(Err(error)) => return Ok(failed(run, &error)),
+            Ok(Err(error)) => return Ok(failed(answer.run, &error)),
             Err(stop) => return Ok(End::Stopped(stop)),
         };
         loop {
             match unless_stopped(entry, stream.next()).await {
                 Ok(Some(events)) => {
-                    if let Some(end) = self.take(run, answer, events).await? {
+                    if let Some(end) = self.take(answer, events).await? {
                         return Ok(end);
                     }
                 }
-                Ok(None) => return Ok(failed(run, &ModelError::Truncated)),
+                Ok(None) => return Ok(failed(answer.run, &ModelError::Truncated)),
                 Err(stop) => return Ok(End::Stopped(stop)),
             }
         }
@@ -158,10 +172,9 @@ impl Agents {
     /// Takes what the model said at once; texts become one event.
     async fn take(
         &self,
-        run: &Run,
-        answer: &mut Answer,
+        answer: &mut Answer<'_>,
         events: Vec<Result<ModelEvent, ModelError>>,
-    ) -> Result<Option<End>, StoreError> {
+    ) -> Result<Option<End>, ExecuteError> {
         let mut said = String::new();
         let mut end = None;
         for event in events {
@@ -175,7 +188,7 @@ impl Agents {
                         _ => End::Completed,
                     });
                 }
-                Err(error) => end = Some(failed(run, &error)),
+                Err(error) => end = Some(failed(answer.run, &error)),
             }
             if end.is_some() {
                 break;
@@ -183,12 +196,18 @@ impl Agents {
         }
         // U+0000 fits into no text column of PostgreSQL.
         let said = said.replace('\0', "\u{fffd}");
-        let lost = if said.is_empty() { None } else { self.say(run, answer, &said).await? };
+        let lost = if said.is_empty() { None } else { self.say(answer, &said).await? };
         Ok(lost.or(end))
     }
 
-    /// Writes one event, durably. An answer that nobody can follow is not gone on with; what of it was said, the log knows.
-    async fn say(&self, run: &Run, answer: &mut Answer, chunk: &str) -> Result<Option<End>, StoreError> {
+    /// Writes one event, durably, as long as the run is ours: a process that hung finds out here that another one has ended it. An answer that
+    /// nobody can follow is not gone on with; what of it was said, the log knows.
+    async fn say(&self, answer: &mut Answer<'_>, chunk: &str) -> Result<Option<End>, ExecuteError> {
+        if answer.hold.is_over(self.now()) && !self.ports.jobs.keep(answer.hold).await? {
+            self.forget_removed(answer.run.id).await?;
+            return Err(ExecuteError::LeaseLost);
+        }
+        let run = answer.run;
         let event = frame::chunk(run, answer.seq + 1, chunk);
         if let Err(error) = self.ports.events.append(&run.id.topic(), event).await {
             tracing::warn!(run.id = %run.id, error = chain(&error), "a run could not say what it does");
@@ -228,26 +247,22 @@ impl Agents {
         Ok(kept)
     }
 
-    /// Stores the outcome; what passes by itself is waited for. `None` when somebody else had ended the run.
-    async fn finish(
-        &self,
-        run: &Run,
-        owner: &RunOwner,
-        answer: Answer,
-        end: End,
-    ) -> Result<Option<RunStatus>, StoreError> {
+    /// Stores the outcome; what passes by itself is waited for. `None` when the run was removed.
+    async fn finish(&self, answer: Answer<'_>, end: End) -> Result<Option<RunStatus>, ExecuteError> {
         let (status, error) = match end {
             End::Completed => (RunStatus::Completed, None),
             End::Failed(code) => (RunStatus::Failed, Some(code)),
             End::Stopped(Stop::Cancel) => (RunStatus::Cancelled, None),
             End::Stopped(_) => (RunStatus::Interrupted, Some("interrupted")),
         };
-        let outcome =
-            Outcome { status, answer: answer.text, error, usage: answer.usage, final_seq: answer.seq + 1 };
+        let Answer { run, hold, text, items, usage, seq } = answer;
+        let outcome = Outcome { status, answer: text, error, usage, final_seq: seq + 1 };
         let mut tries = 0;
         loop {
-            match self.store(run, owner, &outcome, &answer.items).await {
-                Err(error) if error.report().kind == ErrorKind::Unavailable && tries < FINISH_TRIES => {
+            match self.store(run, hold, &outcome, &items).await {
+                Err(ExecuteError::Store(error))
+                    if error.report().kind == ErrorKind::Unavailable && tries < FINISH_TRIES =>
+                {
                     tries += 1;
                     self.ports.clock.sleep(std::time::Duration::from_millis(100 << tries)).await;
                 }
@@ -256,26 +271,35 @@ impl Agents {
         }
     }
 
+    /// The end of the run and of its job, and the job of the run that waits behind it. `false` when the run was removed.
     async fn store(
         &self,
         run: &Run,
-        owner: &RunOwner,
+        hold: &Hold,
         outcome: &Outcome,
         items: &[Item],
-    ) -> Result<bool, StoreError> {
+    ) -> Result<bool, ExecuteError> {
         let mut tx = self.ports.storage.begin(REACH).await?;
-        if self.ports.conversations.hold(&mut tx, run.tenant, run.conversation).await?.is_none()
-            || !self.ports.runs.finish(&mut tx, run.id, owner, outcome, self.now()).await?
-        {
+        // The job first, as who gives it up does: else each could wait for the other.
+        if !self.ports.jobs.complete_in(&mut tx, hold).await? {
             drop(tx);
             tracing::info!(run.id = %run.id, "a run was ended by somebody else");
+            self.forget_removed(run.id).await?;
+            return Err(ExecuteError::LeaseLost);
+        }
+        if self.ports.conversations.hold(&mut tx, run.tenant, run.conversation).await?.is_none()
+            || !self.ports.runs.finish(&mut tx, run.id, outcome, self.now()).await?
+        {
+            drop(tx);
             self.forget_removed(run.id).await?;
             return Ok(false);
         }
         self.add_answer(&mut tx, run, outcome, items).await?;
+        self.enqueue_next(&mut tx, run.tenant, run.conversation).await?;
         tx.commit().await?;
         tracing::info!(run.id = %run.id, run.status = outcome.status.as_str(), run.error = outcome.error, "run ended");
         count_run(outcome.status);
+        self.ports.events.wake(&run.id.topic());
         Ok(true)
     }
 

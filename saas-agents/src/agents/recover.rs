@@ -1,27 +1,17 @@
-//! What keeps runs alive, and what ends those whose process is gone.
+//! What ends runs that nobody wants any more, and those whose process is gone.
 
-use saas_core::{Reach, StoreError, fault::chain};
+use std::sync::Arc;
+
+use saas_core::{Reach, StoreError, Tx};
 
 use super::{Agents, execute::count_run, live::Stop};
-use crate::{Outcome, Run, RunOwner, RunStatus, Usage, frame};
+use crate::{Outcome, Run, RunId, RunStatus, Usage, frame};
 
 /// How many runs are looked at in one round.
 const ROUND: u32 = 100;
 const REACH: Reach = Reach::Platform("runs");
 
 impl Agents {
-    /// Keeps the leases of the runs that this process works on; one whose work broke off is not among them. To be called three times
-    /// within a lease, at least.
-    pub async fn renew(&self, owner: &RunOwner) -> Result<(), StoreError> {
-        let runs = self.live.runs();
-        if runs.is_empty() {
-            return Ok(());
-        }
-        let mut tx = self.ports.storage.begin(REACH).await?;
-        self.ports.runs.renew(&mut tx, owner, &runs, self.now() + self.config.lease).await?;
-        tx.commit().await
-    }
-
     /// Stops this process's runs whose owners asked for it elsewhere, or removed them, and those that another process took for gone. To be
     /// called once a second.
     pub async fn stop_cancelled(&self) -> Result<(), StoreError> {
@@ -37,32 +27,52 @@ impl Agents {
         Ok(())
     }
 
-    /// Ends runs whose process is gone, with what they said kept, and launches those that wait with nothing before them.
-    ///
-    /// A run that this process works on is not gone, whatever its lease says after an outage or a jump of the clock.
-    pub async fn recover(&self) -> Result<(), StoreError> {
-        let expired = {
-            let mut conn = self.ports.storage.read(REACH).await?;
-            self.ports.runs.expired(&mut conn, self.now(), ROUND).await?
-        };
-        let ours = self.live.runs();
-        for run in expired.iter().filter(|run| !ours.contains(&run.id)) {
-            if let Err(error) = self.interrupt(run).await {
-                // The others are not to wait for it.
-                tracing::warn!(run.id = %run.id, error = chain(&error), "a lost run could not be ended");
+    /// What is to be done when a run's job is given up, in the transaction that says so: a run that had begun is interrupted, with what it said
+    /// kept; one that had not is enqueued again.
+    pub async fn give_up_in(&self, tx: &mut Tx, id: RunId) -> Result<(), StoreError> {
+        let Some(run) = self.ports.runs.find(tx.conn(), id).await? else { return Ok(()) };
+        if self.ports.conversations.hold(tx, run.tenant, run.conversation).await?.is_none() {
+            return Ok(());
+        }
+        // As it is now that nobody else changes it.
+        match self.ports.runs.find(tx.conn(), id).await? {
+            Some(run) if run.status == RunStatus::Running => self.interrupt_in(tx, &run).await,
+            Some(run) if run.status == RunStatus::Queued => {
+                // Not at once: whatever was wrong may still be.
+                let job = self.job(run.tenant, run.id)?.due_at(self.ports.jobs.next_attempt(1));
+                self.ports.jobs.insert(tx, &job).await.map(drop)
             }
+            _ => Ok(()),
         }
-        let due = {
-            let mut conn = self.ports.storage.read(REACH).await?;
-            self.ports.runs.due(&mut conn, ROUND).await?
-        };
-        for run in due {
-            self.ports.launcher.launch(run).await;
-        }
-        Ok(())
     }
 
-    async fn interrupt(&self, run: &Run) -> Result<(), StoreError> {
+    /// Sees to it that every run that has begun or whose turn it is has a job: one whose job was lost, by an operator's hand or because an
+    /// earlier release knew none, is found by this. To be called once a minute, by one of all processes.
+    pub async fn recover(&self) -> Result<(), StoreError> {
+        let mut after = None;
+        loop {
+            let round = {
+                let mut conn = self.ports.storage.read(REACH).await?;
+                self.ports.runs.under_way(&mut conn, after, ROUND).await?
+            };
+            let Some((last, _)) = round.last() else { return Ok(()) };
+            after = Some(*last);
+            for (run, tenant) in round {
+                let job = self.job(tenant, run)?;
+                let mut tx = self.ports.storage.begin_single(REACH).await?;
+                let missing = self.ports.jobs.insert(&mut tx, &job).await?;
+                tx.commit().await?;
+                if missing {
+                    tracing::warn!(run.id = %run, "a run had no job");
+                }
+            }
+        }
+    }
+
+    /// Ends a run whose process is gone. The conversation is held, and the run's job is ours or gone.
+    ///
+    /// The log is read within the transaction: what was said until the job changed hands counts.
+    pub(super) async fn interrupt_in(&self, tx: &mut Tx, run: &Run) -> Result<(), StoreError> {
         let (answer, last) = self.said(run).await?;
         let outcome = Outcome {
             status: RunStatus::Interrupted,
@@ -71,17 +81,17 @@ impl Agents {
             usage: Usage::default(),
             final_seq: last + 1,
         };
-        let mut tx = self.ports.storage.begin(REACH).await?;
-        if self.ports.conversations.hold(&mut tx, run.tenant, run.conversation).await?.is_none()
-            || !self.ports.runs.interrupt(&mut tx, run.id, &outcome, self.now()).await?
-        {
+        if !self.ports.runs.finish(tx, run.id, &outcome, self.now()).await? {
             return Ok(());
         }
-        self.add_answer(&mut tx, run, &outcome, &[]).await?;
-        tx.commit().await?;
-        tracing::warn!(run.id = %run.id, "a run was interrupted: its process is gone");
-        count_run(outcome.status);
-        self.ports.events.wake(&run.id.topic());
+        self.add_answer(tx, run, &outcome, &[]).await?;
+        self.enqueue_next(tx, run.tenant, run.conversation).await?;
+        let (events, id) = (Arc::clone(&self.ports.events), run.id);
+        tx.after_commit(move || {
+            tracing::warn!(run.id = %id, "a run was interrupted: its process is gone");
+            count_run(RunStatus::Interrupted);
+            events.wake(&id.topic());
+        });
         Ok(())
     }
 

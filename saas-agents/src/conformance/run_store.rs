@@ -5,17 +5,14 @@ mod ends;
 use std::{any::Any, sync::Arc};
 
 use chrono::{DateTime, Utc};
-use saas_core::{Conn, Storage, StoreError, Tx, conformance::at_once};
+use saas_core::{Conn, Storage, StoreError, TenantId, Tx, conformance::at_once};
 
 use self::ends::{
-    a_final_run_never_changes, a_lease_is_renewed_for_the_running_runs_of_an_owner_alone,
-    a_run_is_interrupted_when_its_lease_is_over_and_not_before, a_running_run_is_finished_by_its_owner_alone,
+    a_final_run_never_changes, a_running_run_is_finished_once_and_no_other,
     a_waiting_run_is_cancelled_at_once_and_a_running_one_is_to_stop,
 };
 use super::{REACH, at, conversation, conversation_id, conversation_key, run_id, tenant_id, user_id};
-use crate::{
-    AgentName, ConversationStore, IdempotencyKey, Outcome, Run, RunId, RunOwner, RunStatus, RunStore, Usage,
-};
+use crate::{AgentName, ConversationStore, IdempotencyKey, Outcome, Run, RunId, RunStatus, RunStore, Usage};
 
 saas_core::conformance_suite! {
     ($)
@@ -27,10 +24,9 @@ saas_core::conformance_suite! {
         of_several_inserts_under_a_key_of_a_user_one_succeeds,
         the_queue_is_what_waits_and_the_highest_position,
         of_several_claims_of_a_run_one_gets_it,
-        only_the_run_whose_turn_it_is_is_claimed_or_due_or_next,
-        a_running_run_is_finished_by_its_owner_alone,
-        a_lease_is_renewed_for_the_running_runs_of_an_owner_alone,
-        a_run_is_interrupted_when_its_lease_is_over_and_not_before,
+        only_the_run_whose_turn_it_is_is_claimed_or_next,
+        what_runs_or_has_its_turn_is_under_way_with_its_tenant,
+        a_running_run_is_finished_once_and_no_other,
         a_waiting_run_is_cancelled_at_once_and_a_running_one_is_to_stop,
         a_final_run_never_changes,
         the_runs_of_a_conversation_are_read_in_their_order_from_any_position_on,
@@ -93,40 +89,23 @@ impl RunStoreSubject {
         shown(&self.found(number).await)
     }
 
-    async fn claim(&self, number: u128, owner: &str, leased_until: DateTime<Utc>) -> Option<Run> {
-        let (mut tx, owner) = (self.begin().await, RunOwner::new(owner));
-        let claimed =
-            self.runs.claim(&mut tx, run_id(number), &owner, "a model", leased_until).await.unwrap();
+    async fn claim(&self, number: u128) -> Option<Run> {
+        let mut tx = self.begin().await;
+        let claimed = self.runs.claim(&mut tx, run_id(number), "a model").await.unwrap();
         tx.commit().await.unwrap();
         claimed
     }
 
     /// Claims runs whose turn it is.
-    async fn begun(&self, numbers: &[u128], owner: &str, leased_until: DateTime<Utc>) {
+    async fn begun(&self, numbers: &[u128]) {
         for number in numbers {
-            assert!(
-                self.claim(*number, owner, leased_until).await.is_some(),
-                "it is the turn of run {number}"
-            );
+            assert!(self.claim(*number).await.is_some(), "it is the turn of run {number}");
         }
     }
 
-    async fn renew(&self, owner: &str, numbers: &[u128], leased_until: DateTime<Utc>) {
-        let (mut tx, ids) = (self.begin().await, ids(numbers));
-        self.runs.renew(&mut tx, &RunOwner::new(owner), &ids, leased_until).await.unwrap();
-        tx.commit().await.unwrap();
-    }
-
-    async fn finish(&self, number: u128, owner: &str, outcome: &Outcome, now: DateTime<Utc>) -> bool {
-        let (mut tx, owner) = (self.begin().await, RunOwner::new(owner));
-        let done = self.runs.finish(&mut tx, run_id(number), &owner, outcome, now).await.unwrap();
-        tx.commit().await.unwrap();
-        done
-    }
-
-    async fn interrupt(&self, number: u128, outcome: &Outcome, now: DateTime<Utc>) -> bool {
+    async fn finish(&self, number: u128, outcome: &Outcome, now: DateTime<Utc>) -> bool {
         let mut tx = self.begin().await;
-        let done = self.runs.interrupt(&mut tx, run_id(number), outcome, now).await.unwrap();
+        let done = self.runs.finish(&mut tx, run_id(number), outcome, now).await.unwrap();
         tx.commit().await.unwrap();
         done
     }
@@ -138,19 +117,16 @@ impl RunStoreSubject {
         done
     }
 
-    /// Those whose lease is over, in the order of their ids.
-    async fn expired(&self, now: DateTime<Utc>) -> Vec<RunId> {
-        let expired = self.runs.expired(&mut self.read().await, now, 10).await.unwrap();
-        let mut expired: Vec<RunId> = expired.into_iter().map(|run| run.id).collect();
-        expired.sort_unstable();
-        expired
-    }
-
-    /// Those whose turn it is, in the order of their ids.
-    async fn due(&self) -> Vec<RunId> {
-        let mut due = self.runs.due(&mut self.read().await, 10).await.unwrap();
-        due.sort_unstable();
-        due
+    /// Those that run or whose turn it is, so many at a time.
+    async fn under_way(&self, limit: u32) -> Vec<(RunId, TenantId)> {
+        let (mut all, mut after) = (Vec::new(), None);
+        loop {
+            let round = self.runs.under_way(&mut self.read().await, after, limit).await.unwrap();
+            assert!(round.len() <= limit as usize);
+            let Some((last, _)) = round.last() else { return all };
+            after = Some(*last);
+            all.extend(round);
+        }
     }
 
     async fn next(&self, conversation: u128) -> Option<RunId> {
@@ -254,7 +230,7 @@ async fn of_several_inserts_under_a_key_of_a_user_one_succeeds(subject: RunStore
 async fn the_queue_is_what_waits_and_the_highest_position(subject: RunStoreSubject) {
     subject.seed(&[run(1, 1, 1), run(2, 1, 2), run(3, 1, 3), run(4, 2, 1)]).await;
     assert_eq!(subject.queue(1).await, (3, 3));
-    subject.begun(&[1], "a", at(15)).await;
+    subject.begun(&[1]).await;
     assert_eq!(subject.queue(1).await, (2, 3), "what runs does not wait");
     assert!(subject.cancel(3, at(1)).await);
     assert_eq!(subject.queue(1).await, (1, 3), "a place is given once");
@@ -263,7 +239,7 @@ async fn the_queue_is_what_waits_and_the_highest_position(subject: RunStoreSubje
 
 async fn of_several_claims_of_a_run_one_gets_it(subject: RunStoreSubject) {
     subject.seed(&[run(1, 1, 1)]).await;
-    let claimed = at_once(8, |_| subject.claim(1, "a", at(15))).await;
+    let claimed = at_once(8, |_| subject.claim(1)).await;
     let won: Vec<&Run> = claimed.iter().flatten().collect();
     assert_eq!(won.len(), 1, "one of eight gets it");
     let expected =
@@ -272,27 +248,40 @@ async fn of_several_claims_of_a_run_one_gets_it(subject: RunStoreSubject) {
     assert_eq!(subject.shown(1).await, shown(&expected));
 }
 
-async fn only_the_run_whose_turn_it_is_is_claimed_or_due_or_next(subject: RunStoreSubject) {
+async fn only_the_run_whose_turn_it_is_is_claimed_or_next(subject: RunStoreSubject) {
     subject.seed(&[run(1, 1, 1), run(2, 1, 2), run(3, 1, 3), run(4, 2, 1)]).await;
-    assert_eq!(subject.due().await, ids(&[1, 4]));
-    assert_eq!(subject.runs.due(&mut subject.read().await, 1).await.unwrap().len(), 1);
-    assert_eq!(subject.next(1).await, Some(run_id(1)));
-    assert!(subject.claim(2, "a", at(15)).await.is_none(), "one before it waits");
-    subject.begun(&[1], "a", at(15)).await;
-    assert_eq!((subject.due().await, subject.next(1).await), (ids(&[4]), None));
-    assert!(subject.claim(2, "a", at(15)).await.is_none(), "one of its conversation runs");
-    assert!(subject.finish(1, "a", &outcome(RunStatus::Completed), at(1)).await);
-    assert_eq!((subject.due().await, subject.next(1).await), (ids(&[2, 4]), Some(run_id(2))));
+    assert_eq!((subject.next(1).await, subject.next(2).await), (Some(run_id(1)), Some(run_id(4))));
+    assert!(subject.claim(2).await.is_none(), "one before it waits");
+    subject.begun(&[1]).await;
+    assert_eq!(subject.next(1).await, None);
+    assert!(subject.claim(2).await.is_none(), "one of its conversation runs");
+    assert!(subject.finish(1, &outcome(RunStatus::Completed), at(1)).await);
+    assert_eq!(subject.next(1).await, Some(run_id(2)));
     assert!(subject.cancel(2, at(2)).await);
-    assert!(subject.claim(2, "a", at(15)).await.is_none(), "it is not wanted any more");
-    assert_eq!((subject.due().await, subject.next(1).await), (ids(&[3, 4]), Some(run_id(3))));
-    subject.begun(&[3, 4], "b", at(15)).await;
-    assert_eq!((subject.due().await, subject.next(2).await, subject.next(3).await), (ids(&[]), None, None));
+    assert!(subject.claim(2).await.is_none(), "it is not wanted any more");
+    assert_eq!(subject.next(1).await, Some(run_id(3)));
+    subject.begun(&[3, 4]).await;
+    assert_eq!((subject.next(1).await, subject.next(2).await, subject.next(3).await), (None, None, None));
+}
+
+async fn what_runs_or_has_its_turn_is_under_way_with_its_tenant(subject: RunStoreSubject) {
+    let theirs = Run { tenant: tenant_id(2), ..run(4, 2, 1) };
+    subject.seed(&[run(1, 1, 1), run(2, 1, 2), run(3, 1, 3), theirs]).await;
+    let (first, other) = ((run_id(1), tenant_id(1)), (run_id(4), tenant_id(2)));
+    for limit in [1, 2, 9] {
+        assert_eq!(subject.under_way(limit).await, [first, other], "{limit} at a time");
+    }
+    subject.begun(&[1]).await;
+    assert_eq!(subject.under_way(1).await, [first, other], "one of them runs");
+    assert!(subject.finish(1, &outcome(RunStatus::Completed), at(1)).await);
+    assert_eq!(subject.under_way(1).await, [(run_id(2), tenant_id(1)), other], "the next one has its turn");
+    assert!(subject.cancel(4, at(2)).await && subject.cancel(2, at(2)).await);
+    assert_eq!(subject.under_way(1).await, [(run_id(3), tenant_id(1))], "what was cancelled is over");
 }
 
 async fn the_runs_of_a_conversation_are_read_in_their_order_from_any_position_on(subject: RunStoreSubject) {
     subject.seed(&[run(3, 1, 1), run(1, 1, 2), run(4, 1, 3), run(2, 2, 1)]).await;
-    subject.begun(&[3], "a", at(15)).await;
+    subject.begun(&[3]).await;
     let expected = [(1, run_id(3)), (2, run_id(1)), (3, run_id(4))];
     for after in 0..=3 {
         for limit in [1, 2, 9] {
@@ -307,7 +296,7 @@ async fn the_runs_of_a_conversation_are_read_in_their_order_from_any_position_on
 
 async fn the_runs_of_a_conversation_that_is_removed_go_with_it(subject: RunStoreSubject) {
     subject.seed(&[run(1, 1, 1), run(2, 1, 2), run(3, 2, 1)]).await;
-    subject.begun(&[1], "a", at(15)).await;
+    subject.begun(&[1]).await;
     let mut tx = subject.begin().await;
     subject.conversations.remove(&mut tx, conversation_id(1)).await.unwrap();
     tx.commit().await.unwrap();
@@ -316,5 +305,5 @@ async fn the_runs_of_a_conversation_that_is_removed_go_with_it(subject: RunStore
         assert!(found.is_none(), "run {number} went with its conversation");
     }
     assert_eq!(subject.shown(3).await, shown(&run(3, 2, 1)));
-    assert!(!subject.finish(1, "a", &outcome(RunStatus::Completed), at(1)).await, "nor does it end");
+    assert!(!subject.finish(1, &outcome(RunStatus::Completed), at(1)).await, "nor does it end");
 }

@@ -15,7 +15,6 @@ pub struct SqlChallenges;
 struct Row {
     id: Uuid,
     user_id: Uuid,
-    password_mark: Vec<u8>,
     created_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
 }
@@ -25,7 +24,6 @@ impl From<Row> for Challenge {
         Self {
             id: ChallengeId::from_uuid(row.id),
             user: UserId::from_uuid(row.user_id),
-            password_mark: row.password_mark,
             created_at: row.created_at,
             expires_at: row.expires_at,
         }
@@ -37,11 +35,10 @@ impl ChallengeStore for SqlChallenges {
     async fn insert(&self, tx: &mut Tx, challenge: &Challenge) -> Result<(), StoreError> {
         execute!(
             tx.conn(),
-            "INSERT INTO saas_sign_in_challenges (id, user_id, password_mark, attempts, created_at, expires_at) \
-             VALUES ($1, $2, $3, 0, $4, $5)",
+            "INSERT INTO saas_sign_in_challenges (id, user_id, attempts, created_at, expires_at) \
+             VALUES ($1, $2, 0, $3, $4)",
             challenge.id.as_uuid(),
             challenge.user.as_uuid(),
-            challenge.password_mark.as_slice(),
             challenge.created_at,
             challenge.expires_at,
         )?;
@@ -59,7 +56,7 @@ impl ChallengeStore for SqlChallenges {
             tx.conn(),
             Row,
             "UPDATE saas_sign_in_challenges SET attempts = attempts + 1 WHERE id = $1 AND attempts < $2 AND expires_at > $3 \
-             RETURNING id, user_id, password_mark, created_at, expires_at",
+             RETURNING id, user_id, created_at, expires_at",
             id.as_uuid(),
             most,
             now,
@@ -69,5 +66,10 @@ impl ChallengeStore for SqlChallenges {
 
     async fn close(&self, tx: &mut Tx, id: ChallengeId) -> Result<bool, StoreError> {
         Ok(execute!(tx.conn(), "DELETE FROM saas_sign_in_challenges WHERE id = $1", id.as_uuid())? == 1)
+    }
+
+    async fn end(&self, tx: &mut Tx, user: UserId) -> Result<(), StoreError> {
+        execute!(tx.conn(), "DELETE FROM saas_sign_in_challenges WHERE user_id = $1", user.as_uuid())?;
+        Ok(())
     }
 }

@@ -11,6 +11,7 @@
 mod challenge;
 mod change_feed;
 mod one_time_token;
+mod password_history;
 mod second_factor;
 mod session;
 mod user;
@@ -18,6 +19,7 @@ mod user;
 pub use challenge::SqlChallenges;
 pub use change_feed::SqlChanges;
 pub use one_time_token::SqlOneTimeTokens;
+pub use password_history::SqlPasswordHistory;
 use saas_sql::{Component, EnvelopedColumn, Keep, Purge, Retention};
 pub use second_factor::SqlSecondFactors;
 pub use session::SqlSessions;
@@ -48,6 +50,7 @@ pub const AUTH: Component = saas_sql::component!(
         (3, 1, "0003_rotation_in_place"),
         (4, 1, "0004_address_in_envelope"),
         (5, 1, "0005_one_time_tokens"),
+        (6, 1, "0006_passwords"),
         (8, 1, "0008_second_factors")
     ]
 );
@@ -70,6 +73,10 @@ pub const RETENTION: &[Retention] = &[
             delete: "DELETE FROM saas_one_time_tokens WHERE id IN (SELECT id FROM saas_one_time_tokens \
                      WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
         }),
+    },
+    Retention {
+        table: "saas_password_history",
+        keep: Keep::WithOwner("of a user's former passwords there are as many as the policy looks back to"),
     },
     Retention {
         table: "saas_second_factors",

@@ -8,7 +8,7 @@ use std::{
 use chrono::{DateTime, SecondsFormat, Utc};
 use saas_core::{
     Actor, ErrorKind, Fault, Principal, Report, StoreError, StoredSecret,
-    audit::{AuditEvent, AuditSubject},
+    audit::{AuditEvent, AuditSubject, ReplaceSecretError},
 };
 
 use super::Auth;
@@ -65,7 +65,10 @@ pub enum RotateKeysError {
     /// Others changed the keys again and again.
     #[error("others change the signing keys at the same time: look at them before you try again")]
     Contended,
-    /// The keys were changed, and the audit log could not be told.
+    /// The storage failed; the keys are what they were.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The keys are kept elsewhere and were changed, and the audit log could not be told.
     #[error(
         "the signing keys were changed, and the audit log could not be written: look at them, and note it down"
     )]
@@ -91,6 +94,7 @@ impl Fault for RotateKeysError {
             Self::NotDue { .. } => Report::new(ErrorKind::Conflict, "key_rotation_not_due"),
             Self::Contended => Report::new(ErrorKind::Unavailable, "key_rotation_contended"),
             Self::Unrecorded(_) => Report::new(ErrorKind::Unavailable, "key_rotation_unrecorded"),
+            Self::Store(error) => error.report(),
             Self::Keys(_) => Report::internal(),
         }
     }
@@ -195,24 +199,28 @@ impl Auth {
             let (stored, now) = (self.stored_keys().await?, self.now());
             let (changed, done) = change(KeySet::from_stored(&stored, now)?, now)?;
             let document = changed.to_bytes()?;
-            let replaced = self.ports.secrets.replace(KeySet::SECRET_NAME, stored.version, &document).await;
-            if replaced.map_err(KeySetError::from)? {
-                let (next, next_due_at) = changed.next_step(self.config.key_publish_delay, now);
-                let keys = changed.infos();
-                tracing::info!(
-                    by = who,
-                    key.id = changed.active().kid(),
-                    step = done.as_str(),
-                    "signing keys rotated"
-                );
-                let event = AuditEvent::new(SIGNING_KEYS_ROTATED)
-                    .about(AuditSubject::new("signing_key", changed.active().kid()))
-                    .because(done.as_str());
-                self.tokens.replace_keys(changed.at_version(stored.version + 1));
-                // Keys may be kept where no transaction of the storage reaches.
-                self.ports.audit.record_alone(actor, event).await.map_err(RotateKeysError::Unrecorded)?;
-                return Ok(RotationReport { done, next, next_due_at, keys });
-            }
+            let event = AuditEvent::new(SIGNING_KEYS_ROTATED)
+                .about(AuditSubject::new("signing_key", changed.active().kid()))
+                .because(done.as_str());
+            let (secrets, at) = (&*self.ports.secrets, (KeySet::SECRET_NAME, stored.version));
+            let recorded = match self.ports.audit.replace_secret(actor, secrets, at, &document, event).await {
+                Ok(true) => Ok(()),
+                Ok(false) => continue,
+                Err(ReplaceSecretError::Secrets(error)) => return Err(KeySetError::from(error).into()),
+                Err(ReplaceSecretError::Store(error)) => return Err(RotateKeysError::Store(error)),
+                // The keys are changed all the same: they are kept where no transaction of the storage reaches.
+                Err(ReplaceSecretError::Unrecorded(error)) => Err(RotateKeysError::Unrecorded(error)),
+            };
+            let (next, next_due_at) = changed.next_step(self.config.key_publish_delay, now);
+            let keys = changed.infos();
+            tracing::info!(
+                by = who,
+                key.id = changed.active().kid(),
+                step = done.as_str(),
+                "signing keys rotated"
+            );
+            self.tokens.replace_keys(changed.at_version(stored.version + 1));
+            return recorded.map(|()| RotationReport { done, next, next_due_at, keys });
         }
         Err(RotateKeysError::Contended)
     }

@@ -1,18 +1,22 @@
 //! Signing in: a first factor, then what is asked of whoever has it, a second factor if they have one, then the session.
 //!
-//! Each step takes what the one before it made, and nothing else makes it: [`Proven`] comes out of a first factor, [`Admitted`] out of the
-//! admission, which a user with a second factor passes with it alone, and a session is opened for nobody who is not admitted. So no first factor, whichever come later, can go around what follows it.
+//! Each step takes what the one before it made, and nothing else makes it: [`Proven`](first_factor::Proven) comes out of a first factor, [`Admitted`] out of the
+//! admission, which a user with a second factor passes with it alone, and a session is opened for nobody who is not admitted. So no first
+//! factor, whichever come later, can go around what follows it.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use saas_core::{
-    Actor, Email, ErrorKind, Fault, InternalError, Reach, Report, Secret, StoreError, TenantChoice, TenantId,
+    Actor, Email, ErrorKind, Fault, InternalError, Reach, Report, Secret, StoreError, TenantChoice, TenantId, Tx,
 };
 
-use self::{admission::Admitted, first_factor::Proven, refusal::NotSignedIn};
+use self::{
+    admission::{Admitted, AdmittedBy},
+    refusal::NotSignedIn,
+};
 use super::{Auth, Tokens, measures, open_session::Opening};
-use crate::{HashError, UserStatus};
+use crate::{HashError, PasswordHash, User, UserStatus, password::BreachedError};
 
 mod admission;
 mod first_factor;
@@ -61,6 +65,12 @@ pub enum SignInError {
         /// Those they may choose from.
         choices: Vec<TenantChoice>,
     },
+    /// The password is right, and others know it: it has to be reset by mail before anybody is let in.
+    #[error("this password is in a list of stolen ones: reset it by mail, then sign in with the new one")]
+    PasswordCompromised,
+    /// It could not be asked whether others know the password, and the policy wants to know.
+    #[error(transparent)]
+    Breached(#[from] BreachedError),
     /// The password is right and the user has a second factor: show it together with the challenge.
     #[error("the second factor is asked for: send a code of it with the challenge")]
     SecondFactorRequired {
@@ -100,6 +110,8 @@ impl Fault for SignInError {
         match self {
             Self::InvalidCredentials => Report::new(ErrorKind::Unauthenticated, "invalid_credentials"),
             Self::TenantRequired { .. } => Report::new(ErrorKind::Conflict, "tenant_required"),
+            Self::PasswordCompromised => Report::new(ErrorKind::Forbidden, "password_compromised"),
+            Self::Breached(error) => error.report(),
             Self::SecondFactorRequired { .. } => {
                 Report::new(ErrorKind::Unauthenticated, "second_factor_required")
             }
@@ -117,6 +129,9 @@ impl Fault for SignInError {
 }
 
 const REACH: Reach = Reach::Platform("sign-in");
+
+/// Why somebody is not let in whose password was replaced between its comparison and their session.
+const PASSWORD_REPLACED: &str = "password_changed_meanwhile";
 
 impl Auth {
     /// Checks a password and opens a session.
@@ -138,13 +153,24 @@ impl Auth {
     }
 
     async fn try_sign_in(&self, actor: &Actor, command: &SignIn) -> Result<Tokens, NotSignedIn> {
-        let proven = self.first_factor(command).await?;
+        match self.sign_in_once(actor, command).await {
+            // Another hash took the place of the one that was compared with: of a new password, or of the same one, which another sign-in hashed
+            // anew. Comparing with it tells.
+            Err(NotSignedIn::Refused { reason: PASSWORD_REPLACED, .. }) => {
+                self.sign_in_once(actor, command).await
+            }
+            done => done,
+        }
+    }
+
+    async fn sign_in_once(&self, actor: &Actor, command: &SignIn) -> Result<Tokens, NotSignedIn> {
+        let proven = self.first_factor(actor, command).await?;
         let admitted = self.admit(proven, command.tenant).await?;
         self.open_admitted(actor, admitted).await
     }
 
     async fn open_admitted(&self, actor: &Actor, admitted: Admitted) -> Result<Tokens, NotSignedIn> {
-        let Admitted { proven: Proven { user }, tenant, role, methods, spent } = admitted;
+        let Admitted { user, tenant, role, methods, by } = admitted;
         let mut tx = self.ports.storage.begin(REACH).await?;
         // Held until the commit: whoever disables the user now either comes first and is seen, or finds this session and ends it.
         let still_active = self
@@ -156,13 +182,27 @@ impl Auth {
         if !still_active {
             return Err(NotSignedIn::refused(user.id, "user_disabled"));
         }
-        if let Some(spent) = &spent {
-            self.spend(&mut tx, actor, &user, spent).await?;
+        match &by {
+            AdmittedBy::Password(compared) => self.still_has(&mut tx, &user, compared).await?,
+            AdmittedBy::SecondFactor(spent) => self.spend(&mut tx, actor, &user, spent).await?,
         }
         let opening = Opening { user: &user, tenant, role, methods };
         let opened = self.write_session(&mut tx, actor, opening).await?;
         tx.commit().await?;
         tracing::info!(user.id = %user.id, tenant.id = %tenant, session.id = %opened.lineage.session, "signed in");
         Ok(self.tokens_for(&opened)?)
+    }
+
+    /// That the user, whose row is held, has the password that was compared. Whoever sets a new one waits for the row, then ends what stands on the
+    /// old one: sessions and challenges. None that comes later shall stand on it.
+    async fn still_has(
+        &self,
+        tx: &mut Tx,
+        user: &User,
+        compared: &PasswordHash,
+    ) -> Result<(), NotSignedIn> {
+        let held = self.ports.users.credentials(tx.conn(), &user.email).await?;
+        let has = held.is_some_and(|held| held.user.id == user.id && held.password.as_ref() == Some(compared));
+        if has { Ok(()) } else { Err(NotSignedIn::refused(user.id, PASSWORD_REPLACED)) }
     }
 }

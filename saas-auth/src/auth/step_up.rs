@@ -128,16 +128,28 @@ impl Auth {
     /// does [`Auth::step_up`].
     pub async fn require_step_up(&self, actor: &Actor, max_age: Duration) -> Result<(), StepUpRequired> {
         let user = actor.user().ok_or(StepUpRequired::Unauthenticated)?;
-        let age = self.now() - user.authenticated_at;
-        // A time in the future is another replica's clock.
-        let fresh = age <= TimeDelta::from_std(max_age).unwrap_or(TimeDelta::MAX);
-        let enough = fresh && (user.second_factor || !self.has_second_factor(user).await?);
+        let enough = self.is_fresh(user, max_age) && (user.second_factor || !self.has_second_factor(user).await?);
         if enough { Ok(()) } else { Err(StepUpRequired::Stale { max_age }) }
     }
 
     /// How old a proof may be for what is sensitive, as the settings say.
     pub const fn step_up_max_age(&self) -> Duration {
         self.config.step_up_max_age
+    }
+
+    /// That whoever has a second factor showed it as lately as for what is sensitive; for who is asked for the password at the same time.
+    pub(super) async fn require_second_factor(&self, user: &UserPrincipal) -> Result<(), StepUpRequired> {
+        let max_age = self.config.step_up_max_age;
+        if (user.second_factor && self.is_fresh(user, max_age)) || !self.has_second_factor(user).await? {
+            Ok(())
+        } else {
+            Err(StepUpRequired::Stale { max_age })
+        }
+    }
+
+    fn is_fresh(&self, user: &UserPrincipal, max_age: Duration) -> bool {
+        // A time in the future is another replica's clock.
+        self.now() - user.authenticated_at <= TimeDelta::from_std(max_age).unwrap_or(TimeDelta::MAX)
     }
 
     async fn has_second_factor(&self, user: &UserPrincipal) -> Result<bool, StoreError> {
@@ -272,7 +284,7 @@ impl Auth {
         }
         let Some((family, known)) = sessions.family(tx.conn(), user.session).await? else { return Ok(None) };
         self.note_change(tx, Changed::User(user.user)).await?;
-        Ok(Some(OpenedSession::new(&family, user.role, known.email_verified_at.is_some())))
+        Ok(Some(OpenedSession::new(&family, user.role, &known)))
     }
 }
 

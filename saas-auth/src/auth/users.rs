@@ -7,7 +7,7 @@ use saas_core::{
 
 use super::{Auth, keys::is_operator, measures};
 use crate::{
-    Changed, Revocation, Session, User, UserStatus,
+    Changed, Revocation, Session, Undos, User, UserStatus,
     audited::{USER_DISABLED, USER_ENABLED},
 };
 
@@ -147,6 +147,7 @@ impl Auth {
             return Err(CommandError::NotFound);
         }
         let ended = if status == UserStatus::Disabled {
+            self.end_given_out(&mut tx, user, Undos::End).await?;
             self.ports.sessions.revoke_all(&mut tx, user, Revocation::UserDisabled, now).await?
         } else {
             0

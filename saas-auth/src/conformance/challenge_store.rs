@@ -17,6 +17,7 @@ saas_core::conformance_suite! {
         a_challenge_is_given_back_as_often_as_may_be_and_not_from_its_end_on,
         of_many_attempts_at_once_no_more_are_let_through,
         a_challenge_is_closed_once_and_found_no_more,
+        all_challenges_of_a_user_end_and_nobody_elses,
     ]
 }
 
@@ -34,7 +35,6 @@ fn challenge(number: u128) -> Challenge {
     Challenge {
         id: ChallengeId::from_uuid(uuid(number)),
         user: user_id(1),
-        password_mark: vec![7; 32],
         created_at: at(0),
         expires_at: at(300),
     }
@@ -66,6 +66,12 @@ impl ChallengeStoreSubject {
         let found = self.challenges.attempt(&mut tx, challenge(number).id, most, now).await.unwrap();
         tx.commit().await.unwrap();
         found
+    }
+
+    async fn end(&self, user: u128) {
+        let mut tx = self.storage.begin(REACH).await.unwrap();
+        self.challenges.end(&mut tx, user_id(user)).await.unwrap();
+        tx.commit().await.unwrap();
     }
 
     async fn close(&self, number: u128) -> bool {
@@ -102,4 +108,17 @@ async fn a_challenge_is_closed_once_and_found_no_more(subject: ChallengeStoreSub
     assert_eq!(closed.into_iter().filter(|closed| *closed).count(), 1);
     assert_eq!(subject.attempt(1, 5, at(1)).await, None);
     assert!(subject.attempt(2, 5, at(1)).await.is_some(), "another is there");
+}
+
+async fn all_challenges_of_a_user_end_and_nobody_elses(subject: ChallengeStoreSubject) {
+    subject.seed().await;
+    let other = Challenge { user: user_id(2), ..challenge(3) };
+    let mut tx = subject.storage.begin(REACH).await.unwrap();
+    subject.users.insert(&mut tx, &user(2), &hash(2)).await.unwrap();
+    subject.challenges.insert(&mut tx, &other).await.unwrap();
+    tx.commit().await.unwrap();
+    subject.end(1).await;
+    assert_eq!(subject.attempt(1, 5, at(1)).await, None);
+    assert_eq!(subject.attempt(2, 5, at(1)).await, None);
+    assert_eq!(subject.attempt(3, 5, at(1)).await, Some(other), "another user's is there");
 }

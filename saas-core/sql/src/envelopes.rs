@@ -3,7 +3,7 @@
 use std::fmt;
 
 use saas_core::{
-    Envelope, Field, FieldCipher, Reach, Storage, StoreError,
+    Envelope, Field, FieldCipher, Reach, Storage, StoreError, Tx,
     envelope::{DataKeyId, OpenEnvelopeError},
 };
 use sqlx::AssertSqlSafe;
@@ -47,6 +47,9 @@ pub struct Reencryption<'a> {
 
 type Row = (Uuid, Option<Vec<u8>>, Option<String>);
 
+/// Values that are to be encrypted, as they were read.
+pub struct Batch(Vec<Row>);
+
 impl<'a> Reencryption<'a> {
     /// How many values one step takes, in one transaction.
     pub const STEP: u32 = 100;
@@ -61,13 +64,17 @@ impl<'a> Reencryption<'a> {
         Self { storage, cipher, column, active, after: Uuid::nil() }
     }
 
-    /// Encrypts the next values; `None` when there are no more.
-    pub async fn step(&mut self) -> Result<Option<Reencrypted>, StoreError> {
-        let rows = self.next().await?;
+    /// Reads the next values; `None` when there are no more. They are read outside of the transaction, for looking for them may take long.
+    pub async fn next(&mut self) -> Result<Option<Batch>, StoreError> {
+        let rows = self.read().await?;
         let Some((last, _, _)) = rows.last() else { return Ok(None) };
-        let last = *last;
+        self.after = *last;
+        Ok(Some(Batch(rows)))
+    }
+
+    /// Encrypts values in a transaction, which the caller commits.
+    pub async fn encrypt_in(&self, tx: &mut Tx, Batch(rows): Batch) -> Result<Reencrypted, StoreError> {
         let mut done = Reencrypted::default();
-        let mut tx = self.storage.begin(REACH).await?;
         for row in rows {
             let field = Field { table: self.column.table, column: self.column.column, row: row.0.as_bytes() };
             match self.again(field, &row) {
@@ -89,9 +96,7 @@ impl<'a> Reencryption<'a> {
                 }
             }
         }
-        tx.commit().await?;
-        self.after = last;
-        Ok(Some(done))
+        Ok(done)
     }
 
     /// The value under the active key. An envelope goes before what an older release left beside it.
@@ -106,7 +111,7 @@ impl<'a> Reencryption<'a> {
         }
     }
 
-    async fn next(&self) -> Result<Vec<Row>, StoreError> {
+    async fn read(&self) -> Result<Vec<Row>, StoreError> {
         let EnvelopedColumn { table, id, column, plain } = self.column;
         let (plain, left) = match plain {
             Some(plain) => (plain, format!("{plain} IS NOT NULL OR ")),
@@ -143,6 +148,12 @@ impl<'a> Reencryption<'a> {
 }
 
 const REACH: Reach = Reach::Platform("encrypting again");
+
+impl fmt::Debug for Batch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Batch").field("values", &self.0.len()).finish()
+    }
+}
 
 impl fmt::Debug for Reencryption<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

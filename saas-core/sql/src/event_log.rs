@@ -249,7 +249,9 @@ impl EventLog for SqlEventLog {
     async fn trim(&self, cuts: &[Cut]) -> Result<u64, EventLogError> {
         let done = |cuts: &[Cut], removed| {
             self.trimmed.increment(removed);
-            cuts.iter().for_each(|cut| self.live.trimmed(cut));
+            for cut in cuts {
+                self.live.trimmed(cut);
+            }
         };
         trim::cut(&self.storage, cuts, done).await.map_err(failed)
     }

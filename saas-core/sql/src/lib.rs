@@ -67,6 +67,7 @@ pub const CORE: Component = component!(
         (2, 1, "0002_events"),
         (3, 1, "0003_jobs"),
         (4, 1, "0004_audit"),
-        (5, 1, "0005_trimmed_events")
+        (5, 1, "0005_trimmed_events"),
+        (6, 1, "0006_dead_jobs")
     ]
 );

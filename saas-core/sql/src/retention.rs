@@ -55,7 +55,9 @@ pub const RETENTION: &[Retention] = &[
     Retention { table: "saas_event_trims", keep: Keep::WithOwner("removed with what the topic is of") },
     Retention {
         table: "saas_audit",
-        keep: Keep::WithOwner("removed with its tenant, whose last hash stays"),
+        keep: Keep::WithOwner(
+            "removed with its tenant, whose last hash stays; what is nobody's, by the host's purge",
+        ),
     },
     Retention { table: "saas_audit_heads", keep: Keep::Bounded("one row for each tenant that there was") },
     Retention { table: "saas_schedules", keep: Keep::Bounded("one row for each schedule of a program") },

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use saas_core::{
-    Clock, Entropy, Reach, Secret, SecretStore, SecretStoreError, Storage, StoreError, StoredSecret,
-    clock::stored_now,
+    Clock, Entropy, Reach, ReplacedIn, Secret, SecretStore, SecretStoreError, Storage, StoreError,
+    StoredSecret, Tx, clock::stored_now,
 };
 
 use crate::{RootKey, SqlStorage, execute, fetch_optional, root_key::Sealed};
@@ -93,8 +93,20 @@ impl SecretStore for SealedSecrets {
         version: i64,
         value: &Secret<Vec<u8>>,
     ) -> Result<bool, SecretStoreError> {
-        let Sealed { nonce, bytes } = self.seal(name, version + 1, value)?;
         let mut tx = self.storage.begin(Reach::Platform("sealed secrets")).await.map_err(backend)?;
+        let replaced = self.replace_in(&mut tx, name, version, value).await?;
+        tx.commit().await.map_err(backend)?;
+        Ok(replaced == ReplacedIn::Replaced)
+    }
+
+    async fn replace_in(
+        &self,
+        tx: &mut Tx,
+        name: &str,
+        version: i64,
+        value: &Secret<Vec<u8>>,
+    ) -> Result<ReplacedIn, SecretStoreError> {
+        let Sealed { nonce, bytes } = self.seal(name, version + 1, value)?;
         let changed = execute!(
             tx.conn(),
             "UPDATE saas_secrets SET version = version + 1, nonce = $1, sealed = $2, updated_at = $3 WHERE name = $4 AND version = $5",
@@ -105,7 +117,6 @@ impl SecretStore for SealedSecrets {
             version,
         )
         .map_err(backend)?;
-        tx.commit().await.map_err(backend)?;
-        Ok(changed == 1)
+        Ok(if changed == 1 { ReplacedIn::Replaced } else { ReplacedIn::Stale })
     }
 }

@@ -14,29 +14,56 @@ use crate::{Conn, RequestId, StoreError, TenantId, Tx};
 pub enum Chain {
     /// What belongs to no tenant.
     Platform,
+    /// What belongs to nobody and is kept for a time only, as sign-ins to accounts that are not there.
+    Passing,
     /// A tenant's.
     Tenant(TenantId),
 }
 
 impl Chain {
-    /// What a row holds: the tenant's id, or the nil UUID.
+    /// What a row holds: the tenant's id, or the first or last UUID there is, which are no tenant's.
     pub const fn as_uuid(self) -> Uuid {
         match self {
             Self::Platform => Uuid::nil(),
+            Self::Passing => Uuid::max(),
             Self::Tenant(tenant) => tenant.as_uuid(),
         }
     }
 
     /// The chain that a row says it is of.
     pub const fn from_uuid(uuid: Uuid) -> Self {
-        if uuid.is_nil() { Self::Platform } else { Self::Tenant(TenantId::from_uuid(uuid)) }
+        if uuid.is_nil() {
+            Self::Platform
+        } else if uuid.is_max() {
+            Self::Passing
+        } else {
+            Self::Tenant(TenantId::from_uuid(uuid))
+        }
     }
 
     /// The tenant, if it is one's.
     pub const fn tenant(self) -> Option<TenantId> {
         match self {
-            Self::Platform => None,
+            Self::Platform | Self::Passing => None,
             Self::Tenant(tenant) => Some(tenant),
+        }
+    }
+
+    /// What the platform's chain calls it, where it says that it was begun; its own beginning it does not say.
+    pub(super) fn subject(self) -> Option<AuditSubject> {
+        match self {
+            Self::Platform => None,
+            Self::Passing => Some(AuditSubject::new("chain", self)),
+            Self::Tenant(tenant) => Some(tenant.into()),
+        }
+    }
+
+    /// The chain that the platform's calls so.
+    pub(super) fn of_subject(subject: &str) -> Option<Self> {
+        match subject.split_once(':')? {
+            ("tenant", tenant) => tenant.parse().ok().map(Self::Tenant),
+            ("chain", "passing") => Some(Self::Passing),
+            _ => None,
         }
     }
 }
@@ -51,6 +78,7 @@ impl fmt::Display for Chain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Platform => f.write_str("platform"),
+            Self::Passing => f.write_str("passing"),
             Self::Tenant(tenant) => fmt::Display::fmt(tenant, f),
         }
     }

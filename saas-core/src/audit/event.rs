@@ -1,6 +1,6 @@
 //! What a command says of itself.
 
-use super::{AuditAction, AuditActor, AuditOutcome, AuditSubject};
+use super::{AuditAction, AuditActor, AuditOutcome, AuditSubject, Chain};
 use crate::TenantId;
 
 /// What a command has to say: [`Audit::record`](super::Audit::record) makes a row of it.
@@ -9,8 +9,8 @@ use crate::TenantId;
 pub struct AuditEvent {
     /// What was done.
     pub action: AuditAction,
-    /// Whose chain it belongs to; the platform's without it.
-    pub tenant: Option<TenantId>,
+    /// The chain that it belongs to.
+    pub chain: Chain,
     /// To whom or what.
     pub subject: Option<AuditSubject>,
     /// What came of it.
@@ -24,13 +24,22 @@ pub struct AuditEvent {
 impl AuditEvent {
     /// Something that was done, of no tenant and to nobody in particular.
     pub const fn new(action: AuditAction) -> Self {
-        Self { action, tenant: None, subject: None, outcome: AuditOutcome::Success, reason: None, by: None }
+        let (chain, outcome) = (Chain::Platform, AuditOutcome::Success);
+        Self { action, chain, subject: None, outcome, reason: None, by: None }
     }
 
     /// In a tenant's chain, or in the platform's.
     #[must_use]
     pub fn in_tenant(self, tenant: impl Into<Option<TenantId>>) -> Self {
-        Self { tenant: tenant.into(), ..self }
+        Self { chain: Chain::from(tenant.into()), ..self }
+    }
+
+    /// Of nobody's, where anybody can have as many rows written as they like: it is kept for a time only ([`Audit::purge_passing`]).
+    ///
+    /// [`Audit::purge_passing`]: super::Audit::purge_passing
+    #[must_use]
+    pub fn passing(self) -> Self {
+        Self { chain: Chain::Passing, ..self }
     }
 
     /// To whom or what.

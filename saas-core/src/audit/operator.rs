@@ -139,7 +139,7 @@ impl Audit {
         let mut missing = Vec::new();
         for event in events {
             let filter = AuditFilter {
-                chain: Some(event.tenant.into()),
+                chain: Some(event.chain),
                 action: Some(event.action.clone()),
                 subject: event.subject.clone(),
                 ..AuditFilter::default()

@@ -90,8 +90,8 @@ impl Audit {
         }
         self.prover().prove_head(&mut head).map_err(unproved)?;
         self.log().move_head(&mut tx, &head).await?;
-        if let (true, Some(tenant)) = (begins, chain.tenant()) {
-            let begun = AuditEvent::new(CHAIN_BEGUN).about(tenant);
+        if let (true, Some(subject)) = (begins, chain.subject()) {
+            let begun = AuditEvent::new(CHAIN_BEGUN).about(subject);
             self.record(&mut tx, &Actor::system("audit"), begun).await?;
         }
         tx.commit().await?;

@@ -8,7 +8,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use metrics::counter;
 
-use super::{AuditActor, AuditEntry, AuditEvent, AuditId, AuditLog, Chain, chain};
+use super::{AuditActor, AuditEntry, AuditEvent, AuditId, AuditLog, chain};
 use crate::{
     Actor, Clock, Entropy, InternalError, Keyring, KeyringError, Reach, SecretStore, Storage, StoreError, Tx,
     clock::stored_now, id::uuid_v7_at,
@@ -65,7 +65,7 @@ impl Audit {
         let mut entry = AuditEntry {
             // Of the same moment, so that times can be looked for by ids.
             id: AuditId::from_uuid(uuid_v7_at(now, &*self.0.entropy)),
-            chain: Chain::from(event.tenant),
+            chain: event.chain,
             version: chain::VERSION,
             at_us: now.timestamp_micros(),
             actor: event.by.unwrap_or_else(|| AuditActor::from(actor)).to_string(),

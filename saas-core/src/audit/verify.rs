@@ -5,8 +5,7 @@
 use std::fmt;
 
 use super::{
-    Audit, AuditEntry, AuditError, AuditFilter, AuditId, AuditRow, AuditSubject, CHAIN_BEGUN, Chain, Head,
-    Seal,
+    Audit, AuditEntry, AuditError, AuditFilter, AuditId, AuditRow, CHAIN_BEGUN, Chain, Head, Seal,
     chain::{self, GENESIS},
     operator::{REACH, is_operator},
 };
@@ -119,6 +118,8 @@ pub struct Verified {
     pub sealed: u64,
     /// How many rows that are not sealed yet: each is proved to be the product's, but one that is removed is not missed.
     pub unsealed: u64,
+    /// How many rows were purged before: their chains were verified from the hashes that those ended with.
+    pub purged: u64,
     /// How much is wrong.
     pub findings: u64,
 }
@@ -188,6 +189,7 @@ impl Verifier<'_> {
             head.as_ref().map_or((0, GENESIS.to_vec()), |head| (head.purged_count, head.purged_hash.clone()));
         let mut reached = Reached { chain, position: start.0, hash: start.1, last: None };
         let mut purged = head.map_or(0, |head| head.purged_count);
+        self.verified.purged += purged.unsigned_abs();
         let mut waited = false;
         let end = loop {
             let rows = self.audit.log().sealed(self.conn, chain, reached.last, PAGE).await?;
@@ -263,13 +265,7 @@ impl Verifier<'_> {
     }
 
     fn judge(&self, entry: &AuditEntry, seal: &Seal) -> Option<Flaw> {
-        let prover = self.audit.prover();
-        if entry.version != chain::VERSION || !prover.proves_entry(entry) {
-            return Some(Flaw::Changed);
-        }
-        let hash = chain::hash(entry, seal.position, &seal.previous_hash);
-        let sealed = hash.as_slice() == seal.hash && prover.proves_seal(entry.chain, seal);
-        (!sealed).then_some(Flaw::Moved)
+        judge(self.audit.prover(), entry, seal)
     }
 
     fn end(&mut self, reached: &Reached, head: Option<&Head>) {
@@ -303,12 +299,9 @@ impl Verifier<'_> {
         }
     }
 
-    /// A row that says that a tenant's chain was begun: something of it must be there.
+    /// A row that says that a chain was begun: something of it must be there.
     async fn begun(&mut self, entry: &AuditEntry) -> Result<(), StoreError> {
-        let tenant =
-            entry.subject.as_deref().and_then(|subject| subject.strip_prefix("tenant:")?.parse().ok());
-        let Some(tenant) = tenant else { return Ok(()) };
-        let chain = Chain::Tenant(tenant);
+        let Some(chain) = entry.subject.as_deref().and_then(Chain::of_subject) else { return Ok(()) };
         // Rows that are there without a head are told of with their chain.
         if self.head(chain).await?.is_none()
             && self.audit.log().sealed(self.conn, chain, None, 1).await?.is_empty()
@@ -318,13 +311,13 @@ impl Verifier<'_> {
         Ok(())
     }
 
-    /// A tenant's chain that is sealed was announced in the platform's, once.
+    /// A chain that is sealed was announced in the platform's, once.
     async fn is_announced(&mut self, chain: Chain) -> Result<(), StoreError> {
-        let (Some(tenant), Some(_)) = (chain.tenant(), self.head(chain).await?) else { return Ok(()) };
+        let (Some(subject), Some(_)) = (chain.subject(), self.head(chain).await?) else { return Ok(()) };
         let filter = AuditFilter {
             chain: Some(Chain::Platform),
             action: Some(CHAIN_BEGUN),
-            subject: Some(AuditSubject::from(tenant)),
+            subject: Some(subject),
             ..AuditFilter::default()
         };
         let begun = self.audit.log().list(self.conn, &filter, None, 2).await?;
@@ -344,4 +337,14 @@ impl Verifier<'_> {
         self.verified.findings += 1;
         (self.found)(&Finding { chain, row, position, flaw });
     }
+}
+
+/// What is wrong with a sealed row by itself.
+pub(super) fn judge(prover: &chain::Prover, entry: &AuditEntry, seal: &Seal) -> Option<Flaw> {
+    if entry.version != chain::VERSION || !prover.proves_entry(entry) {
+        return Some(Flaw::Changed);
+    }
+    let hash = chain::hash(entry, seal.position, &seal.previous_hash);
+    let sealed = hash.as_slice() == seal.hash && prover.proves_seal(entry.chain, seal);
+    (!sealed).then_some(Flaw::Moved)
 }

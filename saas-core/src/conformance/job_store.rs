@@ -21,7 +21,7 @@ saas_core::conformance_suite! {
         of_several_jobs_of_a_kind_with_one_key_one_is_inserted_until_it_is_gone,
         claim_gives_what_is_due_longest_first_and_each_job_to_one,
         a_job_whose_lease_has_ended_is_due_again_and_out_of_its_first_owners_hands,
-        renew_moves_every_lease_of_an_owner_and_no_other,
+        renew_moves_the_leases_of_an_owner_that_are_named_and_no_other,
         an_attempt_ends_by_complete_retry_or_bury_in_its_transaction,
         a_dead_job_is_not_claimed_until_it_is_revived_and_cancel_takes_what_does_not_run,
         due_names_the_kinds_that_claim_would_give_something_of,
@@ -220,21 +220,27 @@ async fn a_job_whose_lease_has_ended_is_due_again_and_out_of_its_first_owners_ha
     }
 }
 
-async fn renew_moves_every_lease_of_an_owner_and_no_other(subject: JobStoreSubject) {
-    for number in 1..=5 {
+async fn renew_moves_the_leases_of_an_owner_that_are_named_and_no_other(subject: JobStoreSubject) {
+    for number in 1..=6 {
         assert!(subject.insert(job(number)).await);
     }
-    let mine = subject.claim("one", 2, 0).await;
+    let mine = subject.claim("one", 3, 0).await;
     let others = subject.claim("two", 2, 0).await;
+    let [kept @ .., forgotten] = mine.as_slice() else { panic!("three were claimed") };
+    let kept: Vec<JobId> = kept.iter().map(|job| job.id).collect();
+    // As many as a busy process has; of those that are there, one is another owner's and one waits.
+    let named: Vec<JobId> =
+        kept.iter().copied().chain([others[0].id, id(6)]).chain((100..1_300).map(id)).collect();
     let mut tx = subject.begin().await;
-    let mut renewed = subject.jobs.renew(&mut tx, "one", at(30)).await.unwrap();
+    let mut renewed = subject.jobs.renew(&mut tx, "one", &named, at(30)).await.unwrap();
+    assert!(subject.jobs.renew(&mut tx, "one", &[], at(99)).await.unwrap().is_empty());
     tx.commit().await.unwrap();
     renewed.sort_unstable();
-    assert_eq!(renewed, mine.iter().map(|job| job.id).collect::<Vec<_>>());
+    assert_eq!(renewed, kept);
     // The one that waits, and those whose leases have ended.
     let mut taken = ids(&subject.claim("three", 10, 29).await);
     taken.sort_unstable();
-    let mut expected = [ids(&others), vec![5]].concat();
+    let mut expected = [ids(&others), ids(std::slice::from_ref(forgotten)), vec![6]].concat();
     expected.sort_unstable();
     assert_eq!(taken, expected);
 }
@@ -335,7 +341,7 @@ async fn list_gives_each_job_once_by_id_and_counts_agree(subject: JobStoreSubjec
         assert_eq!(subject.list(&filter, None, 10).await, there, "{filter:?}");
     }
     let mut conn = subject.storage.read(REACH).await.unwrap();
-    let mut counts = subject.jobs.counts(&mut conn).await.unwrap();
+    let mut counts = subject.jobs.counts(&mut conn, u32::MAX).await.unwrap();
     counts.sort_by_key(|(kind, state, _)| (kind.clone(), state.as_str()));
     let counted = |kind: &str, state, count| (kind.to_owned(), state, count);
     assert_eq!(
@@ -347,6 +353,11 @@ async fn list_gives_each_job_once_by_id_and_counts_agree(subject: JobStoreSubjec
             counted("b", JobState::Waiting, 1),
         ]
     );
+    let some = subject.jobs.counts(&mut conn, 2).await.unwrap();
+    let of_state =
+        |wanted| some.iter().filter(|(_, state, _)| *state == wanted).map(|(.., count)| count).sum();
+    let counted: [i64; 3] = JobState::ALL.map(of_state);
+    assert_eq!(counted, [2, 1, 1], "of four that wait two are counted");
 }
 
 async fn of_several_that_find_a_schedule_due_one_fires_it(subject: JobStoreSubject) {

@@ -6,7 +6,7 @@ use base64::{Engine, engine::general_purpose::STANDARD_NO_PAD};
 use futures_util::{FutureExt, future::BoxFuture};
 
 use super::at_once;
-use crate::{Secret, SecretStore, StoredSecret, text::hex};
+use crate::{Reach, ReplacedIn, Secret, SecretStore, Storage, StoredSecret, text::hex};
 
 saas_core::conformance_suite! {
     ($)
@@ -18,6 +18,7 @@ saas_core::conformance_suite! {
         of_several_inserts_one_stores_its_value_and_all_return_what_is_stored,
         a_replacement_is_stored_over_its_version_alone,
         of_several_replacements_of_a_version_one_is_stored,
+        a_replacement_in_a_transaction_is_there_with_it_or_not_at_all,
         what_one_replica_stored_every_other_reads,
         nothing_readable_is_at_rest,
     ]
@@ -26,6 +27,7 @@ saas_core::conformance_suite! {
 /// A store without secrets, as two replicas have it, and what of it others can read.
 pub struct SecretStoreSubject {
     stores: [Arc<dyn SecretStore>; 2],
+    storage: Arc<dyn Storage>,
     at_rest: Box<dyn Fn() -> BoxFuture<'static, Vec<u8>> + Send + Sync>,
     _kept: Box<dyn Any + Send>,
 }
@@ -39,11 +41,14 @@ impl fmt::Debug for SecretStoreSubject {
 impl SecretStoreSubject {
     /// A new, empty store, and the same store as another replica has it; `kept` is dropped after the test, as a temporary folder should be.
     ///
+    /// `storage` is the product's: the store is given its transactions, also where it keeps its secrets elsewhere.
+    ///
     /// `at_rest` gives every byte that the store keeps where others than its replicas can read it, as its files or its rows; none where
     /// there is no such place.
     pub fn new<F>(
         store: Arc<dyn SecretStore>,
         elsewhere: Arc<dyn SecretStore>,
+        storage: Arc<dyn Storage>,
         at_rest: impl Fn() -> F + Send + Sync + 'static,
         kept: impl Any + Send,
     ) -> Self
@@ -51,7 +56,7 @@ impl SecretStoreSubject {
         F: Future<Output = Vec<u8>> + Send + 'static,
     {
         let at_rest = Box::new(move || at_rest().boxed());
-        Self { stores: [store, elsewhere], at_rest, _kept: Box::new(kept) }
+        Self { stores: [store, elsewhere], storage, at_rest, _kept: Box::new(kept) }
     }
 
     /// The replica whose turn it is.
@@ -124,6 +129,35 @@ async fn of_several_replacements_of_a_version_one_is_stored(subject: SecretStore
     assert_eq!(replaced.iter().filter(|replaced| **replaced).count(), 1, "one of eight: {replaced:?}");
     let winner = replaced.iter().position(|replaced| *replaced).unwrap_or_default();
     assert_eq!(subject.stored("key").await, Some((values[winner].expose().clone(), 2)));
+}
+
+async fn a_replacement_in_a_transaction_is_there_with_it_or_not_at_all(subject: SecretStoreSubject) {
+    const REACH: Reach = Reach::Platform("conformance");
+    let store = subject.replica(0);
+    let first = store.insert("key", &secret("first")).await.unwrap();
+    let mut tx = subject.storage.begin(REACH).await.unwrap();
+    let said = store.replace_in(&mut tx, "key", 1, &secret("undone")).await.unwrap();
+    drop(tx);
+    assert_eq!(subject.stored("key").await, Some(plain(&first)), "its transaction was dropped");
+    for (version, fits) in [(2, false), (1, true), (1, false)] {
+        let before = subject.stored("key").await;
+        let mut tx = subject.storage.begin(REACH).await.unwrap();
+        let said_now = store.replace_in(&mut tx, "key", version, &secret("second")).await.unwrap();
+        tx.commit().await.unwrap();
+        let after = subject.stored("key").await;
+        match said_now {
+            ReplacedIn::Replaced => {
+                assert!(fits, "version {version} was replaced");
+                assert_eq!(after, Some((b"second".to_vec(), version + 1)));
+            }
+            ReplacedIn::Stale => {
+                assert!(!fits && after == before, "version {version} is the one that is there");
+            }
+            ReplacedIn::Elsewhere => assert_eq!(after, before, "it said that it does not reach it"),
+        }
+        let elsewhere = |said| said == ReplacedIn::Elsewhere;
+        assert_eq!(elsewhere(said_now), elsewhere(said), "it is the same for all secrets");
+    }
 }
 
 async fn what_one_replica_stored_every_other_reads(subject: SecretStoreSubject) {

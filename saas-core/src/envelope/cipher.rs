@@ -10,8 +10,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{DataKeyId, DataKeys, Envelope, Field, InvalidDataKeys, OpenEnvelopeError};
 use crate::{
-    Clock, Entropy, ErrorKind, Fault, InternalError, Report, Secret, SecretStore, SecretStoreError,
-    StoredSecret, clock::stored_now,
+    Actor, Audit, Clock, Entropy, ErrorKind, Fault, InternalError, Principal, Report, Secret, SecretStore,
+    SecretStoreError, StoreError, StoredSecret,
+    audit::{AuditEvent, AuditSubject, DATA_KEYS_ROTATED, ReplaceSecretError},
+    clock::stored_now,
 };
 
 /// The keyring in the secret store.
@@ -65,9 +67,28 @@ pub enum DataKeysError {
     /// Others rotated again and again.
     #[error("others rotate the data keys at the same time: try again")]
     Contended,
+    /// This actor may not.
+    #[error("this needs an operator")]
+    Forbidden,
+    /// The storage failed; the keys are what they were.
+    #[error(transparent)]
+    Storage(StoreError),
+    /// The keys are kept elsewhere and were changed, and the audit log could not be told.
+    #[error("a data key was added, and the audit log could not be written: note it down")]
+    Unrecorded(#[source] StoreError),
     /// The keyring could not be written down.
     #[error(transparent)]
     Internal(#[from] InternalError),
+}
+
+impl From<ReplaceSecretError> for DataKeysError {
+    fn from(error: ReplaceSecretError) -> Self {
+        match error {
+            ReplaceSecretError::Secrets(error) => Self::Store(error),
+            ReplaceSecretError::Store(error) => Self::Storage(error),
+            ReplaceSecretError::Unrecorded(error) => Self::Unrecorded(error),
+        }
+    }
 }
 
 impl Fault for DataKeysError {
@@ -75,7 +96,11 @@ impl Fault for DataKeysError {
         match self {
             Self::NotDue { .. } => Report::new(ErrorKind::Conflict, "data_key_rotation_not_due"),
             Self::Contended => Report::new(ErrorKind::Unavailable, "data_key_rotation_contended"),
-            Self::Store(_) | Self::Damaged(_) | Self::Gone | Self::Internal(_) => Report::internal(),
+            Self::Forbidden => Report::new(ErrorKind::Forbidden, "forbidden"),
+            Self::Storage(error) => error.report(),
+            Self::Store(_) | Self::Damaged(_) | Self::Gone | Self::Unrecorded(_) | Self::Internal(_) => {
+                Report::internal()
+            }
         }
     }
 }
@@ -130,8 +155,12 @@ impl FieldCipher {
         Ok(self.take_over(read(&stored)?))
     }
 
-    /// Adds a key, which becomes active when every replica has heard of it. What the others have encrypted stays as it is.
-    pub async fn rotate(&self) -> Result<KeyRotation, DataKeysError> {
+    /// Adds a key, which becomes active when every replica has heard of it. What the others have encrypted stays as it is. For operators; it is
+    /// recorded in the transaction that adds the key, where the secret store keeps it in the product's storage.
+    pub async fn rotate(&self, audit: &Audit, actor: &Actor) -> Result<KeyRotation, DataKeysError> {
+        if !matches!(actor.principal, Principal::System(_)) {
+            return Err(DataKeysError::Forbidden);
+        }
         for _ in 0..ATTEMPTS {
             let now = stored_now(&*self.clock);
             let stored = self.secrets.get(NAME).await?.ok_or(DataKeysError::Gone)?;
@@ -141,7 +170,9 @@ impl FieldCipher {
             }
             let keys = DataKeys::clone(&keys).with_another(&*self.entropy, now);
             let Some((key, active_from)) = keys.newest() else { continue };
-            if self.secrets.replace(NAME, version, &keys.to_bytes()?).await? {
+            let event = AuditEvent::new(DATA_KEYS_ROTATED).about(AuditSubject::new("data_key", key));
+            let bytes = keys.to_bytes()?;
+            if audit.replace_secret(actor, &*self.secrets, (NAME, version), &bytes, event).await? {
                 self.take_over((version + 1, Arc::new(keys)));
                 return Ok(KeyRotation { key, active_from });
             }

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
     use crate::Topic;
 
-    const BOUNDS: EventBounds = EventBounds { family: "run", newest: 10, idle: Duration::from_secs(60) };
+    const BOUNDS: EventBounds = EventBounds { family: "run", newest: 10, idle: Duration::from_mins(1) };
 
     fn state(oldest: i64, newest: i64) -> TopicState {
         TopicState { topic: Topic::new("run", 1), oldest, newest, appended_at: DateTime::UNIX_EPOCH }

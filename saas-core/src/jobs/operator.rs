@@ -77,7 +77,7 @@ impl Jobs {
     pub async fn counts(&self, actor: &Actor) -> Result<Vec<(String, JobState, i64)>, JobsError> {
         operator(actor)?;
         let mut conn = self.storage.read(REACH).await?;
-        Ok(self.store.counts(&mut conn).await?)
+        Ok(self.store.counts(&mut conn, u32::MAX).await?)
     }
 
     /// One job. For operators.

@@ -184,10 +184,10 @@ impl From<&Finding> for FindingView {
 
 impl FindingView {
     fn line(&self) -> String {
-        let chain = if self.tenant_id == "platform" {
-            "the platform".to_owned()
-        } else {
-            format!("tenant {}", self.tenant_id)
+        let chain = match self.tenant_id.as_str() {
+            "platform" => "the platform".to_owned(),
+            "passing" => "what is nobody's".to_owned(),
+            tenant => format!("tenant {tenant}"),
         };
         let row = self.id.as_ref().map(|id| format!(", row {id}")).unwrap_or_default();
         let position = self.position.map(|position| format!(" at position {position}")).unwrap_or_default();
@@ -205,6 +205,7 @@ struct Sums {
     chains: u64,
     sealed: u64,
     unsealed: u64,
+    purged: u64,
     findings: u64,
 }
 
@@ -231,14 +232,20 @@ fn verify(context: &Context, which: WhichChain) -> Result<(), Failure> {
         chains: verified.chains,
         sealed: verified.sealed,
         unsealed: verified.unsealed,
+        purged: verified.purged,
         findings: verified.findings,
     };
     if out.is_json() {
         output::line(&Summed { verified: sums })?;
     } else {
-        let [chains, sealed, unsealed] =
-            [sums.chains, sums.sealed, sums.unsealed].map(|count| count.to_string());
-        let lines = [("chains", chains.as_str()), ("sealed rows", &sealed), ("not sealed yet", &unsealed)];
+        let [chains, sealed, unsealed, purged] =
+            [sums.chains, sums.sealed, sums.unsealed, sums.purged].map(|count| count.to_string());
+        let lines = [
+            ("chains", chains.as_str()),
+            ("sealed rows", &sealed),
+            ("purged before", &purged),
+            ("not sealed yet", &unsealed),
+        ];
         output::text(&pairs(lines))?;
     }
     if verified.findings > 0 {

@@ -3,7 +3,7 @@
 use saas_kit::ReencryptReport;
 use serde::Serialize;
 
-use super::date;
+use super::{date, operator};
 use crate::{
     arguments::Secrets,
     context::Context,
@@ -27,7 +27,8 @@ struct Rotated {
 }
 
 fn rotate(context: &Context) -> Result<(), Failure> {
-    let done = context.with_saas(async |saas| saas.rotate_data_keys().await.map_err(Failure::fault))?;
+    let done =
+        context.with_saas(async |saas| saas.rotate_data_keys(&operator()).await.map_err(Failure::fault))?;
     let rotated = Rotated { key: done.key.to_string(), active_from: date(done.active_from) };
     context.out().data(&rotated, |rotated| {
         table(["KEY", "ACTIVE FROM"], &[[rotated.key.clone(), rotated.active_from.clone()]])
@@ -69,8 +70,9 @@ impl From<ReencryptReport> for Reencrypted {
 }
 
 fn reencrypt(context: &Context) -> Result<(), Failure> {
-    let report = context
-        .with_saas(async |saas| watched("encrypting", saas.reencrypt()).await.0.map_err(Failure::fault))?;
+    let report = context.with_saas(async |saas| {
+        watched("encrypting", saas.reencrypt(&operator())).await.0.map_err(Failure::fault)
+    })?;
     let done = Reencrypted::from(report);
     context.out().data(&done, |done| {
         let row = |column: &Line| {

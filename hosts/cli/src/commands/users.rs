@@ -1,4 +1,4 @@
-//! `saas users`: registering, listing, disabling and enabling, second factors.
+//! `saas users`: registering, listing, disabling, enabling, resetting, deleting, second factors.
 
 use saas_auth::{User, UserStatus};
 use saas_core::{Actor, Client};
@@ -22,6 +22,8 @@ pub(crate) fn run(context: &Context, command: Users) -> Result<(), Failure> {
         Users::List(arguments) => list(context, &arguments),
         Users::Disable(which) => set_status(context, &which.user, UserStatus::Disabled),
         Users::Enable(which) => set_status(context, &which.user, UserStatus::Active),
+        Users::ResetPassword(which) => reset_password(context, &which.user),
+        Users::Delete(which) => delete(context, &which.user),
         Users::SecondFactor(of) => second_factor(context, &of),
     }
 }
@@ -146,6 +148,48 @@ fn set_status(context: &Context, name: &UserName, status: UserStatus) -> Result<
     })?;
     context.out().data(&Changed { user: (&user).into() }, |Changed { user }| {
         pairs([("user", user.id.as_str()), ("email", user.email.as_str()), ("status", user.status)])
+    })
+}
+
+#[derive(Serialize)]
+struct Mailed {
+    user: UserView,
+    mailed: bool,
+}
+
+fn reset_password(context: &Context, name: &UserName) -> Result<(), Failure> {
+    let user = context.with_saas(async |saas| {
+        let actor = operator();
+        let user = find(saas, &actor, name).await?;
+        saas.auth().request_password_reset(&actor, user.id).await.map_err(Failure::fault)?;
+        Ok(user)
+    })?;
+    // Nobody disabled gets a mail.
+    let mailed = Mailed { user: (&user).into(), mailed: user.status == UserStatus::Active };
+    context.out().data(&mailed, |Mailed { user, mailed }| {
+        pairs([
+            ("user", user.id.as_str()),
+            ("email", user.email.as_str()),
+            ("mailed", if *mailed { "yes, by the next worker" } else { "no: the user is disabled" }),
+        ])
+    })
+}
+
+#[derive(Serialize)]
+struct Deleted {
+    user: UserView,
+    deleted: bool,
+}
+
+fn delete(context: &Context, name: &UserName) -> Result<(), Failure> {
+    let user = context.with_saas(async |saas| {
+        let actor = operator();
+        let user = find(saas, &actor, name).await?;
+        saas.tenancy().delete_user(&actor, user.id).await.map_err(Failure::fault)?;
+        Ok(user)
+    })?;
+    context.out().data(&Deleted { user: (&user).into(), deleted: true }, |Deleted { user, .. }| {
+        pairs([("user", user.id.as_str()), ("email", user.email.as_str()), ("status", "deleted")])
     })
 }
 

@@ -139,6 +139,7 @@ fn rows_are_listed_by_what_is_asked_for(place: &Place) {
         ["--action", "Everything"],
         ["--from", "yesterday"],
         ["--platform", "--tenant=01890a5d-ac96-774b-bcce-b302099a8057"],
+        ["--platform", "--passing"],
     ] {
         let refused = run(place, &[&["audit", "list"][..], &wrong].concat());
         assert_eq!(refused.code, 2, "{refused}");
@@ -157,7 +158,7 @@ fn what_was_changed_removed_or_put_in_is_named_and_the_exit_code_says_so(place: 
     assert_eq!((sound.code, sound.stderr.as_str()), (0, ""), "{sound}");
     let names: Vec<&str> =
         sound.stdout.lines().map(|line| line.trim_end_matches(|c: char| c.is_ascii_digit()).trim()).collect();
-    assert_eq!(names, ["chains", "sealed rows", "not sealed yet"], "{sound}");
+    assert_eq!(names, ["chains", "sealed rows", "purged before", "not sealed yet"], "{sound}");
     assert!(sound.stdout.ends_with("not sealed yet  0\n"), "{sound}");
 
     tamper(place, &tenant, "UPDATE saas_audit SET outcome = 'failure' WHERE tenant_id = $1 AND position = 2");

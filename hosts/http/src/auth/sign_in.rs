@@ -18,7 +18,8 @@ use crate::{
     body::Json,
     fields::Fields,
     problem::described::{
-        BodyProblems, InvalidRefreshToken, NotSignedIn, RefreshTokenNotYours, TenantRequired, Unauthenticated,
+        BodyProblems, InvalidRefreshToken, NotSignedIn, PasswordCompromised, RefreshTokenNotYours, TenantRequired,
+        Unauthenticated,
     },
 };
 
@@ -95,6 +96,8 @@ fn choice(choice: &TenantChoice) -> Value {
     responses(
         (status = 200, description = "Signed in.", body = UserSessionResponse),
         NotSignedIn,
+        InvalidCredentials,
+        PasswordCompromised,
         TenantRequired,
         BodyProblems
     )

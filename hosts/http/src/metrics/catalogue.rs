@@ -90,6 +90,35 @@ const RUN_STATUS: Label = listed("status", &["completed", "failed", "cancelled",
 const RESULT: Label = listed("result", &["success", "failure"]);
 const TRANSPORT: Label = listed("transport", &["folder", "smtp", "resend", "own"]);
 const TOKEN_USE: Label = listed("token_use", &["access", "unknown"]);
+const RECOVERY: Label = listed(
+    "what",
+    &["verification", "password_reset", "password_change", "email_change", "email_change_undo"],
+);
+const RECOVERY_OUTCOME: Label = listed(
+    "outcome",
+    &[
+        "requested",
+        "done",
+        "invalid_token",
+        "wrong_password",
+        "weak_password",
+        "too_often",
+        "overloaded",
+        "refused",
+        "error",
+    ],
+);
+const RECOVERY_QUOTA: Label = listed(
+    "quota",
+    &[
+        "own_password",
+        "email_change",
+        "email_verify_address",
+        "email_verify_network",
+        "password_reset_address",
+        "password_reset_network",
+    ],
+);
 
 macro_rules! metrics {
     ($($name:literal $kind:expr, [$($label:expr),*], $help:literal;)+) => {
@@ -109,7 +138,7 @@ metrics! {
     "saas_http_streams_open" Kind::Gauge, [], "Streams of events that somebody follows.";
 
     "saas_sign_in_attempts_total" Kind::Counter,
-        [listed("outcome", &["success", "invalid_credentials", "tenant_required", "second_factor_required", "overloaded", "error"])],
+        [listed("outcome", &["success", "invalid_credentials", "tenant_required", "second_factor_required", "password_compromised", "overloaded", "error"])],
         "Sign-ins with a password, by what came of them.";
     "saas_second_factor_attempts_total" Kind::Counter,
         [listed("factor", &["totp", "recovery_code"]), listed("outcome", &["success", "invalid_challenge", "invalid_code", "locked", "error"])],
@@ -121,9 +150,12 @@ metrics! {
     "saas_refresh_attempts_total" Kind::Counter,
         [listed("outcome", &["rotated", "grace", "reuse", "invalid", "error"])],
         "Uses of refresh tokens, by what came of them; `reuse` ended a session, because somebody else may hold a copy.";
+    "saas_recovery_total" Kind::Counter, [RECOVERY, RECOVERY_OUTCOME],
+        "Mails that prove an address or set a password, as they were asked for and used; changes of passwords and addresses.";
+    "saas_recovery_refused_total" Kind::Counter, [RECOVERY_QUOTA], "What was asked for too often, by the quota that was used up.";
     "saas_sessions_opened_total" Kind::Counter, [], "Sessions whose first tokens were given out.";
     "saas_sessions_revoked_total" Kind::Counter,
-        [listed("reason", &["logout", "logout_all", "revoked_from_list", "refresh_reuse", "user_disabled", "factor_removed"])],
+        [listed("reason", &["logout", "logout_all", "revoked_from_list", "refresh_reuse", "user_disabled", "factor_removed", "password_change", "password_reset", "email_change_undone"])],
         "Sessions that were ended; those that expire are not in it.";
     "saas_authentications_total" Kind::Counter,
         [listed("decision", &["remembered", "asked", "refused", "error"])],
@@ -133,10 +165,21 @@ metrics! {
         "Registrations; one that joins a transaction of an embedder's is not in it.";
 
     "saas_password_hash_slots" Kind::Gauge, [], "Passwords that can be hashed at once.";
-    "saas_password_hashes_running" Kind::Gauge, [], "Passwords that are being hashed.";
-    "saas_password_hashes_waiting" Kind::Gauge, [], "Passwords that wait to be hashed.";
+    "saas_password_hashes_running" Kind::Gauge, [], "Passwords that are being hashed, or looked at for advice.";
+    "saas_password_hashes_waiting" Kind::Gauge, [], "Passwords that wait for that.";
     "saas_password_hashes_shed_total" Kind::Counter, [], "Passwords that were turned away because too many waited.";
     "saas_password_hash_duration_seconds" Kind::Histogram(REQUEST), [], "How long hashing a password took, without the wait.";
+
+    "saas_passwords_judged_total" Kind::Counter,
+        [listed("outcome", &[
+            "accepted", "too_short", "too_long", "repetitive", "common", "context", "breached", "reused", "error",
+        ])],
+        "New passwords, by what was found of them; `error` is a fault of ours, or nobody to ask.";
+    "saas_password_rehashes_total" Kind::Counter, [listed("outcome", &["done", "overtaken", "failed"])],
+        "Right passwords whose hashes were older than the parameters or the pepper; `overtaken` was changed meanwhile, `failed` comes again.";
+    "saas_breached_password_lookups_total" Kind::Counter,
+        [listed("when", &["set", "sign_in"]), listed("outcome", &["found", "not_found", "unavailable"])],
+        "Passwords that were looked up in the list of stolen ones; what is `unavailable` goes by `BREACHED_PASSWORDS_WHEN_UNKNOWN`.";
 
     "jwt_signings_total" Kind::Counter, [RESULT, TOKEN_USE], "Access tokens that were to be signed.";
     "jwt_signing_duration_seconds" Kind::Histogram(SIGNATURE), [RESULT, TOKEN_USE], "How long signing a token took.";
@@ -162,7 +205,7 @@ metrics! {
     "email_delivery_latency_seconds" Kind::Histogram(MAIL), [TRANSPORT], "How long handing a mail over took, whatever came of it.";
 
     "saas_jobs" Kind::Gauge, [listed("state", &["waiting", "running", "dead"])],
-        "Jobs that are not done, in the whole deployment, as a process that does jobs counts them each quarter of a minute.";
+        "Jobs that are not done, in the whole deployment, as a process that does jobs counts them each quarter of a minute, up to 10,000 of a state.";
     "saas_job_attempts_total" Kind::Counter,
         [JOB_KIND, listed("outcome", &["done", "retried", "dead", "lease_lost"])],
         "Attempts at jobs, by what came of them.";

@@ -17,7 +17,7 @@ use utoipa::{
 use uuid::Uuid;
 
 use super::{Problem, ProblemBody};
-use crate::auth::wire::RoleName;
+use crate::auth::wire::{PasswordAdviceBody, RoleName};
 
 /// A tenant to choose from.
 #[derive(Debug, utoipa::ToSchema)]
@@ -49,6 +49,9 @@ pub(crate) struct ProblemMembers {
     /// With `step_up_required`: how many seconds ago the user may have proved who they are.
     #[schema(required = false)]
     max_age: u64,
+    /// With `invalid_password`: how hard the password would be to guess.
+    #[schema(required = false)]
+    password_advice: PasswordAdviceBody,
     /// With `not_ready`: `ok` or `failed` for each part that serving needs.
     #[schema(required = false)]
     checks: HashMap<String, String>,
@@ -145,8 +148,15 @@ problems! {
         "unknown_route" "there is nothing at this path";
         "metrics_not_installed" "this program counts nothing: call saas_http::metrics::install, and give the router its handle";
     }
-    Forbidden FORBIDDEN "The role does not allow it." {
+    Forbidden FORBIDDEN "The role does not allow it, or the address is to be proved first." {
         "forbidden" "your role does not allow this";
+        "email_unverified" "prove your e-mail address first: the mail says how, and POST /api/v1/auth/email/send sends another one";
+    }
+    RoleTooLow FORBIDDEN "The role does not allow it." {
+        "forbidden" "your role does not allow this";
+    }
+    WrongPassword FORBIDDEN "The current password is wrong." {
+        "wrong_password" "the current password is wrong";
     }
     RegistrationClosed FORBIDDEN "Registration is not open." {
         "registration_closed" "registration is not open: ask for an invitation";
@@ -154,8 +164,14 @@ problems! {
     RefreshTokenNotYours FORBIDDEN "The refresh token is not one of this user's." {
         "refresh_token_not_yours" "the refresh token is not one of yours";
     }
+    PasswordCompromised FORBIDDEN "The password is right, and stolen: it is to be reset by mail. An operator's choice, `BREACHED_PASSWORDS_AT_SIGN_IN`." {
+        "password_compromised" "this password is in a list of stolen ones: reset it by mail, then sign in with the new one";
+    }
     SessionNotFound NOT_FOUND "No live session of this user has that id." {
         "session_not_found" "the session is not there or has ended already";
+    }
+    UserNotFound NOT_FOUND "The tenant has no such member." {
+        "user_not_found" "there is no such user";
     }
     NoSecondFactor NOT_FOUND "The user has no second factor." {
         "second_factor_not_found" "there is no second factor";
@@ -185,6 +201,12 @@ problems! {
     SecondFactorNotBegun CONFLICT "No authenticator app waits for its first code." {
         "second_factor_not_begun" "no authenticator app waits for its first code: begin to add one first";
         "second_factor_enrolled" "there is an authenticator app already: remove it first";
+    }
+    LastOwner CONFLICT "The user is the only owner of a tenant with other members." {
+        "last_owner" "the user is the only owner of a tenant with other members: give somebody the role, or remove the members first";
+    }
+    PasswordChangedMeanwhile CONFLICT "Somebody changed the password at the same time." {
+        "password_changed_meanwhile" "the password was changed at the same time: try again";
     }
     TenantRequired CONFLICT "The user belongs to several tenants; `tenants` lists them." {
         "tenant_required" "the user belongs to several tenants: name one of them as tenant_id".with_member("tenants", tenants());
@@ -224,7 +246,22 @@ problems! {
     InvalidRegistration UNPROCESSABLE_ENTITY "Fields are not valid, or the password is weak; `errors` says why." {
         "invalid_request" "some fields are not valid".naming("email", "invalid", "the address needs the form name@domain");
         "invalid_password" "the password is not accepted"
-            .naming("password", "weak_password", "use at least 15 characters; a sentence is easy to remember");
+            .of_password("password_too_short", "use at least 15 characters; a sentence is easy to remember");
+    }
+    InvalidOneTimeToken UNPROCESSABLE_ENTITY "Fields are not valid, or the token is wrong, used or over." {
+        "invalid_request" "some fields are not valid".naming("token", "required", "this field is required");
+        "invalid_one_time_token" "the token is not good: ask for a new mail";
+    }
+    InvalidReset UNPROCESSABLE_ENTITY "Fields are not valid, the token is wrong, used or over, or the password is weak." {
+        "invalid_request" "some fields are not valid".naming("token", "required", "this field is required");
+        "invalid_one_time_token" "the token is not good: ask for a new mail";
+        "invalid_password" "the password is not accepted"
+            .naming("new_password", "weak_password", "use at least 15 characters; a sentence is easy to remember");
+    }
+    InvalidPasswordChange UNPROCESSABLE_ENTITY "Fields are not valid, or the password is weak." {
+        "invalid_request" "some fields are not valid".naming("current_password", "required", "this field is required");
+        "invalid_password" "the password is not accepted"
+            .naming("new_password", "weak_password", "use at least 15 characters; a sentence is easy to remember");
     }
     InvalidMessage UNPROCESSABLE_ENTITY "Fields are not valid, the message is too long, or nobody is called so." {
         "invalid_request" "some fields are not valid".naming("message", "required", "this field is required");
@@ -233,6 +270,9 @@ problems! {
     }
     Misdirected MISDIRECTED_REQUEST "The request is for a host that is not one of ours." {
         "host_not_allowed" "this server does not answer to that host: its operator names hosts in ALLOWED_HOSTS";
+    }
+    TooManyRequests TOO_MANY_REQUESTS "Asked for too often: try again after `Retry-After`." {
+        "too_many_requests" "that was asked for too often: try again later";
     }
     QueueFull TOO_MANY_REQUESTS "Too many messages wait in this conversation." {
         "queue_full" "too many messages wait in this conversation: let it answer first";
@@ -249,6 +289,7 @@ problems! {
     Busy SERVICE_UNAVAILABLE "Busy: try again after `Retry-After`." {
         "unavailable" "the service is busy or a part of it is away: try again soon";
         "overloaded" "the service is busy or a part of it is away: try again soon";
+        "breached_passwords_unavailable" "the service is busy or a part of it is away: try again soon";
         "timed_out" "the request took too long: try again";
     }
     NotReady SERVICE_UNAVAILABLE "A part that serving needs is away; `checks` says which." {
@@ -323,6 +364,10 @@ impl Problem {
             .with_member("expires_at", json!("2026-01-01T00:05:00Z"))
     }
 
+    fn of_password(self, code: &'static str, message: &str) -> Self {
+        self.naming("password", code, message).with_member("password_advice", advice())
+    }
+
     fn of_run(self) -> Self {
         self.with_member("reason", json!("model_rate_limited")).with_member("run_id", json!(REQUEST))
     }
@@ -334,6 +379,14 @@ fn tenants() -> Value {
         tenant("analytical-engines", "Analytical Engines", Role::Owner),
         tenant("compilers", "Compilers", Role::Member)
     ])
+}
+
+fn advice() -> Value {
+    json!({
+        "score": 1,
+        "warning": "Repeats like \"aaa\" are easy to guess.",
+        "suggestions": ["Add another word or two. Uncommon words are better.", "Avoid repeated words and characters."]
+    })
 }
 
 fn checks() -> Value {

@@ -69,4 +69,5 @@ async fn a_request_without_a_peer_address_signs_in(engine: TestEngine) {
     let answer =
         tower::ServiceExt::oneshot(api.router.clone(), request).await.expect("the router always answers");
     assert_eq!(answer.status(), 201);
+    api.test.drain_jobs().await;
 }

@@ -51,6 +51,8 @@ impl Running {
     }
 
     pub(crate) async fn of(test: TestSaas) -> Self {
+        // Whoever is registered over a socket may still be to be welcomed when it has been said what the test is about.
+        test.leave_jobs();
         let server = Server::bind(&test.saas).await.expect("a free port is there");
         let (address, saas) = (server.address(), test.saas.clone());
         let (stop, stopped) = oneshot::channel();

@@ -1,9 +1,9 @@
 //! The worker of a process: claims what is due, keeps its leases, and writes down how it ended.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     panic::AssertUnwindSafe,
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
     time::Duration,
 };
 
@@ -13,9 +13,12 @@ use saas_core::{
     Clock, Reach, Storage, StoreError,
     clock::stored_now,
     fault::chain,
-    jobs::{JobId, Jobs, StoredJob},
+    jobs::{Hold, JobId, Jobs, StoredJob},
 };
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{
+    sync::Notify,
+    task::{AbortHandle, JoinSet},
+};
 
 use super::{
     Attempt, Handlers, JobError, Schedule,
@@ -33,8 +36,14 @@ const LOOK: Duration = Duration::from_mins(1);
 /// The longest that whoever was asked may have a job wait.
 const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
+/// How long jobs that were told to stop get to end by themselves.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
 /// How often the jobs that are left are counted.
 const COUNT: Duration = Duration::from_secs(15);
+
+/// How many jobs of a state are counted: a backlog is not read whole for a gauge.
+const COUNT_AT_MOST: u32 = 10_000;
 
 /// The longest text of an error that is stored, in characters.
 const ERROR_MAX: usize = 1_000;
@@ -53,11 +62,18 @@ pub(crate) struct Worker {
     pub(crate) wake: Arc<Notify>,
 }
 
-/// Jobs in work: of which kind, and the task.
-type InWork = HashMap<JobId, (&'static str, tokio::task::AbortHandle)>;
+/// A job in work.
+#[derive(Debug)]
+struct Work {
+    kind: &'static str,
+    hold: Hold,
+    task: AbortHandle,
+}
+
+type InWork = HashMap<JobId, Work>;
 
 impl Worker {
-    /// Works until `shutdown`, then finishes what it has, for `patience` at most; the rest is given back.
+    /// Works until `shutdown`, then finishes what it has, for `patience` at most; then tells the rest to stop, and gives back what does not.
     pub(crate) async fn run(&self, shutdown: impl Future<Output = ()>, patience: Duration) {
         let mut tasks = JoinSet::new();
         let mut in_work = InWork::new();
@@ -65,6 +81,8 @@ impl Worker {
         let mut looked: HashMap<&str, Duration> = HashMap::new();
         let mut counted: Option<Duration> = None;
         tokio::pin!(shutdown);
+        // What others left behind is looked for at once.
+        self.wake.notify_one();
         loop {
             tokio::select! {
                 () = &mut shutdown => break,
@@ -99,23 +117,40 @@ impl Worker {
                 heard = self.clock.monotonic();
             }
         }
-        let finished = async {
-            while !tasks.is_empty() {
-                tokio::select! {
-                    Some(ended) = tasks.join_next() => forget(&mut in_work, &ended),
-                    () = self.clock.sleep(self.lease / 3) => {
-                        passing(self.renew(&mut in_work).await, "leases of jobs could not be renewed");
-                    }
-                }
-            }
-        };
+        let finished = self.finished(&mut tasks, &mut in_work, |_| true);
         if tokio::time::timeout(patience, finished).await.is_err() {
-            tracing::warn!(
-                jobs = tasks.len(),
-                "stopping with jobs unfinished: others go on when their leases end"
-            );
+            let stopping: Vec<&str> = self
+                .handlers
+                .0
+                .iter()
+                .filter(|(_, (handler, _))| handler.stop())
+                .map(|(kind, _)| *kind)
+                .collect();
+            tracing::warn!(jobs = tasks.len(), "stopping with jobs unfinished: they are told to stop");
+            let finished = self.finished(&mut tasks, &mut in_work, |kind| stopping.contains(&kind));
+            let _ = tokio::time::timeout(LAST_WORDS, finished).await;
+        }
+        if !tasks.is_empty() {
+            tracing::warn!(jobs = tasks.len(), "jobs are cut off: others go on when their leases end");
         }
         tasks.shutdown().await;
+    }
+
+    /// Waits until nothing of these kinds is in work, and keeps the leases meanwhile.
+    async fn finished(
+        &self,
+        tasks: &mut JoinSet<JobId>,
+        in_work: &mut InWork,
+        of: impl Fn(&str) -> bool + Send,
+    ) {
+        while in_work.values().any(|work| of(work.kind)) {
+            tokio::select! {
+                Some(ended) = tasks.join_next() => forget(in_work, &ended),
+                () = self.clock.sleep(self.lease / 3) => {
+                    passing(self.renew(in_work).await, "leases of jobs could not be renewed");
+                }
+            }
+        }
     }
 
     /// Does what is due, and what becomes due while it does, until nothing is; tells how many attempts it took.
@@ -156,13 +191,13 @@ impl Worker {
     /// Measures what is left.
     async fn count(&self) -> Result<(), StoreError> {
         let mut conn = self.storage.read(REACH).await?;
-        measures::left(&self.jobs.store().counts(&mut conn).await?);
+        measures::left(&self.jobs.store().counts(&mut conn, COUNT_AT_MOST).await?);
         Ok(())
     }
 
     /// Takes as many jobs as there is room for.
     async fn begin(&self, tasks: &mut JoinSet<JobId>, in_work: &mut InWork) -> Result<(), StoreError> {
-        let room = |kind: &str, most: usize| most - in_work.values().filter(|(of, _)| *of == kind).count();
+        let room = |kind: &str, most: usize| most - in_work.values().filter(|work| work.kind == kind).count();
         let free: HashMap<&'static str, usize> = self
             .handlers
             .0
@@ -174,6 +209,11 @@ impl Worker {
             return Ok(());
         }
         let kinds: Vec<&str> = free.keys().copied().collect();
+        // After an outage, or a jump of the clock, our own leases may be over: nobody takes a job from themselves.
+        let over = stored_now(&*self.clock);
+        if in_work.values().any(|work| !work.task.is_finished() && work.hold.is_over(over)) {
+            self.renew(in_work).await?;
+        }
         let now = stored_now(&*self.clock);
         let due = {
             let mut conn = self.storage.read(REACH).await?;
@@ -188,11 +228,15 @@ impl Worker {
             tx.commit().await?;
             for job in claimed {
                 let (id, worker) = (job.id, self.clone());
-                let task = tasks.spawn(async move {
-                    worker.attempt(job).await;
-                    id
+                let hold = Hold::new(&job, Arc::clone(&self.owner), self.lease);
+                let task = tasks.spawn({
+                    let hold = hold.clone();
+                    async move {
+                        worker.attempt(job, hold).await;
+                        id
+                    }
                 });
-                in_work.insert(id, (kind, task));
+                in_work.insert(id, Work { kind, hold, task });
             }
         }
         Ok(())
@@ -200,31 +244,30 @@ impl Worker {
 
     /// Keeps the leases, and stops work on what somebody else has by now.
     async fn renew(&self, in_work: &mut InWork) -> Result<(), StoreError> {
-        let mut tx = self.storage.begin_single(REACH).await?;
+        let working = |work: &Work| !work.task.is_finished() && !work.hold.is_completed();
+        // What is not worked on any more, because its end could not be stored, is left to its lease.
+        let ours: Vec<JobId> = in_work.iter().filter(|(_, work)| working(work)).map(|(id, _)| *id).collect();
+        let mut tx = self.storage.begin(REACH).await?;
         let until = stored_now(&*self.clock) + self.lease;
-        let held = self.jobs.store().renew(&mut tx, &self.owner, until).await?;
+        let held: HashSet<JobId> =
+            self.jobs.store().renew(&mut tx, &self.owner, &ours, until).await?.into_iter().collect();
         tx.commit().await?;
-        for (id, (kind, task)) in in_work.iter() {
-            // One that has just ended has no lease either: its task is over anyway.
-            if !held.contains(id) && !task.is_finished() {
-                tracing::warn!(job.id = %id, job.kind = kind, "the lease of a job is lost");
-                task.abort();
+        for id in &ours {
+            let Some(work) = in_work.get(id) else { continue };
+            if held.contains(id) {
+                work.hold.kept_until(until);
+            } else if working(work) {
+                tracing::warn!(job.id = %id, job.kind = work.kind, "the lease of a job is lost");
+                work.task.abort();
             }
         }
         Ok(())
     }
 
     /// One attempt, and what becomes of the job.
-    async fn attempt(&self, job: StoredJob) {
+    async fn attempt(&self, job: StoredJob, hold: Hold) {
         let Some((handler, _)) = self.handlers.0.get(job.kind.as_str()) else { return };
-        let completed = Arc::new(AtomicBool::new(false));
-        let attempt = Attempt {
-            job,
-            owner: Arc::clone(&self.owner),
-            storage: Arc::clone(&self.storage),
-            jobs: self.jobs.clone(),
-            completed: Arc::clone(&completed),
-        };
+        let attempt = Attempt { job, hold, storage: Arc::clone(&self.storage), jobs: self.jobs.clone() };
         let begun = self.clock.monotonic();
         let result = if attempt.job.is_exhausted() {
             Err(JobError::Hopeless("its last worker was lost".to_owned()))
@@ -234,7 +277,7 @@ impl Worker {
         };
         let took = self.clock.monotonic().saturating_sub(begun);
         let ended = |outcome| measures::attempt(&attempt.job.kind, outcome, took);
-        if completed.load(std::sync::atomic::Ordering::SeqCst) {
+        if attempt.hold.is_completed() {
             return ended(Outcome::Done);
         }
         let written = match result {
@@ -261,7 +304,7 @@ impl Worker {
 
     async fn complete(&self, attempt: &Attempt) -> Result<(), StoreError> {
         let mut tx = self.storage.begin_single(REACH).await?;
-        self.jobs.store().complete(&mut tx, &attempt.job.lease(&self.owner)).await?;
+        self.jobs.store().complete(&mut tx, &attempt.hold.lease()).await?;
         tx.commit().await
     }
 
@@ -270,7 +313,7 @@ impl Worker {
         let due_at = self.jobs.next_attempt(job.attempt).max(self.asked_for(error));
         tracing::warn!(job.id = %job.id, job.kind, job.attempt, error = chain(error), "a job failed, and is tried again");
         let mut tx = self.storage.begin_single(REACH).await?;
-        self.jobs.store().retry(&mut tx, &job.lease(&self.owner), due_at, &text(error)).await?;
+        self.jobs.store().retry(&mut tx, &attempt.hold.lease(), due_at, &text(error)).await?;
         tx.commit().await
     }
 
@@ -286,8 +329,14 @@ impl Worker {
     async fn give_up(&self, attempt: &Attempt, error: &JobError) -> Result<(), StoreError> {
         let job = &attempt.job;
         let Some((handler, _)) = self.handlers.0.get(job.kind.as_str()) else { return Ok(()) };
+        let (store, lease, stays) = (self.jobs.store(), attempt.hold.lease(), handler.stays_dead(job));
         let mut tx = self.storage.begin(REACH).await?;
-        if !self.jobs.store().bury(&mut tx, &job.lease(&self.owner), &text(error)).await? {
+        let ended = if stays {
+            store.bury(&mut tx, &lease, &text(error)).await?
+        } else {
+            store.complete(&mut tx, &lease).await?
+        };
+        if !ended {
             return Ok(());
         }
         if let Err(error) = handler.given_up(job, &mut tx).await {
@@ -296,7 +345,11 @@ impl Worker {
             return Ok(());
         }
         tx.commit().await?;
-        tracing::error!(job.id = %job.id, job.kind, job.attempt, error = chain(error), "a job is dead: see saas jobs");
+        if stays {
+            tracing::error!(job.id = %job.id, job.kind, job.attempt, error = chain(error), "a job is dead: see saas jobs");
+        } else {
+            tracing::warn!(job.id = %job.id, job.kind, job.attempt, error = chain(error), "a job was given up");
+        }
         Ok(())
     }
 }
@@ -309,7 +362,7 @@ fn forget(in_work: &mut InWork, ended: &Result<JobId, tokio::task::JoinError>) {
     match ended {
         Ok(id) => drop(in_work.remove(id)),
         // Aborted: its lease was lost.
-        Err(_) => in_work.retain(|_, (_, task)| !task.is_finished()),
+        Err(_) => in_work.retain(|_, work| !work.task.is_finished()),
     }
 }
 

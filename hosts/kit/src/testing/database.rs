@@ -1,6 +1,10 @@
 //! Databases that tests make and leave behind them.
 
+use std::sync::Arc;
+
 use saas_core::{Entropy, entropy::SystemEntropy};
+
+use super::left_jobs::LeftJobs;
 
 /// Which engine a test runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +20,7 @@ pub enum TestEngine {
 #[derive(Debug)]
 pub struct TestDatabase {
     url: String,
+    pub(super) left_jobs: Arc<LeftJobs>,
     #[expect(dead_code, reason = "held for its Drop")]
     end: End,
 }
@@ -36,13 +41,14 @@ impl TestDatabase {
                 let folder = tempfile::tempdir().expect("a temporary folder can be made");
                 Self {
                     url: format!("sqlite:{}", folder.path().join("test.db").display()),
+                    left_jobs: Arc::default(),
                     end: End::Folder(folder),
                 }
             }
             #[cfg(feature = "postgres")]
             TestEngine::Postgres => {
                 let (url, dropper) = postgres::create(&random_name()).await;
-                Self { url, end: End::Postgres(dropper) }
+                Self { url, left_jobs: Arc::default(), end: End::Postgres(dropper) }
             }
         }
     }

@@ -21,9 +21,13 @@ impl TestSaas {
         self.saas.auth().sign_in(&anonymous(), command).await
     }
 
-    /// Exchanges a refresh token.
+    /// Exchanges a refresh token. Where that is refused, its owner is told, if they are to be.
     pub async fn refresh(&self, token: &Secret<String>) -> Result<Tokens, RefreshError> {
-        self.saas.auth().refresh(&anonymous(), token).await
+        let refreshed = self.saas.auth().refresh(&anonymous(), token).await;
+        if matches!(refreshed, Err(RefreshError::Invalid)) {
+            self.drain_jobs().await;
+        }
+        refreshed
     }
 
     /// Who a request with these tokens would be from.

@@ -9,6 +9,7 @@ mod ends;
 mod failures;
 mod following;
 mod isolation;
+mod jobs;
 mod load;
 mod queue;
 mod recovery;

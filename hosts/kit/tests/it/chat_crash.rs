@@ -24,7 +24,7 @@ use saas_kit::{
 use saas_sql::RootKey;
 use saas_tenancy::Register;
 
-use crate::agents::stage::{ask, assert_whole, key, rest, said};
+use crate::agents::stage::{ask, assert_whole, key, rest, said, while_time_passes};
 
 const KILLS: u64 = 8;
 /// How many conversations the child has under way at once.
@@ -101,15 +101,17 @@ async fn check(url: &str, kill: u64, seen: Seen) -> usize {
     let clock = Arc::new(ManualClock::default());
     clock.set_wall(Utc::now() + TimeDelta::minutes(1));
     let model = ScriptedModel::new(clock.clone()).with_pace(Duration::ZERO);
-    let blueprint = builder(url).clock(clock).chat_model(Arc::new(model)).build().expect("the settings fit");
-    let saas = blueprint.open().await.expect("the database opens again");
+    let builder = builder(url).clock(clock.clone()).chat_model(Arc::new(model));
+    let saas = builder.build().expect("the settings fit").open().await.expect("the database opens again");
     let ada = sign_in(&saas).await;
     let _workers = TestWorkers::start(&saas);
     let agents = saas.agents();
     let mut interrupted = 0;
     for (id, seen) in seen {
         let id: RunId = id.parse().expect("it is a run's id");
-        let frames = rest(agents.follow(&ada, id, 0).await.expect("it is her run")).await;
+        // One that was taken and not begun is due again in a moment.
+        let events = agents.follow(&ada, id, 0).await.expect("it is her run");
+        let frames = while_time_passes(&clock, rest(events)).await;
         assert_whole(&frames);
         let kept: Vec<_> =
             frames.iter().map(|frame| (frame.id.clone(), frame.data.to_string())).take(seen.len()).collect();
@@ -118,7 +120,8 @@ async fn check(url: &str, kill: u64, seen: Seen) -> usize {
     }
     for number in 0..CONVERSATIONS {
         let run = ask(&saas, &ada, &conversation(number), &format!("after kill {kill}")).await;
-        assert_whole(&rest(agents.follow(&ada, run.id, 0).await.expect("it is her run")).await);
+        let events = agents.follow(&ada, run.id, 0).await.expect("it is her run");
+        assert_whole(&while_time_passes(&clock, rest(events)).await);
         let run = agents.run(&ada, run.id).await.expect("it is her run");
         assert_eq!(run.status, RunStatus::Completed);
         assert!(run.answer.contains(&format!("after kill {kill}")), "{}", run.answer);

@@ -9,6 +9,8 @@ mod tenancy;
 
 use std::sync::Arc;
 
+pub(crate) use core::MemorySecrets;
+
 use saas_core::Storage;
 use saas_kit::testing::{TestDatabase, TestEngine, TestSaas};
 use saas_sql::SqlStorage;

@@ -197,6 +197,7 @@ on_both_engines! {
         let tokens = test.saas.auth().tokens_for(&registered.session).unwrap();
         let session = test.saas.auth().authenticate(tokens.access_token.expose(), None, Client::default()).await;
         assert!(session.is_ok(), "the session of a joined registration is good once it is committed");
+        test.drain_jobs().await;
     }
 
     async fn a_dropped_transaction_leaves_neither_the_embedders_row_nor_ours(engine: TestEngine) {
@@ -213,6 +214,7 @@ on_both_engines! {
         tenancy.register_in(&mut tx, &actor(), again).await.expect("the address is still free");
         tx.commit().await.unwrap();
         assert_eq!(rows(storage).await, [0, 1, 1, 1, 1]);
+        test.drain_jobs().await;
     }
 
     async fn a_taken_address_leaves_the_embedders_transaction_usable(engine: TestEngine) {
@@ -320,4 +322,5 @@ async fn a_command_with_a_transaction_of_its_own_errors_inside_the_callers_on_sq
     assert_eq!(holder, "the transaction for \"the embedder's own command\"");
     drop(tx);
     test.saas.tenancy().register(&actor(), ada()).await.expect("the writer is free again");
+    test.drain_jobs().await;
 }

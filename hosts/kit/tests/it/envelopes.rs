@@ -12,6 +12,8 @@ use saas_kit::{
 };
 use saas_sql::{Reencryption, SqlStorage, execute, fetch_all, fetch_one, sqlx::types::Uuid};
 
+use crate::audit::operator;
+
 const TEST: Reach = Reach::Platform("a test");
 
 async fn sign_in_from(test: &TestSaas, ip: &str) -> Tokens {
@@ -123,7 +125,7 @@ on_both_engines! {
         change(test.saas.storage(), PUT, one, b"no envelope").await;
         assert_eq!(shown(&test.saas, &first).await[&one], None);
         // What does not open is told, and stays for who looks into it.
-        let done = test.saas.reencrypt().await.unwrap().total();
+        let done = test.saas.reencrypt(&operator()).await.unwrap().total();
         assert_eq!((done.encrypted, done.unopened), (0, 1), "of another key are those alone that name one");
         assert_eq!(stored(test.saas.storage()).await.iter().find(|(id, ..)| *id == one).unwrap().1.as_deref(), Some(&b"no envelope"[..]));
     }
@@ -134,11 +136,11 @@ on_both_engines! {
         let tokens = sign_in_from(&test, "203.0.113.7").await;
         let rows = as_before_the_upgrade(test.saas.storage()).await;
         assert!(shown(&test.saas, &tokens).await.values().all(Option::is_none), "not until then");
-        let done = test.saas.reencrypt().await.unwrap();
+        let done = test.saas.reencrypt(&operator()).await.unwrap();
         assert_eq!((done.total().encrypted, done.total().unopened), (rows, 0));
         assert!(stored(test.saas.storage()).await.iter().all(|(_, envelope, plain)| envelope.is_some() && plain.is_none()));
         assert!(shown(&test.saas, &tokens).await.values().all(|address| address.as_deref() == Some("203.0.113.*")));
-        assert_eq!(test.saas.reencrypt().await.unwrap().total().encrypted, 0, "once is enough");
+        assert_eq!(test.saas.reencrypt(&operator()).await.unwrap().total().encrypted, 0, "once is enough");
     }
 
     async fn a_new_key_is_used_when_every_server_knows_it(engine: TestEngine) {
@@ -146,9 +148,9 @@ on_both_engines! {
         test.register("ada@example.com").await;
         let old = sign_in_from(&test, "203.0.113.7").await;
         let (replica, first) = (test.replica(2).await, test.saas.fields().active());
-        let rotated = test.saas.rotate_data_keys().await.unwrap();
-        assert_eq!(test.saas.rotate_data_keys().await.unwrap_err().to_string().split(" and").next(), Some(&*format!("the data key {} is new", rotated.key)));
-        assert!(matches!(test.saas.reencrypt().await, Err(ReencryptError::NotDue { key, .. }) if key == rotated.key));
+        let rotated = test.saas.rotate_data_keys(&operator()).await.unwrap();
+        assert_eq!(test.saas.rotate_data_keys(&operator()).await.unwrap_err().to_string().split(" and").next(), Some(&*format!("the data key {} is new", rotated.key)));
+        assert!(matches!(test.saas.reencrypt(&operator()).await, Err(ReencryptError::NotDue { key, .. }) if key == rotated.key));
         assert_eq!(test.saas.fields().active(), first);
         // As a replica's workers do long before the key is used.
         assert!(replica.fields().reload().await.unwrap() && !replica.fields().reload().await.unwrap());
@@ -159,7 +161,7 @@ on_both_engines! {
         let list = shown(&replica, &new).await;
         assert_eq!(list[&old.session.as_uuid()].as_deref(), Some("203.0.113.*"), "under the old key");
         assert_eq!(list[&new.session.as_uuid()].as_deref(), Some("198.51.100.*"), "under the new one");
-        let done = test.saas.reencrypt().await.unwrap();
+        let done = test.saas.reencrypt(&operator()).await.unwrap();
         assert_eq!((done.key, done.total().encrypted), (rotated.key, 1));
         assert_eq!((left(test.saas.storage(), &test.saas).await, shown(&replica, &new).await), (0, list));
     }
@@ -170,14 +172,18 @@ on_both_engines! {
         let rows = as_before_the_upgrade(test.saas.storage()).await;
         let (storage, fields) = (test.saas.storage(), test.saas.fields());
         let mut work = Reencryption::new(storage, fields, ENVELOPED[0], fields.active().unwrap());
-        assert_eq!(work.step().await.unwrap().unwrap().encrypted, u64::from(Reencryption::STEP));
-        // The process is killed in its next step: what that has not committed is undone.
-        let mut killed = Box::pin(work.step());
-        let _ = futures_util::poll!(&mut killed);
-        drop(killed);
+        let batch = work.next().await.unwrap().unwrap();
+        let mut tx = test.begin().await;
+        assert_eq!(work.encrypt_in(&mut tx, batch).await.unwrap().encrypted, u64::from(Reencryption::STEP));
+        tx.commit().await.unwrap();
+        // The process is killed in its next transaction: what that has not committed is undone.
+        let batch = work.next().await.unwrap().unwrap();
+        let mut tx = test.begin().await;
+        work.encrypt_in(&mut tx, batch).await.unwrap();
+        drop(tx);
         let rest = rows - u64::from(Reencryption::STEP);
         assert_eq!(u64::try_from(left(storage, &test.saas).await).unwrap(), rest);
-        assert_eq!(test.saas.reencrypt().await.unwrap().total().encrypted, rest);
+        assert_eq!(test.saas.reencrypt(&operator()).await.unwrap().total().encrypted, rest);
         assert_eq!(left(storage, &test.saas).await, 0);
         assert!(shown(&test.saas, &tokens).await.values().all(|address| address.as_deref() == Some("203.0.113.*")));
     }
@@ -188,8 +194,9 @@ on_both_engines! {
         let rows = as_before_the_upgrade(test.saas.storage()).await;
         let replica = test.replica(2).await;
         // Beside a server that opens sessions.
+        let me = operator();
         let (one, other, session) =
-            tokio::join!(test.saas.reencrypt(), replica.reencrypt(), sign_in_from(&test, "198.51.100.7"));
+            tokio::join!(test.saas.reencrypt(&me), replica.reencrypt(&me), sign_in_from(&test, "198.51.100.7"));
         assert_eq!(one.unwrap().total().encrypted + other.unwrap().total().encrypted, rows);
         let list = shown(&test.saas, &tokens).await;
         assert_eq!(list[&session.session.as_uuid()].as_deref(), Some("198.51.100.*"));

@@ -189,6 +189,7 @@ on_both_engines! {
         assert_eq!(stage.attempt().await, 1);
         stage.until(<[_]>::is_empty).await;
         assert_eq!(stage.count().await, 5);
+        stage.test.drain_jobs().await;
     }
 
     async fn an_effect_and_the_jobs_end_are_there_together_once(engine: TestEngine) {
@@ -200,6 +201,7 @@ on_both_engines! {
         assert_eq!(stage.attempt().await, 2);
         stage.until(<[_]>::is_empty).await;
         assert_eq!(stage.count().await, 5);
+        stage.test.drain_jobs().await;
     }
 
     async fn a_job_that_keeps_failing_is_dead_and_its_handler_hears_of_it_once(engine: TestEngine) {
@@ -211,6 +213,7 @@ on_both_engines! {
         let dead = stage.until(|jobs| jobs[0].state == JobState::Dead).await;
         assert_eq!((dead[0].id, dead[0].attempt, dead[0].error.as_deref()), (id, 3, Some("not now")));
         assert_eq!(stage.count().await, -1000);
+        stage.test.drain_jobs().await;
     }
 
     async fn a_hopeless_job_is_given_up_at_once(engine: TestEngine) {
@@ -220,6 +223,7 @@ on_both_engines! {
         let dead = stage.until(|jobs| jobs[0].state == JobState::Dead).await;
         assert_eq!(dead[0].error.as_deref(), Some("never"));
         assert_eq!(stage.count().await, -1000);
+        stage.test.drain_jobs().await;
     }
 
     async fn what_a_lost_worker_had_is_done_by_another_and_given_up_when_every_worker_is_lost(engine: TestEngine) {
@@ -242,6 +246,7 @@ on_both_engines! {
         assert_eq!(left.len(), 1);
         assert_eq!(left[0].error.as_deref(), Some("its last worker was lost"));
         assert_eq!(stage.count().await, 3 - 1000);
+        stage.test.drain_jobs().await;
     }
 
     async fn a_process_does_so_many_of_a_kind_at_once_and_no_more(engine: TestEngine) {
@@ -261,6 +266,7 @@ on_both_engines! {
         while !jobs(&test.saas).await.is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        test.drain_jobs().await;
     }
 
     async fn a_job_that_takes_longer_than_its_lease_is_kept_however_short_that_is(engine: TestEngine) {
@@ -286,6 +292,7 @@ on_both_engines! {
         while !jobs(&test.saas).await.is_empty() {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+        test.drain_jobs().await;
     }
 
     async fn a_stop_lets_a_job_end(engine: TestEngine) {
@@ -297,6 +304,7 @@ on_both_engines! {
             test.saas.jobs().enqueue(&mut tx, &Wait).await.unwrap();
         }
         tx.commit().await.unwrap();
+        test.leave_jobs();
         begun.recv().await.unwrap();
         let stopping = tokio::spawn(test.workers.stop());
         // The worker has to know before the job ends: else it may have begun the other one.
@@ -331,6 +339,7 @@ on_both_engines! {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         next(Duration::from_mins(1)).await;
+        test.drain_jobs().await;
     }
 }
 
@@ -341,6 +350,8 @@ async fn a_drain_does_what_is_due_and_leaves_the_rest() {
     let plan: Plan = |attempt| if attempt == 1 { Fate::Fails } else { Fate::Effect };
     let handler = Increases { plan, attempts: sender };
     let test = TestSaas::with_ports(TestEngine::Sqlite, [], |builder| builder.job_handler(2, handler)).await;
+    // Those that fail, and are tried again.
+    test.leave_jobs();
     test.workers.stop().await;
     let mut tx = test.saas.storage().begin(REACH).await.unwrap();
     execute!(tx.conn(), "CREATE TABLE counts (count bigint NOT NULL)").unwrap();
@@ -381,4 +392,6 @@ async fn on_postgres_what_another_process_enqueues_is_done_at_once() {
     other.jobs().enqueue(&mut tx, &Wait).await.unwrap();
     tx.commit().await.unwrap();
     begun.recv().await.unwrap();
+    // It is begun, and never let go on.
+    test.leave_jobs();
 }

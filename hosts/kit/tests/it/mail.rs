@@ -141,6 +141,7 @@ on_both_engines! {
         until(&test.saas, <[_]>::is_empty).await;
         let told = test.mail.mails().iter().filter(|mail| mail.template == "session_revoked").count();
         assert_eq!(told, 1, "it came back sixteen times");
+        test.drain_jobs().await;
     }
 
     async fn what_fails_is_sent_again_under_its_key_until_it_goes(engine: TestEngine) {

@@ -5,14 +5,14 @@ use std::{collections::BTreeSet, sync::Arc};
 use saas_core::{Reach, Storage, clock::ManualClock};
 use saas_kit::{
     Blueprint, MigrateError, OpenError,
-    testing::{PASSWORD, TestDatabase, TestEngine, TestSaas},
+    testing::{PASSWORD, TestDatabase, TestEngine, TestSaas, TestWorkers},
 };
 use saas_sql::{
     Component, MigrateError as Refused, Migration, SqlStorage, execute, fetch_all, fetch_one, sql, sqlx,
 };
 use tokio::sync::Barrier;
 
-use crate::engines::open;
+use crate::{agents::stage::while_time_passes, engines::open};
 
 const TEST: Reach = Reach::Platform("a test");
 
@@ -259,6 +259,47 @@ on_both_engines! {
         assert_eq!(names(&storage, engine).await, before, "of a database at version 1");
         assert_eq!(ledger(&storage).await, ["guide/1"]);
         assert_eq!(migrate(&storage, V2).await.unwrap(), ["guide/2"], "the mended release migrates");
+    }
+
+    async fn a_run_that_a_release_without_jobs_of_runs_left_running_ends_as_interrupted(engine: TestEngine) {
+        let database = TestDatabase::create(engine).await;
+        let (storage, clock) = (open(&database).await, Arc::new(ManualClock::default()));
+        let earlier = Component { name: "agents", migrations: &saas_agents_sql::AGENTS.migrations[..2] };
+        storage.migrate(&[saas_sql::CORE, earlier], &*clock).await.unwrap();
+        let (id, now) = (sqlx::types::Uuid::from_u128(7), saas_core::clock::stored_now(&*clock));
+        let mut tx = storage.begin(TEST).await.unwrap();
+        execute!(
+            tx.conn(),
+            "INSERT INTO saas_conversations (id, tenant_id, user_id, key, agent, message_count, preview, created_at, updated_at) \
+             VALUES ($1, $1, $1, 'c', 'triage', 0, '', $2, $2)",
+            id,
+            now,
+        )
+        .unwrap();
+        execute!(
+            tx.conn(),
+            "INSERT INTO saas_runs (id, tenant_id, user_id, conversation_id, position, agent, status, input, request_hash, attempt, owner, \
+             leased_until, cancel_requested, answer, input_tokens, cached_input_tokens, output_tokens, reasoning_tokens, created_at) \
+             VALUES ($1, $1, $1, $1, 1, 'triage', 'running', 'hello', $2, 1, 'gone', $3, $4, '', 0, 0, 0, 0, $3)",
+            id,
+            [0_u8].as_slice(),
+            now,
+            false,
+        )
+        .unwrap();
+        tx.commit().await.unwrap();
+
+        let blueprint = TestSaas::blueprint(&database, Arc::clone(&clock), 1, []);
+        blueprint.migrate().await.unwrap();
+        let saas = blueprint.open().await.unwrap();
+        let _workers = TestWorkers::start(&saas);
+        let ended = async {
+            let status = "SELECT status FROM saas_runs";
+            while fetch_one!(&mut storage.read(TEST).await.unwrap(), (String,), status).unwrap().0 != "interrupted" {
+                tokio::task::yield_now().await;
+            }
+        };
+        while_time_passes(&clock, ended).await;
     }
 
     async fn opening_an_unmigrated_database_fails_with_the_fix(engine: TestEngine) {

@@ -45,6 +45,7 @@ on_both_engines! {
         assert_dead(&test, &[&first, &second]).await;
         assert_eq!(revoked_reason(&test, first.session).await.as_deref(), Some("refresh_reuse"));
         assert_eq!(test.family(first.session).await.generation, 2);
+        test.drain_jobs().await;
     }
 
     async fn a_token_two_generations_back_revokes_the_family_and_its_access_tokens(engine: TestEngine) {

@@ -38,6 +38,7 @@ on_both_engines! {
             Ok(())
         };
         block_in_place(|| TestRunner::new(config).run(&vec(step(), 1..12), run)).expect("every schedule ends well");
+        test.drain_jobs().await;
     }
 }
 

@@ -10,8 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use saas_auth::{
-    Argon2id, Argon2idParams, AuthenticateError, CommandError, HashError, Keyring, Password, PasswordHash,
-    PasswordHasher, SessionFilter, SignIn, SignInError, Tokens,
+    Argon2id, Argon2idParams, AuthenticateError, CommandError, HashError, Keyring, Password, PasswordAdvice,
+    PasswordHash, PasswordHasher, SessionFilter, SignIn, SignInError, Tokens,
 };
 use saas_core::{
     Actor, Client, Email, ErrorKind, Fault, PageSize, Role, Secret, Slug, TenantChoice, TenantId, TenantName,
@@ -279,6 +279,7 @@ on_both_engines! {
         assert!(test.authenticate(&ada.tokens).await.is_ok());
         let again = test.sign_in("ada@example.com").await.expect("the password is right");
         assert_eq!((again.user, again.tenant), (ada.user.id, ada.tenant.id));
+        test.drain_jobs().await;
     }
 
     async fn sixteen_parallel_registrations_of_one_tenant_name_get_slugs_of_their_own(engine: TestEngine) {
@@ -300,6 +301,7 @@ on_both_engines! {
             assert_eq!(one.tenant.name.as_str(), "Analytical Engines");
             assert!(test.authenticate(&one.tokens).await.is_ok());
         }
+        test.drain_jobs().await;
     }
 
     async fn where_registration_is_not_open_only_the_product_itself_registers(engine: TestEngine) {
@@ -358,6 +360,14 @@ impl PasswordHasher for CountingHasher {
     async fn verify(&self, password: Password, hash: PasswordHash) -> Result<bool, HashError> {
         self.hashes.fetch_add(1, Ordering::SeqCst);
         self.pool.verify(password, hash).await
+    }
+
+    fn is_current(&self, hash: &PasswordHash) -> bool {
+        self.pool.is_current(hash)
+    }
+
+    async fn advise(&self, password: Password, context: Vec<String>) -> Result<PasswordAdvice, HashError> {
+        self.pool.advise(password, context).await
     }
 }
 

@@ -18,7 +18,6 @@ CREATE TABLE saas_recovery_codes (
 CREATE TABLE saas_sign_in_challenges (
     id uuid NOT NULL PRIMARY KEY,
     user_id uuid NOT NULL REFERENCES saas_users (id) ON DELETE CASCADE,
-    password_mark bytea NOT NULL,
     attempts bigint NOT NULL,
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL

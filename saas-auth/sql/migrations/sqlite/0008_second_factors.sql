@@ -18,7 +18,6 @@ CREATE TABLE saas_recovery_codes (
 CREATE TABLE saas_sign_in_challenges (
     id blob NOT NULL PRIMARY KEY,
     user_id blob NOT NULL REFERENCES saas_users (id) ON DELETE CASCADE,
-    password_mark blob NOT NULL,
     attempts integer NOT NULL,
     created_at text NOT NULL,
     expires_at text NOT NULL

@@ -3,19 +3,26 @@
 use saas_core::{Conn, Role, TenantId, TenantState};
 
 use super::{REACH, SignInError, first_factor::Proven, refusal::NotSignedIn, second_factor::Spent};
-use crate::{Auth, AuthMethod, AuthMethods, User};
+use crate::{Auth, AuthMethod, AuthMethods, PasswordHash, User};
 
 /// The most tenants that are offered to choose from.
 const CHOICES: u32 = 50;
 
-/// A proven user who may come in, and where. What proves their second factor is used up as the session is opened, in one transaction.
+/// A proven user who may come in, and where. Nothing but this file and a met challenge makes one.
 pub(super) struct Admitted {
-    pub(super) proven: Proven,
+    pub(super) user: User,
     pub(super) tenant: TenantId,
     pub(super) role: Role,
     pub(super) methods: AuthMethods,
-    /// What they proved their second factor with, where they have one.
-    pub(super) spent: Option<Spent>,
+    pub(super) by: AdmittedBy,
+}
+
+/// What lets somebody in. It has to hold still as their session is opened, in one transaction with it.
+pub(super) enum AdmittedBy {
+    /// A password alone, by the hash that it was compared with: they have no second factor.
+    Password(PasswordHash),
+    /// A second factor after the password; what proved it is used up.
+    SecondFactor(Spent),
 }
 
 impl Auth {
@@ -30,10 +37,11 @@ impl Auth {
         let enrolled = self.second_factor_of(&mut conn, proven.user.id).await?.is_some();
         drop(conn);
         if enrolled {
-            return Err(self.challenge(&proven.user, tenant).await?);
+            return Err(self.challenge(&proven, tenant).await?);
         }
+        let Proven { user, password } = proven;
         let methods = AuthMethods::of(AuthMethod::Password);
-        Ok(Admitted { proven, tenant, role, methods, spent: None })
+        Ok(Admitted { user, tenant, role, methods, by: AdmittedBy::Password(password) })
     }
 
     /// The tenant to sign in to: the named one, or the only one.

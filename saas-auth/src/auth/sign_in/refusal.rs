@@ -48,8 +48,8 @@ impl From<Trouble> for NotSignedIn {
 }
 
 impl Auth {
-    /// Writes down that nobody was let in: in the chain of the tenant that it was about, or in the platform's. Of an account that is not there
-    /// nothing is known, not even what it would be called.
+    /// Writes down that nobody was let in: in the chain of the tenant that it was about, or, where it is of none, among what is kept for a time
+    /// only. Of an account that is not there nothing is known, not even what it would be called.
     pub(super) async fn record_refusal(
         &self,
         actor: &Actor,
@@ -71,7 +71,8 @@ impl Auth {
                 },
             }
         };
-        let event = AuditEvent::new(SIGN_IN_REFUSED).in_tenant(tenant).refused(reason);
+        let event = AuditEvent::new(SIGN_IN_REFUSED).refused(reason);
+        let event = if tenant.is_some() { event.in_tenant(tenant) } else { event.passing() };
         let event = match user {
             Some(user) => event.about(user),
             None => event,

@@ -3,7 +3,12 @@
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
 use saas_core::{Actor, Secret, TenantId, Tx, UserId};
 
-use super::{REACH, SignInError, admission::Admitted, first_factor::Proven, refusal::NotSignedIn};
+use super::{
+    REACH, SignInError,
+    admission::{Admitted, AdmittedBy},
+    first_factor::Proven,
+    refusal::NotSignedIn,
+};
 use crate::{
     Auth, AuthMethod, AuthMethods, Challenge, ChallengeId, GuessRules, RecoveryCode, Tokens, TotpCode, User,
     UserStatus,
@@ -117,16 +122,19 @@ impl Auth {
     }
 
     /// Makes what somebody with the right password gets instead of a session.
-    pub(super) async fn challenge(&self, user: &User, tenant: TenantId) -> Result<NotSignedIn, NotSignedIn> {
-        let now = self.now();
+    pub(super) async fn challenge(
+        &self,
+        proven: &Proven,
+        tenant: TenantId,
+    ) -> Result<NotSignedIn, NotSignedIn> {
+        let (now, user) = (self.now(), &proven.user);
         let mut tx = self.ports.storage.begin(REACH).await?;
-        let Some(password_mark) = self.password_mark(&mut tx, user).await? else {
-            return Ok(NotSignedIn::refused(user.id, "no_password"));
-        };
+        // Held until the commit, as where a session is opened: whoever sets a new password comes first and is seen, or ends this challenge.
+        self.ports.users.shared(&mut tx, user.id).await?;
+        self.still_has(&mut tx, user, &proven.password).await?;
         let challenge = Challenge {
             id: ChallengeId::generate(&*self.ports.clock, &*self.ports.entropy),
             user: user.id,
-            password_mark,
             created_at: now,
             // Whole seconds, as the token has them.
             expires_at: (now + LIFETIME).trunc_subsecs(0),
@@ -137,13 +145,6 @@ impl Auth {
         let challenge = self.second_factor_keys.challenge(&challenge, tenant)?;
         let answer = SignInError::SecondFactorRequired { challenge, expires_at };
         Ok(NotSignedIn::Refused { user: Some(user.id), reason: "second_factor_required", answer })
-    }
-
-    /// A mark of the user's password as it is stored now; none where they have none.
-    async fn password_mark(&self, tx: &mut Tx, user: &User) -> Result<Option<Vec<u8>>, NotSignedIn> {
-        let found = self.ports.users.credentials(tx.conn(), &user.email).await?;
-        let hash = found.filter(|found| found.user.id == user.id).and_then(|found| found.password);
-        hash.map(|hash| Ok(self.second_factor_keys.password_mark(&hash)?.to_vec())).transpose()
     }
 
     /// Counts the attempt, and for a code the guess, before anything is compared. It is committed: who leaves has tried all the same.
@@ -204,16 +205,11 @@ impl Auth {
         let factor = factor.ok_or_else(|| over("no_second_factor"))?;
         let used = self.proved(&factor, proof)?.ok_or_else(|| wrong_code(user.id))?;
         let methods = AuthMethods::of(AuthMethod::Password).and(proof.method());
-        Ok(Admitted {
-            proven: Proven { user },
-            tenant,
-            role,
-            methods,
-            spent: Some(Spent { challenge, used }),
-        })
+        let by = AdmittedBy::SecondFactor(Spent { challenge, used });
+        Ok(Admitted { user, tenant, role, methods, by })
     }
 
-    /// Uses up what proved the second factor, where a session is opened for it, if password and challenge are still those that it is about.
+    /// Uses up what proved the second factor, where a session is opened for it, if the challenge is still there: a new password ends it.
     pub(super) async fn spend(
         &self,
         tx: &mut Tx,
@@ -226,17 +222,8 @@ impl Auth {
             reason,
             answer: SignInError::InvalidChallenge,
         };
-        let credentials = self.ports.users.credentials(tx.conn(), &user.email).await?;
-        let hash = credentials.filter(|found| found.user.id == user.id).and_then(|found| found.password);
-        let same = match &hash {
-            Some(hash) => self.second_factor_keys.is_of_password(&spent.challenge.password_mark, hash)?,
-            None => false,
-        };
-        if !same {
-            return Err(over("password_changed"));
-        }
         if !self.ports.challenges.close(tx, spent.challenge.id).await? {
-            return Err(over("challenge_used"));
+            return Err(over("challenge_ended"));
         }
         if self.use_up(tx, actor, user.id, &spent.used).await? { Ok(()) } else { Err(wrong_code(user.id)) }
     }

@@ -184,7 +184,9 @@ impl Writer {
         // Where a number was there already, the database has another text than the batch.
         let all_new = usize::try_from(inserted) == Ok(part.len());
         self.live.publish(part.iter().map(|queued| (&queued.topic, &queued.event)), all_new.then_some(mark));
-        cuts.iter().for_each(|cut| self.live.trimmed(cut));
+        for cut in &cuts {
+            self.live.trimmed(cut);
+        }
         Ok(())
     }
 }

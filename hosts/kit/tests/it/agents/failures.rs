@@ -5,12 +5,13 @@ use std::sync::{Arc, atomic::Ordering};
 use async_trait::async_trait;
 use futures_util::stream;
 use saas_agents::{AgentsError, ChatModel, ModelError, ModelRequest, ModelStream, Run, RunEvents, RunStatus};
-use saas_core::Fault;
+use saas_core::{Fault, Reach, Storage};
 use saas_kit::testing::TestEngine;
+use saas_sql::{SqlStorage, sql, sqlx};
 
 use super::{
     server::Server,
-    stage::{Call, Chat, LEASE, assert_whole, message, rest, until_said, while_time_passes},
+    stage::{Call, Chat, assert_whole, message, rest, until_said, while_time_passes},
 };
 
 /// How often storing an outcome is tried.
@@ -19,17 +20,18 @@ const FINISH_TRIES: usize = 7;
 /// A server whose ports can fail, and a run of its that has said "Hel".
 async fn begun(engine: TestEngine) -> (Chat, Server, Run, Call, RunEvents) {
     let mut chat = Chat::start(engine).await;
-    // The workers of the other server have begun; they do nothing while the clock stands still.
     let (run, call, _) = chat.begun("before", "").await;
     call.answer("answer");
     chat.ended(&run).await;
-
+    // The workers of the other server are not to take what this one begins; those of the next one do nothing while the clock stands still.
     let server = Server::start(&chat);
+    chat.take_workers().stop().await;
     let run = server.agents.start(&chat.ada, message("c", "hello")).await.unwrap();
     let call = chat.call().await;
     let mut events = server.agents.follow(&chat.ada, run.id, 0).await.unwrap();
     call.say("Hel");
     until_said(&mut events, "Hel").await;
+    chat.replace_server(2).await;
     (chat, server, run, call, events)
 }
 
@@ -38,6 +40,28 @@ async fn assert_goes_on(mut chat: Chat, run: &Run) {
     let messages = ["1 user: before", "2 assistant: answer", "3 user: hello", "4 assistant, partial: Hel"];
     assert_eq!(chat.messages().await, messages);
     chat.assert_goes_on(&["user: before", "assistant: answer", "user: hello", "assistant: Hel"]).await;
+}
+
+/// What has the database refuse every end of a run, and what undoes that.
+fn no_run_ends(engine: TestEngine) -> (&'static str, &'static str) {
+    match engine {
+        TestEngine::Sqlite => (
+            "CREATE TRIGGER saas_test BEFORE UPDATE ON saas_runs WHEN NEW.status <> 'running' \
+             BEGIN SELECT RAISE(ABORT, 'a test'); END",
+            "DROP TRIGGER saas_test",
+        ),
+        TestEngine::Postgres => (
+            "CREATE FUNCTION saas_test() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'a test'; END $$; \
+             CREATE TRIGGER saas_test BEFORE UPDATE ON saas_runs FOR EACH ROW WHEN (NEW.status <> 'running') EXECUTE FUNCTION saas_test()",
+            "DROP TRIGGER saas_test ON saas_runs",
+        ),
+    }
+}
+
+async fn alter(storage: &SqlStorage, statements: &'static str) {
+    let mut tx = storage.begin(Reach::Platform("test")).await.unwrap();
+    sql!(tx.conn(), |c| async { sqlx::raw_sql(statements).execute(c).await.map(drop) }).unwrap();
+    tx.commit().await.unwrap();
 }
 
 /// A model with a bug.
@@ -108,34 +132,29 @@ on_both_engines! {
         assert_eq!((run.status, run.answer.as_str()), (RunStatus::Completed, "Hello"));
     }
 
-    async fn a_run_that_its_server_gave_up_is_interrupted_though_the_server_lives(engine: TestEngine) {
-        let (mut chat, server, run, call, events) = begun(engine).await;
+    async fn a_run_whose_end_cannot_be_stored_is_interrupted_though_its_server_lives(engine: TestEngine) {
+        let mut chat = Chat::start(engine).await;
+        let (run, call, events) = chat.begun("hello", "Hel").await;
         // Another run keeps the server's heartbeat going.
-        let other = server.agents.start(&chat.ada, message("d", "hello")).await.unwrap();
+        let other = chat.ask_in("d", "hello").await;
         let others_call = chat.call().await;
-        drop(chat.take_workers());
-
-        server.faults.begin.store(FINISH_TRIES, Ordering::SeqCst);
+        let storage = crate::engines::open(&chat.test.database).await;
+        let (refuse, permit) = no_run_ends(engine);
+        alter(&storage, refuse).await;
         call.answer("lo");
-        let given_up = async {
-            while server.agents.running() > 1 {
-                tokio::task::yield_now().await;
-            }
-        };
-        while_time_passes(&chat.test.clock, given_up).await;
-        server.beat().await.unwrap();
-        let follower = tokio::spawn(rest(events));
-        for _ in 0..3 {
-            chat.test.clock.advance(LEASE / 3);
-            server.beat().await.unwrap();
+        while chat.saas().agents().running() > 1 {
+            tokio::task::yield_now().await;
         }
-        let frames = while_time_passes(&chat.test.clock, follower).await.unwrap();
+        assert_eq!(chat.run(run.id).await.status, RunStatus::Running);
+        alter(&storage, permit).await;
+        let frames = while_time_passes(&chat.test.clock, rest(events)).await;
         assert!(frames.last().unwrap().terminal);
         let stored = chat.run(run.id).await;
         assert_eq!((stored.status, stored.answer.as_str()), (RunStatus::Interrupted, "Hello"));
         assert_eq!(chat.run(other.id).await.status, RunStatus::Running, "the other one's lease was kept");
         others_call.answer("Good day.");
-        rest(server.agents.follow(&chat.ada, other.id, 0).await.unwrap()).await;
+        assert_eq!(chat.ended(&other).await.status, RunStatus::Completed);
+        storage.close().await;
     }
 
     async fn a_model_that_panics_ends_its_run_and_no_other(engine: TestEngine) {

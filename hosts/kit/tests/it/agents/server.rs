@@ -1,20 +1,24 @@
-//! A server of the test's own making: agents without a heartbeat, over ports that fail when they are told to.
+//! A server of the test's own making: it does the jobs that it enqueues itself, keeps no lease, gives nothing up, and has ports that fail when
+//! they are told to.
 
 use std::sync::{
-    Arc, Mutex,
+    Arc,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use async_trait::async_trait;
-use saas_agents::{Agents, AgentsConfig, AgentsPorts, ModelName, Models, RunId, RunLauncher, RunOwner};
+use saas_agents::{Agents, AgentsConfig, AgentsPorts, ModelName, Models, RunJob};
 use saas_agents_sql::{SqlConversations, SqlRuns};
 use saas_core::{
     Conn, Cut, Event, EventLog, EventLogError, Reach, Storage, StoreError, Topic, TopicState, Tx,
+    clock::{ManualClock, stored_now},
     entropy::SeededEntropy,
+    jobs::{Hold, Job, JobStore, Jobs, StoredJob},
 };
-use saas_sql::{SqlEventLog, SqlStorage};
+use saas_sql::{SqlEventLog, SqlJobs, SqlStorage};
+use tokio::sync::Notify;
 
-use super::stage::Chat;
+use super::stage::{Chat, LEASE};
 
 /// What goes wrong.
 #[derive(Debug, Default)]
@@ -31,7 +35,6 @@ pub(super) struct Faults {
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) agents: Agents,
-    pub(super) owner: RunOwner,
     pub(super) faults: Arc<Faults>,
 }
 
@@ -41,48 +44,64 @@ struct FaultyStorage(SqlStorage, Arc<Faults>);
 #[derive(Debug)]
 struct FaultyLog(SqlEventLog, Arc<Faults>);
 
-/// The server executes what it launches on tasks.
-#[derive(Debug, Default)]
-struct Tasks(Mutex<Option<(Agents, RunOwner)>>);
-
 impl Server {
-    /// One beside `chat`'s, with its model and its clock.
+    /// One beside `chat`'s, with its model and its clock. Others are not told of its jobs: they find them when they look.
     pub(super) fn start(chat: &Chat) -> Self {
-        let storage = chat.saas().storage().clone();
-        let (log, background) = SqlEventLog::new(storage.clone(), chat.test.clock.clone());
+        let (storage, clock) = (chat.saas().storage().clone(), chat.test.clock.clone());
+        let (log, background) = SqlEventLog::new(storage.clone(), clock.clone());
         tokio::spawn(background.future);
-        let (faults, launcher) = (Arc::new(Faults::default()), Arc::new(Tasks::default()));
+        let (faults, enqueued) = (Arc::new(Faults::default()), Arc::new(Notify::new()));
+        let failing: Arc<dyn Storage> = Arc::new(FaultyStorage(storage.clone(), Arc::clone(&faults)));
+        let (audit, entropy) = (chat.saas().audit().clone(), Arc::new(SeededEntropy::new(99)));
+        let wake = Arc::clone(&enqueued);
+        let jobs = Jobs::new(
+            Arc::clone(&failing),
+            Arc::new(SqlJobs),
+            audit.clone(),
+            clock.clone(),
+            entropy.clone(),
+            Arc::new(move || wake.notify_one()),
+        );
         let ports = AgentsPorts {
-            storage: Arc::new(FaultyStorage(storage, Arc::clone(&faults))),
+            storage: failing,
             conversations: Arc::new(SqlConversations),
             runs: Arc::new(SqlRuns),
-            audit: chat.saas().audit().clone(),
+            audit,
             events: Arc::new(FaultyLog(log, Arc::clone(&faults))),
             model: Arc::new(chat.model.clone()),
-            launcher: Arc::<Tasks>::clone(&launcher),
-            clock: chat.test.clock.clone(),
-            entropy: Arc::new(SeededEntropy::new(99)),
+            jobs,
+            clock: clock.clone(),
+            entropy,
         };
         let models = Models::all(&ModelName::new("played"));
-        let (agents, owner) = (Agents::new(ports, AgentsConfig::new(models)), RunOwner::new("the test"));
-        *launcher.0.lock().unwrap() = Some((agents.clone(), owner.clone()));
-        Self { agents, owner, faults }
-    }
-
-    /// One round of its heartbeat.
-    pub(super) async fn beat(&self) -> Result<(), StoreError> {
-        self.agents.renew(&self.owner).await?;
-        self.agents.stop_cancelled().await?;
-        self.agents.recover().await
+        let agents = Agents::new(ports, AgentsConfig::new(models));
+        tokio::spawn(work(agents.clone(), storage, clock, enqueued));
+        Self { agents, faults }
     }
 }
 
-#[async_trait]
-impl RunLauncher for Tasks {
-    async fn launch(&self, run: RunId) {
-        let (agents, owner) = self.0.lock().unwrap().clone().expect("the server has started");
-        drop(tokio::spawn(async move { agents.execute(run, &owner).await }));
+/// Does what is enqueued.
+async fn work(agents: Agents, storage: SqlStorage, clock: Arc<ManualClock>, enqueued: Arc<Notify>) {
+    loop {
+        enqueued.notified().await;
+        for job in claim(&storage, &clock, 100).await {
+            let agents = agents.clone();
+            tokio::spawn(async move {
+                let RunJob { run } = RunJob::read(job.version, &job.payload).expect("it is of this release");
+                // What breaks off is left to others.
+                drop(agents.execute(run, &Hold::new(&job, "the test".into(), LEASE)).await);
+            });
+        }
     }
+}
+
+/// Takes runs' jobs as a worker does.
+pub(super) async fn claim(storage: &SqlStorage, clock: &ManualClock, limit: u32) -> Vec<StoredJob> {
+    let mut tx = storage.begin(Reach::Platform("test")).await.expect("the database answers");
+    let now = stored_now(clock);
+    let claimed = SqlJobs.claim(&mut tx, RunJob::KIND, limit, "the test", now, now + LEASE).await;
+    tx.commit().await.expect("the database answers");
+    claimed.expect("the database answers")
 }
 
 #[async_trait]

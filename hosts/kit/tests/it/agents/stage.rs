@@ -225,6 +225,14 @@ impl Chat {
         mem::replace(&mut self.test.workers, TestWorkers::start(&self.test.saas))
     }
 
+    /// Stops the server; another one on the same database takes its place, and finds what is left to do when it looks.
+    pub(crate) async fn replace_server(&mut self, seed: u64) {
+        self.take_workers().stop().await;
+        let next = self.replica(seed).await;
+        self.test.workers = TestWorkers::start(&next);
+        self.test.saas = next;
+    }
+
     /// The same, after a message in the conversation `c` has been answered.
     pub(crate) async fn take_workers_after_a_run(&mut self) -> TestWorkers {
         let (run, call, _) = self.begun("hello", "").await;
@@ -352,6 +360,17 @@ pub(crate) fn assert_whole(frames: &[RunEvent]) {
     for frame in frames {
         assert_eq!(frame.data.contains("\"is_complete\":true"), frame.terminal, "{frame:?}");
     }
+}
+
+/// Lets time go on by so much, slowly enough for heartbeats.
+pub(crate) async fn let_pass(clock: &ManualClock, time: Duration) {
+    let end = clock.now() + time;
+    let passed = async {
+        while clock.now() < end {
+            tokio::task::yield_now().await;
+        }
+    };
+    while_time_passes(clock, passed).await;
 }
 
 /// Lets time go on until `work` is done, slowly enough for heartbeats.

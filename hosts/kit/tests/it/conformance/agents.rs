@@ -2,5 +2,4 @@
 
 mod chat_model;
 mod conversation_store;
-mod run_launcher;
 mod run_store;

@@ -9,3 +9,5 @@ mod mailer;
 mod memberships;
 mod secret_store;
 mod storage;
+
+pub(crate) use secret_store::MemorySecrets;

@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use saas_agents::{
-    ConversationId, IdempotencyKey, Outcome, Run, RunId, RunOwner, RunStore,
+    ConversationId, IdempotencyKey, Outcome, Run, RunId, RunStore,
     conformance::run_store::{LINES, RunStoreSubject as Subject, check},
 };
 use saas_agents_sql::{SqlConversations, SqlRuns};
@@ -78,30 +78,9 @@ impl RunStore for Broken {
         SqlRuns.by_key(conn, tenant, user, key).await
     }
 
-    async fn claim(
-        &self,
-        tx: &mut Tx,
-        id: RunId,
-        owner: &RunOwner,
-        model: &str,
-        leased_until: DateTime<Utc>,
-    ) -> Result<Option<Run>, StoreError> {
-        let claimed = SqlRuns.claim(tx, id, owner, model, leased_until).await?;
+    async fn claim(&self, tx: &mut Tx, id: RunId, model: &str) -> Result<Option<Run>, StoreError> {
+        let claimed = SqlRuns.claim(tx, id, model).await?;
         if self.breaks("of_several_claims") { SqlRuns.find(tx.conn(), id).await } else { Ok(claimed) }
-    }
-
-    async fn renew(
-        &self,
-        tx: &mut Tx,
-        owner: &RunOwner,
-        runs: &[RunId],
-        leased_until: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        SqlRuns.renew(tx, owner, runs, leased_until).await?;
-        if self.breaks("a_lease") {
-            SqlRuns.renew(tx, &RunOwner::new("b"), runs, leased_until).await?;
-        }
-        Ok(())
     }
 
     async fn to_go_on(&self, conn: &mut Conn, runs: &[RunId]) -> Result<Vec<RunId>, StoreError> {
@@ -115,26 +94,17 @@ impl RunStore for Broken {
         &self,
         tx: &mut Tx,
         id: RunId,
-        owner: &RunOwner,
         outcome: &Outcome,
         now: DateTime<Utc>,
     ) -> Result<bool, StoreError> {
-        let done = SqlRuns.finish(tx, id, owner, outcome, now).await?;
-        if !done && self.breaks("a_running_run") {
-            return SqlRuns.finish(tx, id, &RunOwner::new("a"), outcome, now).await;
+        if self.breaks("a_running_run") {
+            execute!(
+                tx.conn(),
+                "UPDATE saas_runs SET status = 'running' WHERE id = $1 AND status <> 'queued'",
+                id.as_uuid()
+            )?;
         }
-        Ok(done)
-    }
-
-    async fn interrupt(
-        &self,
-        tx: &mut Tx,
-        id: RunId,
-        outcome: &Outcome,
-        now: DateTime<Utc>,
-    ) -> Result<bool, StoreError> {
-        let now = if self.breaks("a_run_is_interrupted") { now + TimeDelta::days(1) } else { now };
-        SqlRuns.interrupt(tx, id, outcome, now).await
+        SqlRuns.finish(tx, id, outcome, now).await
     }
 
     async fn cancel(&self, tx: &mut Tx, id: RunId, now: DateTime<Utc>) -> Result<bool, StoreError> {
@@ -149,12 +119,18 @@ impl RunStore for Broken {
         SqlRuns.cancel(tx, id, now).await
     }
 
-    async fn expired(&self, conn: &mut Conn, now: DateTime<Utc>, limit: u32) -> Result<Vec<Run>, StoreError> {
-        SqlRuns.expired(conn, now, limit).await
-    }
-
-    async fn due(&self, conn: &mut Conn, limit: u32) -> Result<Vec<RunId>, StoreError> {
-        SqlRuns.due(conn, limit).await
+    async fn under_way(
+        &self,
+        conn: &mut Conn,
+        after: Option<RunId>,
+        limit: u32,
+    ) -> Result<Vec<(RunId, TenantId)>, StoreError> {
+        let mut under_way = SqlRuns.under_way(conn, after, limit).await?;
+        if self.breaks("what_runs_or_has_its_turn") {
+            // The one that runs, or has for long had its turn, is not there any more.
+            under_way.retain(|(id, _)| after.is_some_and(|after| after < *id));
+        }
+        Ok(under_way)
     }
 
     async fn next(&self, conn: &mut Conn, conversation: ConversationId) -> Result<Option<RunId>, StoreError> {

@@ -9,7 +9,7 @@ use saas_auth::{
     conformance::challenge_store::{ChallengeStoreSubject as Subject, LINES, check},
 };
 use saas_auth_sql::{SqlChallenges, SqlUsers};
-use saas_core::{StoreError, Tx};
+use saas_core::{StoreError, Tx, UserId};
 use saas_kit::testing::TestEngine;
 
 use crate::conformance::{broken::assert_noticed, migrated, on_each_engine, shared};
@@ -50,6 +50,10 @@ impl ChallengeStore for Broken {
     async fn close(&self, tx: &mut Tx, id: ChallengeId) -> Result<bool, StoreError> {
         let closed = SqlChallenges.close(tx, id).await?;
         Ok(closed || self.0.starts_with("a_challenge_is_closed"))
+    }
+
+    async fn end(&self, tx: &mut Tx, user: UserId) -> Result<(), StoreError> {
+        if self.0.starts_with("all_challenges") { Ok(()) } else { SqlChallenges.end(tx, user).await }
     }
 }
 

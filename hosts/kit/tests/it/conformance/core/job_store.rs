@@ -91,13 +91,14 @@ impl JobStore for Broken {
         &self,
         tx: &mut Tx,
         owner: &str,
+        jobs: &[JobId],
         leased_until: DateTime<Utc>,
     ) -> Result<Vec<JobId>, StoreError> {
         if self.breaks("renew_moves") {
             let all = "UPDATE saas_jobs SET due_at = $1 WHERE state = 'running'";
             execute!(tx.conn(), all, leased_until)?;
         }
-        SqlJobs.renew(tx, owner, leased_until).await
+        SqlJobs.renew(tx, owner, jobs, leased_until).await
     }
 
     async fn complete(&self, tx: &mut Tx, lease: &Lease<'_>) -> Result<bool, StoreError> {
@@ -145,8 +146,12 @@ impl JobStore for Broken {
         SqlJobs.list(conn, filter, after, limit).await
     }
 
-    async fn counts(&self, conn: &mut Conn) -> Result<Vec<(String, JobState, i64)>, StoreError> {
-        SqlJobs.counts(conn).await
+    async fn counts(
+        &self,
+        conn: &mut Conn,
+        at_most: u32,
+    ) -> Result<Vec<(String, JobState, i64)>, StoreError> {
+        SqlJobs.counts(conn, at_most).await
     }
 
     async fn revive(&self, tx: &mut Tx, id: JobId, now: DateTime<Utc>) -> Result<bool, StoreError> {

@@ -7,7 +7,7 @@ use std::{
 
 use async_trait::async_trait;
 use saas_core::{
-    Secret, SecretStore, SecretStoreError, StoredSecret,
+    ReplacedIn, Secret, SecretStore, SecretStoreError, StoredSecret, Tx,
     clock::ManualClock,
     conformance::secret_store::{LINES, SecretStoreSubject as Subject, check},
     entropy::SystemEntropy,
@@ -31,13 +31,13 @@ async fn replicas(engine: TestEngine, wrap: impl Fn(SealedSecrets) -> Arc<dyn Se
     let (database, storage) = migrated(engine).await;
     let other = open(&database).await;
     let (store, elsewhere) = (wrap(sealed(storage.clone())), wrap(sealed(other)));
-    let database = Arc::new(database);
+    let (database, transactions) = (Arc::new(database), Arc::new(storage.clone()));
     let kept = Arc::clone(&database);
     let dump = move || {
         let (database, storage) = (Arc::clone(&database), storage.clone());
         async move { at_rest(&database, &storage, engine).await }
     };
-    Subject::new(store, elsewhere, dump, kept)
+    Subject::new(store, elsewhere, transactions, dump, kept)
 }
 
 async fn subject(engine: TestEngine) -> Subject {
@@ -45,6 +45,66 @@ async fn subject(engine: TestEngine) -> Subject {
 }
 
 on_each_engine!(saas_core::secret_store_conformance);
+
+/// Secrets in memory, where no transaction reaches.
+#[derive(Debug, Default)]
+pub(crate) struct MemorySecrets(Mutex<HashMap<String, StoredSecret>>);
+
+#[async_trait]
+impl SecretStore for MemorySecrets {
+    async fn get(&self, name: &str) -> Result<Option<StoredSecret>, SecretStoreError> {
+        Ok(self.0.lock().unwrap().get(name).cloned())
+    }
+
+    async fn insert(&self, name: &str, value: &Secret<Vec<u8>>) -> Result<StoredSecret, SecretStoreError> {
+        let first = || StoredSecret { value: value.clone(), version: 1 };
+        Ok(self.0.lock().unwrap().entry(name.to_owned()).or_insert_with(first).clone())
+    }
+
+    async fn replace(
+        &self,
+        name: &str,
+        version: i64,
+        value: &Secret<Vec<u8>>,
+    ) -> Result<bool, SecretStoreError> {
+        let mut secrets = self.0.lock().unwrap();
+        let Some(stored) = secrets.get_mut(name).filter(|stored| stored.version == version) else {
+            return Ok(false);
+        };
+        *stored = StoredSecret { value: value.clone(), version: version + 1 };
+        Ok(true)
+    }
+
+    async fn replace_in(
+        &self,
+        _: &mut Tx,
+        _: &str,
+        _: i64,
+        _: &Secret<Vec<u8>>,
+    ) -> Result<ReplacedIn, SecretStoreError> {
+        Ok(ReplacedIn::Elsewhere)
+    }
+}
+
+mod memory {
+    use std::sync::Arc;
+
+    use super::{MemorySecrets, Subject};
+
+    async fn subject() -> Subject {
+        let (database, storage) = super::migrated(saas_kit::testing::TestEngine::Sqlite).await;
+        let store = Arc::new(MemorySecrets::default());
+        Subject::new(
+            Arc::<MemorySecrets>::clone(&store),
+            store,
+            Arc::new(storage),
+            || async { Vec::new() },
+            database,
+        )
+    }
+
+    saas_core::secret_store_conformance!(subject);
+}
 
 /// Sealed secrets, but for one line of the contract.
 #[derive(Debug)]
@@ -106,6 +166,20 @@ impl SecretStore for Broken {
                 Ok(true)
             }
             _ => self.sealed.replace(name, version, value).await,
+        }
+    }
+
+    async fn replace_in(
+        &self,
+        tx: &mut Tx,
+        name: &str,
+        version: i64,
+        value: &Secret<Vec<u8>>,
+    ) -> Result<ReplacedIn, SecretStoreError> {
+        match self.line {
+            // It was kept elsewhere, and is not there with the transaction.
+            "a_replacement_in_a_transaction_is_there_with_it_or_not_at_all" => Ok(ReplacedIn::Replaced),
+            _ => self.sealed.replace_in(tx, name, version, value).await,
         }
     }
 }
