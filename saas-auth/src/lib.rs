@@ -37,8 +37,8 @@ mod user;
 
 pub use auth::{
     AddedFactor, Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, FactorProof,
-    Freshness, InsertError, JudgePasswordError, JudgedPassword, LogoutError, MailedToken, NewSession, NewUser,
-    OpenAuthError, OpenedSession, PasswordOwner, PrepareError, PreparedUser, Profile, RecoveryError,
+    Freshness, InsertError, JudgePasswordError, JudgedPassword, LogoutError, MailedToken, NewSession,
+    NewUser, OpenAuthError, OpenedSession, PasswordOwner, PrepareError, PreparedUser, Profile, RecoveryError,
     RecoveryRules, RefreshError, RefusedPassword, Registration, RevokeError, RotateKeysError, RotationReport,
     SecondFactorError, SecondFactorSignIn, SecondFactorState, SessionsError, SignIn, SignInError,
     SigningKeysError, StepUpError, StepUpProof, StepUpRequired, Tokens, TotpEnrolment, UsersError,

@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 use super::{Auth, JudgePasswordError, PasswordOwner, StepUpRequired};
 use crate::{
-    HashError, MailPurpose, MailToken, OneTimeToken, OneTimeTokenId, Password, PasswordHash, Undos, User, UserStatus,
+    HashError, MailPurpose, MailToken, OneTimeToken, OneTimeTokenId, Password, PasswordHash, Undos, User,
+    UserStatus,
 };
 
 mod email_change;

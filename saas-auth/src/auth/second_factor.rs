@@ -146,7 +146,7 @@ impl Auth {
     }
 
     /// Uses it up; `false` when it was before. Who used a recovery code is told.
-    pub(super) async fn use_up(
+    pub(super) async fn use_up_proof(
         &self,
         tx: &mut Tx,
         actor: &Actor,

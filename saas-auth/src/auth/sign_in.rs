@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use saas_core::{
-    Actor, Email, ErrorKind, Fault, InternalError, Reach, Report, Secret, StoreError, TenantChoice, TenantId, Tx,
+    Actor, Email, ErrorKind, Fault, InternalError, Reach, Report, Secret, StoreError, TenantChoice, TenantId,
+    Tx,
 };
 
 use self::{
@@ -195,14 +196,10 @@ impl Auth {
 
     /// That the user, whose row is held, has the password that was compared. Whoever sets a new one waits for the row, then ends what stands on the
     /// old one: sessions and challenges. None that comes later shall stand on it.
-    async fn still_has(
-        &self,
-        tx: &mut Tx,
-        user: &User,
-        compared: &PasswordHash,
-    ) -> Result<(), NotSignedIn> {
+    async fn still_has(&self, tx: &mut Tx, user: &User, compared: &PasswordHash) -> Result<(), NotSignedIn> {
         let held = self.ports.users.credentials(tx.conn(), &user.email).await?;
-        let has = held.is_some_and(|held| held.user.id == user.id && held.password.as_ref() == Some(compared));
+        let has =
+            held.is_some_and(|held| held.user.id == user.id && held.password.as_ref() == Some(compared));
         if has { Ok(()) } else { Err(NotSignedIn::refused(user.id, PASSWORD_REPLACED)) }
     }
 }

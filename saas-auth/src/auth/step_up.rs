@@ -9,12 +9,12 @@ use saas_core::{
 };
 
 use super::{
-    Auth, FactorProof, OpenedSession, Tokens, measures,
+    Auth, FactorProof, OpenedSession, RecoveryError, Tokens, measures,
     second_factor::{Held, Trouble},
     sign_in::Use,
 };
 use crate::{
-    AuthMethod, Changed, Factor, GuessRules, HashError, Password, Reauthentication, Rotation, UserStatus,
+    AuthMethod, Changed, Factor, GuessRules, HashError, Reauthentication, Rotation,
     audited::SESSION_REAUTHENTICATED, token::AccessClaims,
 };
 
@@ -71,6 +71,12 @@ pub enum StepUpError {
     /// The password or the code is wrong, or was used before.
     #[error("the password or the code is wrong")]
     Refused,
+    /// Too many passwords were wrong: later.
+    #[error("too many passwords were wrong: try again later")]
+    TooOften {
+        /// How much later.
+        retry_after: Duration,
+    },
     /// This session has brought too many that were wrong.
     #[error("too many passwords or codes were wrong in this session: sign in again")]
     Exhausted,
@@ -105,6 +111,9 @@ impl Fault for StepUpError {
         match self {
             Self::Unauthenticated => Report::new(ErrorKind::Unauthenticated, "unauthenticated"),
             Self::Refused => Report::new(ErrorKind::Forbidden, "step_up_refused"),
+            Self::TooOften { retry_after } => {
+                Report::new(ErrorKind::RateLimited, "too_many_requests").with_retry_after(*retry_after)
+            }
             Self::Exhausted => Report::new(ErrorKind::Forbidden, "step_up_exhausted"),
             Self::SecondFactorNeeded(fields) => {
                 Report::new(ErrorKind::Invalid, "invalid_request").with_fields(fields)
@@ -128,7 +137,8 @@ impl Auth {
     /// does [`Auth::step_up`].
     pub async fn require_step_up(&self, actor: &Actor, max_age: Duration) -> Result<(), StepUpRequired> {
         let user = actor.user().ok_or(StepUpRequired::Unauthenticated)?;
-        let enough = self.is_fresh(user, max_age) && (user.second_factor || !self.has_second_factor(user).await?);
+        let enough =
+            self.is_fresh(user, max_age) && (user.second_factor || !self.has_second_factor(user).await?);
         if enough { Ok(()) } else { Err(StepUpRequired::Stale { max_age }) }
     }
 
@@ -180,13 +190,13 @@ impl Auth {
         }
         self.count_guess(user, proof).await?;
         let proved = match proof {
-            StepUpProof::Password(password) => self.own_password(user, password).await?,
+            StepUpProof::Password(password) => self.own_password(actor, password).await?,
             StepUpProof::SecondFactor(proof) => self.own_factor(factor.as_ref(), proof)?,
         };
         let Some((method, used)) = proved else { return self.refuse_step_up(actor, user).await };
         let mut tx = self.ports.storage.begin(REACH).await?;
         let counts = match &used {
-            Some(used) => self.use_up(&mut tx, actor, user.user, used).await?,
+            Some(used) => self.use_up_proof(&mut tx, actor, user.user, used).await?,
             None => true,
         };
         if !counts {
@@ -222,22 +232,20 @@ impl Auth {
         Ok(())
     }
 
-    async fn own_password(
-        &self,
-        user: &UserPrincipal,
-        typed: &Secret<String>,
-    ) -> Result<Proved, StepUpError> {
-        let hash = {
-            let mut conn = self.ports.storage.read(REACH).await?;
-            let known = self.ports.users.by_id(&mut conn, user.user).await?;
-            let known =
-                known.filter(|known| known.status == UserStatus::Active).ok_or(StepUpError::SessionEnded)?;
-            let found = self.ports.users.credentials(&mut conn, &known.email).await?;
-            found.filter(|found| found.user.id == user.user).and_then(|found| found.password)
-        };
-        let (Some(hash), Ok(password)) = (hash, Password::new(typed)) else { return Ok(None) };
-        let right = self.ports.hasher.verify(password, hash).await?;
-        Ok(right.then_some((AuthMethod::Password, None)))
+    /// Counted and compared as wherever a password is asked for once more.
+    async fn own_password(&self, actor: &Actor, typed: &Secret<String>) -> Result<Proved, StepUpError> {
+        match self.prove_password(actor, typed, "step_up").await {
+            Ok(_) => Ok(Some((AuthMethod::Password, None))),
+            Err(RecoveryError::WrongPassword) => Err(StepUpError::Refused),
+            Err(RecoveryError::TooOften { retry_after }) => Err(StepUpError::TooOften { retry_after }),
+            Err(RecoveryError::Unauthenticated) => Err(StepUpError::SessionEnded),
+            Err(RecoveryError::StepUp(StepUpRequired::Stale { .. })) => Ok(None),
+            Err(RecoveryError::Hash(error)) => Err(error.into()),
+            Err(RecoveryError::Store(error) | RecoveryError::StepUp(StepUpRequired::Store(error))) => {
+                Err(error.into())
+            }
+            Err(error) => Err(InternalError::new(error).into()),
+        }
     }
 
     fn own_factor(&self, factor: Option<&Factor>, proof: &FactorProof) -> Result<Proved, StepUpError> {

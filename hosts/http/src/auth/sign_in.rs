@@ -18,8 +18,8 @@ use crate::{
     body::Json,
     fields::Fields,
     problem::described::{
-        BodyProblems, InvalidRefreshToken, NotSignedIn, PasswordCompromised, RefreshTokenNotYours, TenantRequired,
-        Unauthenticated,
+        BodyProblems, InvalidRefreshToken, NotSignedIn, PasswordCompromised, RefreshTokenNotYours,
+        StepUpRequired, TenantRequired, Unauthenticated,
     },
 };
 
@@ -96,7 +96,6 @@ fn choice(choice: &TenantChoice) -> Value {
     responses(
         (status = 200, description = "Signed in.", body = UserSessionResponse),
         NotSignedIn,
-        InvalidCredentials,
         PasswordCompromised,
         TenantRequired,
         BodyProblems
@@ -194,6 +193,8 @@ pub(crate) struct RevokedCount {
 }
 
 /// Signs out everywhere.
+///
+/// Only after a fresh proof of who one is, for it ends other sessions.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/logout/all",
@@ -202,7 +203,7 @@ pub(crate) struct RevokedCount {
     security(("bearer" = [])),
     responses(
         (status = 200, description = "Every session has ended.", body = SuccessResponse<RevokedCount>),
-        Unauthenticated
+        StepUpRequired
     )
 )]
 pub(crate) async fn logout_all(

@@ -19,7 +19,7 @@ use crate::{
     bearer::Bearer,
     body::Json,
     fields::Fields,
-    problem::described::{BodyProblems, InvalidStepUp, SecondFactorHeld, StepUpRefused, Unauthenticated},
+    problem::described::{BodyProblems, InvalidStepUp, StepUpHeld, StepUpRefused, Unauthenticated},
 };
 
 /// What proves who the user is: exactly one of these. Who has a second factor shows that one.
@@ -66,7 +66,7 @@ impl StepUpRequest {
         (status = 200, description = "Proved: the session goes on with these.", body = UserSessionResponse),
         Unauthenticated,
         StepUpRefused,
-        SecondFactorHeld,
+        StepUpHeld,
         BodyProblems,
         InvalidStepUp
     )

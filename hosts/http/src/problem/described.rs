@@ -126,6 +126,10 @@ problems! {
     SecondFactorHeld TOO_MANY_REQUESTS "Too many codes were wrong: try again after `Retry-After`, or use a recovery code." {
         "second_factor_locked" "too many codes were wrong: try again later, or use a recovery code".with_retry_after(Duration::from_secs(30));
     }
+    StepUpHeld TOO_MANY_REQUESTS "Too many codes or passwords were wrong: try again after `Retry-After`." {
+        "second_factor_locked" "too many codes were wrong: try again later".with_retry_after(Duration::from_secs(30));
+        "too_many_requests" "too many passwords were wrong: try again later".with_retry_after(Duration::from_mins(12));
+    }
     StepUpRequired UNAUTHORIZED "No good access token, or the user has to prove again who they are, `max_age` seconds ago at the latest: see `/api/v1/auth/step-up`." {
         "unauthenticated" "send an access token as Authorization: Bearer <token>";
         "invalid_token" "the access token is not well formed";

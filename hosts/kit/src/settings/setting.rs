@@ -171,7 +171,9 @@ impl Section {
             Self::Application | Self::Secrets | Self::Jobs | Self::Retention => "saas-kit",
             Self::Server | Self::Network | Self::Logging | Self::Metrics => "saas-http",
             Self::Database => "saas-sql",
-            Self::Tokens | Self::Sessions | Self::SecondFactors | Self::Passwords | Self::Recovery => "saas-auth",
+            Self::Tokens | Self::Sessions | Self::SecondFactors | Self::Passwords | Self::Recovery => {
+                "saas-auth"
+            }
             Self::Signup => "saas-tenancy",
             Self::Agents => "saas-agents",
             Self::Mail => "saas-mail",

@@ -69,12 +69,14 @@ impl Authenticator {
 }
 
 impl TestSaas {
-    /// Adds an authenticator app for somebody who has just signed in. Its first code is used, so the clock is moved on to the next one.
+    /// Adds an authenticator app for somebody who has just signed in. Its first code is used, so the clock is moved on to the next one; the mail
+    /// about it is sent.
     pub async fn add_authenticator(&self, tokens: &Tokens) -> (Authenticator, AddedFactor) {
         let (auth, actor) = (self.saas.auth(), self.actor(tokens).await);
         let begun = auth.enrol_totp(&actor).await.expect("they have just signed in");
         let app = Authenticator::new(begun.secret.expose(), Arc::clone(&self.clock));
         let added = auth.confirm_totp(&actor, &app.code()).await.expect("the code is right");
+        self.drain_jobs().await;
         self.next_code();
         (app, added)
     }

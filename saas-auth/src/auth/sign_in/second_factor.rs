@@ -225,7 +225,11 @@ impl Auth {
         if !self.ports.challenges.close(tx, spent.challenge.id).await? {
             return Err(over("challenge_ended"));
         }
-        if self.use_up(tx, actor, user.id, &spent.used).await? { Ok(()) } else { Err(wrong_code(user.id)) }
+        if self.use_up_proof(tx, actor, user.id, &spent.used).await? {
+            Ok(())
+        } else {
+            Err(wrong_code(user.id))
+        }
     }
 }
 

@@ -5,14 +5,27 @@ use std::{fs, path::Path, time::Duration};
 use saas_agents::StartRun;
 use saas_auth::{SignIn, SignInError, UserStatus};
 use saas_core::{Actor, Client, Email, Role, Secret, clock::stored_now};
-use saas_kit::testing::{PASSWORD, TestSaas};
+use saas_kit::testing::{PASSWORD, TestSaas, at_once};
 use saas_tenancy::MembershipStore;
 use saas_tenancy_sql::SqlMemberships;
 
-use super::{ADA, claims, stage, stage_of};
+use super::{ADA, audited, claims, stage, stage_of};
 
 fn nobody() -> Actor {
     Actor::anonymous(None, Client::default())
+}
+
+fn secret(text: &str) -> Secret<String> {
+    Secret::new(text.to_owned())
+}
+
+/// What Ada gets for that password.
+async fn challenge_for(test: &TestSaas, password: &Secret<String>) -> Secret<String> {
+    let command = SignIn::new(Email::parse(ADA).unwrap(), password.clone());
+    match test.saas.auth().sign_in(&nobody(), command).await {
+        Err(SignInError::SecondFactorRequired { challenge, .. }) => challenge,
+        other => panic!("a second factor is asked for: {other:?}"),
+    }
 }
 
 fn password(email: &str) -> SignIn {
@@ -49,13 +62,73 @@ on_both_engines! {
 
     async fn a_challenge_ends_with_the_password_that_it_came_after(engine: TestEngine) {
         let stage = stage(engine).await;
+        let auth = stage.test.saas.auth();
+        let over = async |challenge: &Secret<String>| {
+            for proof in [stage.code(), stage.recovery(0)] {
+                let met = stage.test.meet(challenge, proof).await;
+                assert!(matches!(met, Err(SignInError::InvalidChallenge)), "{met:?}");
+            }
+        };
+        let [old, changed, reset] = [PASSWORD, "another horse battery", "a third horse battery"].map(secret);
         let challenge = stage.test.challenge(ADA).await;
-        stage.change("UPDATE saas_users SET password_hash = '$argon2id$v=19$m=64,t=1,p=1$AAAA$AAAA'").await;
-        assert!(matches!(stage.test.meet(&challenge, stage.code()).await, Err(SignInError::InvalidChallenge)));
-        assert!(matches!(stage.test.meet(&challenge, stage.recovery(0)).await, Err(SignInError::InvalidChallenge)));
-        let actor = stage.test.actor(&stage.tokens).await;
-        let state = stage.test.saas.auth().second_factor(&actor).await.unwrap();
+        let me = stage.test.actor(&stage.tokens).await;
+        let tokens = auth.change_password(&me, &old, &changed, true).await.unwrap();
+        over(&challenge).await;
+
+        let challenge = challenge_for(&stage.test, &changed).await;
+        auth.forgot_password(&nobody(), &Email::parse(ADA).unwrap()).await.unwrap();
+        let mail = stage.test.mail.wait_for(|mail| mail.template == "password_reset").await;
+        let token = mail.variables.into_iter().find(|(name, _)| *name == "token").unwrap().1;
+        auth.reset_password(&nobody(), &Secret::new(token), &reset).await.unwrap();
+        over(&challenge).await;
+        assert!(stage.test.authenticate(&tokens).await.is_err());
+        let state = auth.second_factor_of_user(&Actor::system("test"), stage.tokens.user).await.unwrap();
         assert_eq!(state.recovery_codes_left, 10, "no code was used up for nothing");
+
+        // Who has reset it is asked for the second factor as before (ASVS 6.4.3).
+        let challenge = challenge_for(&stage.test, &reset).await;
+        assert_eq!(claims(&stage.test, &stage.test.meet(&challenge, stage.code()).await.unwrap()).await.acr, "aal2");
+        stage.test.drain_jobs().await;
+    }
+
+    async fn a_challenge_outlives_the_same_password_hashed_anew(engine: TestEngine) {
+        let stage = stage(engine).await;
+        let first = stage.test.challenge(ADA).await;
+        let dearer = [("PASSWORD_HASH_MEMORY_KIB", "128")];
+        let dearer = TestSaas::blueprint(&stage.test.database, stage.test.clock.clone(), 7, dearer).open().await.unwrap();
+        let rehashing = dearer.auth().sign_in(&nobody(), password(ADA)).await;
+        let Err(SignInError::SecondFactorRequired { challenge: second, .. }) = rehashing else { panic!("{rehashing:?}") };
+        let rehashed = ("auth.password.rehashed".to_owned(), String::new());
+        assert!(audited(&stage.test).await.contains(&rehashed));
+        stage.test.meet(&first, stage.code()).await.unwrap();
+        stage.test.next_code();
+        stage.test.meet(&second, stage.code()).await.unwrap();
+    }
+
+    async fn no_challenge_stands_on_a_password_that_is_replaced_at_the_same_time(engine: TestEngine) {
+        let stage = std::sync::Arc::new(stage(engine).await);
+        let (old, new) = (secret(PASSWORD), secret("another horse battery"));
+        let me = stage.test.actor(&stage.tokens).await;
+        let done = at_once(9, |number| {
+            let (stage, old, new, me) = (stage.clone(), old.clone(), new.clone(), me.clone());
+            async move {
+                if number == 4 {
+                    stage.test.saas.auth().change_password(&me, &old, &new, true).await.unwrap();
+                    return None;
+                }
+                match stage.test.saas.auth().sign_in(&nobody(), password(ADA)).await {
+                    Err(SignInError::SecondFactorRequired { challenge, .. }) => Some(challenge),
+                    Err(SignInError::InvalidCredentials) => None,
+                    other => panic!("{other:?}"),
+                }
+            }
+        })
+        .await;
+        for challenge in done.into_iter().flatten() {
+            let met = stage.test.meet(&challenge, stage.code()).await;
+            assert!(matches!(met, Err(SignInError::InvalidChallenge)), "{met:?}");
+        }
+        stage.test.drain_jobs().await;
     }
 
     async fn whoever_may_not_come_in_any_more_is_not_let_in_by_a_challenge(engine: TestEngine) {
@@ -65,6 +138,8 @@ on_both_engines! {
         stage.test.saas.auth().disable_user(&operator, stage.tokens.user).await.unwrap();
         assert!(matches!(stage.test.meet(&challenge, stage.code()).await, Err(SignInError::InvalidChallenge)));
         stage.test.saas.auth().enable_user(&operator, stage.tokens.user).await.unwrap();
+        assert!(matches!(stage.test.meet(&challenge, stage.code()).await, Err(SignInError::InvalidChallenge)));
+        let challenge = stage.test.challenge(ADA).await;
         assert_eq!(stage.change("UPDATE saas_tenants SET state = 'suspended'").await, 1);
         assert!(matches!(stage.test.meet(&challenge, stage.code()).await, Err(SignInError::InvalidChallenge)));
         assert_eq!(stage.change("UPDATE saas_tenants SET state = 'active'").await, 1);
@@ -153,7 +228,8 @@ fn sources(path: &Path, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// A session is written in one place, which takes whom signing in admitted or registering made; `NewUser` and `Admitted` are made nowhere else.
+/// A session is written in one place, which takes whom signing in admitted or registering made, or whose session, password and second factor were
+/// shown for a change of the password; `NewUser` and `Admitted` are made nowhere else.
 #[test]
 fn no_first_factor_goes_around_the_second() {
     let mut files = Vec::new();
@@ -165,7 +241,7 @@ fn no_first_factor_goes_around_the_second() {
     assert_eq!(holding("sessions.insert("), ["open_session.rs"]);
     let mut callers = holding(".write_session(");
     callers.sort_unstable();
-    assert_eq!(callers, ["open_session.rs", "sign_in.rs"]);
+    assert_eq!(callers, ["open_session.rs", "password.rs", "sign_in.rs"]);
     assert_eq!(holding("Ok(NewUser {"), ["registration.rs"]);
     let mut admitting = holding("Ok(Admitted {");
     admitting.sort_unstable();

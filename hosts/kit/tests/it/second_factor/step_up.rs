@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use saas_auth::{FactorProof, SecondFactorError, StepUpError, StepUpProof, StepUpRequired};
-use saas_core::{Actor, Client, Secret};
+use saas_auth::{FactorProof, RevokeError, SecondFactorError, StepUpError, StepUpProof, StepUpRequired};
+use saas_core::{Actor, Client, Email, Fault, Secret};
 use saas_kit::testing::{PASSWORD, TestSaas, at_once};
 
 use super::{ADA, audited, claims, stage};
@@ -70,19 +70,61 @@ on_both_engines! {
         assert_eq!((compared, exhausted), (5, 59));
         let right = test.saas.auth().step_up(&actor, &password(PASSWORD)).await;
         assert!(matches!(right, Err(StepUpError::Exhausted)), "{right:?}");
-        let refused = ("auth.session.reauthenticated".to_owned(), "wrong_proof".to_owned());
+        let refused = ("auth.password.refused".to_owned(), "step_up".to_owned());
         assert_eq!(audited(&test).await.into_iter().filter(|row| *row == refused).count(), 5);
-        // Another session is not held back by it, and a right one ends the count.
+        // Nor does another one: it is the user's password, whichever session asks.
+        let actor = test.actor(&test.sign_in(ADA).await.unwrap()).await;
+        let held = test.saas.auth().step_up(&actor, &password(PASSWORD)).await;
+        assert!(matches!(held, Err(StepUpError::TooOften { .. })), "{held:?}");
+        test.clock.advance(Duration::from_hours(1));
         let actor = test.actor(&test.sign_in(ADA).await.unwrap()).await;
         for _ in 0..4 {
             test.saas.auth().step_up(&actor, &password("wrong")).await.unwrap_err();
         }
-        let tokens = test.saas.auth().step_up(&actor, &password(PASSWORD)).await.unwrap();
+        test.saas.auth().step_up(&actor, &password(PASSWORD)).await.unwrap();
+    }
+
+    async fn what_asks_for_the_password_asks_for_the_second_factor_too(engine: TestEngine) {
+        let test = TestSaas::start(engine).await;
+        let before = test.register(ADA).await.tokens;
+        let (app, _) = test.add_authenticator(&test.sign_in(ADA).await.unwrap()).await;
+        let (auth, tenancy, actor) = (test.saas.auth(), test.saas.tenancy(), test.actor(&before).await);
+        let [right, new] = [PASSWORD, "another horse battery"].map(|text| Secret::new(text.to_owned()));
+        let address = Email::parse("new@example.com").unwrap();
+        let refused = [
+            auth.request_email_change(&actor, &right, &address).await.err().map(|error| error.report().code),
+            auth.change_password(&actor, &right, &new, false).await.err().map(|error| error.report().code),
+            tenancy.delete_account(&actor, &right).await.err().map(|error| error.report().code),
+        ];
+        assert_eq!(refused, [Some("step_up_required"); 3]);
+        let tokens = auth.step_up(&actor, &StepUpProof::SecondFactor(FactorProof::Code(app.code()))).await.unwrap();
         let actor = test.actor(&tokens).await;
-        for _ in 0..5 {
-            let wrong = test.saas.auth().step_up(&actor, &password("wrong")).await;
-            assert!(matches!(wrong, Err(StepUpError::Refused)), "{wrong:?}");
+        auth.request_email_change(&actor, &right, &address).await.unwrap();
+        let tokens = auth.change_password(&actor, &right, &new, false).await.unwrap();
+        assert_eq!(claims(&test, &tokens).await.amr, ["pwd", "otp", "mfa"], "the new session knows what the old one did");
+        let actor = test.actor(&tokens).await;
+        test.clock.advance(MAX_AGE + Duration::from_secs(1));
+        let late = tenancy.delete_account(&actor, &new).await.err().map(|error| error.report().code);
+        assert_eq!(late, Some("step_up_required"));
+        let tokens = auth.step_up(&actor, &StepUpProof::SecondFactor(FactorProof::Code(app.code()))).await.unwrap();
+        tenancy.delete_account(&test.actor(&tokens).await, &new).await.unwrap();
+        test.drain_jobs().await;
+    }
+
+    async fn ending_other_sessions_takes_a_fresh_proof_and_ending_this_one_does_not(engine: TestEngine) {
+        let test = TestSaas::start(engine).await;
+        let other = test.register(ADA).await.tokens;
+        let tokens = test.sign_in(ADA).await.unwrap();
+        let (auth, actor) = (test.saas.auth(), test.actor(&tokens).await);
+        test.clock.advance(MAX_AGE + Duration::from_secs(1));
+        for refused in [auth.revoke_session(&actor, other.session).await.err(), auth.logout_all(&actor).await.err()] {
+            assert!(matches!(refused, Some(RevokeError::StepUp(StepUpRequired::Stale { .. }))), "{refused:?}");
         }
+        let tokens = auth.step_up(&actor, &password(PASSWORD)).await.unwrap();
+        let actor = test.actor(&tokens).await;
+        auth.revoke_session(&actor, other.session).await.unwrap();
+        test.clock.advance(MAX_AGE + Duration::from_secs(1));
+        auth.revoke_session(&actor, tokens.session).await.unwrap();
     }
 
     async fn a_code_steps_up_once_and_is_counted_with_those_at_sign_in(engine: TestEngine) {
