@@ -16,6 +16,13 @@ pub const SESSION_ENDED: AuditAction = AuditAction::new("auth.session.ended");
 pub const SESSIONS_ENDED: AuditAction = AuditAction::new("auth.sessions.ended");
 /// A password was compared, and nobody was signed in; the reason says why.
 pub const SIGN_IN_REFUSED: AuditAction = AuditAction::new("auth.sign_in.refused");
+/// Too many guesses at somebody's secret were wrong: nobody may guess at it for a while; the reason says which, or that it is until somebody
+/// unlocks.
+pub const ACCOUNT_LOCKED: AuditAction = AuditAction::new("auth.account.locked");
+/// Somebody was unlocked; the reason says by what.
+pub const ACCOUNT_UNLOCKED: AuditAction = AuditAction::new("auth.account.unlocked");
+/// Passwords were wrong for many accounts, from one network or one password for all; the subject is a name for it that tells nothing.
+pub const STUFFING_SUSPECTED: AuditAction = AuditAction::new("auth.stuffing.suspected");
 /// A refresh token was used again, and its session ended: somebody holds a copy.
 pub const REFRESH_TOKEN_REUSED: AuditAction = AuditAction::new("auth.refresh_token.reused");
 /// A step of a rotation of the signing keys was made; the reason says which.
@@ -30,6 +37,9 @@ pub const ACTIONS: &[AuditAction] = &[
     SESSION_ENDED,
     SESSIONS_ENDED,
     SIGN_IN_REFUSED,
+    ACCOUNT_LOCKED,
+    ACCOUNT_UNLOCKED,
+    STUFFING_SUSPECTED,
     REFRESH_TOKEN_REUSED,
     SIGNING_KEYS_ROTATED,
 ];

@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use saas_core::{
-    Audit, Clock, Entropy, FieldCipher, Memberships, SecretStore, Storage, clock::stored_now, jobs::Jobs,
+    Audit, Clock, Entropy, FieldCipher, Memberships, RateLimits, SecretStore, Storage, clock::stored_now,
+    jobs::Jobs,
 };
 
 use crate::{
-    ChangeFeed, Keyring, KeyringError, MailTokens, OneTimeTokenStore, PasswordHasher, PasswordPolicy,
-    RefreshKeys, SessionStore, UserStore,
+    ChangeFeed, GuessKeys, GuessRules, GuessStore, Keyring, KeyringError, MailTokens, OneTimeTokenStore,
+    PasswordHasher, PasswordPolicy, RefreshKeys, SessionStore, UserStore,
     keys::{KeySet, KeySetError},
     token::{AccessTokenRules, AccessTokens},
 };
@@ -16,6 +17,7 @@ use crate::{
 mod authenticate;
 mod changes;
 mod decisions;
+mod guesses;
 mod keys;
 mod measures;
 mod open_session;
@@ -27,12 +29,13 @@ mod sign_in;
 mod users;
 
 pub use authenticate::{AuthenticateError, Authenticated, Freshness};
+pub use guesses::{Guess, GuessCount, Locked, UnlockError, UnlockToken};
 pub use keys::{RotateKeysError, RotationReport, SigningKeysError};
 pub use open_session::{NewSession, OpenedSession, Tokens};
 pub use refresh::RefreshError;
 pub use registration::{InsertError, PrepareError, PreparedUser, Registration};
 pub use sessions::{LogoutError, RevokeError, SessionsError};
-pub use sign_in::{SignIn, SignInError};
+pub use sign_in::{SignIn, SignInError, ThrottleRules};
 pub use users::{CommandError, Profile, UsersError};
 
 /// What auth works with.
@@ -50,6 +53,10 @@ pub struct AuthPorts {
     pub memberships: Arc<dyn Memberships>,
     /// How other processes hear of changes; call [`Auth::hear_changes`] every second.
     pub changes: Arc<dyn ChangeFeed>,
+    /// Where guesses are counted.
+    pub guesses: Arc<dyn GuessStore>,
+    /// How often a network may guess.
+    pub limits: RateLimits,
     /// Where what was done is written down.
     pub audit: Audit,
     /// What hashes passwords.
@@ -82,6 +89,12 @@ pub struct AuthConfig {
     pub decision_max_age: Duration,
     /// What new passwords must be.
     pub password_policy: PasswordPolicy,
+    /// How many wrong guesses lock, and for how long.
+    pub guesses: GuessRules,
+    /// How many a network may make.
+    pub throttle: ThrottleRules,
+    /// How long a device that somebody has signed in on has guesses of its own.
+    pub device_token_lifetime: Duration,
     /// How long a signing key is published before it signs: how long others may cache the JWKS, and [`KeySet::RELOAD_SLACK`]. Less than
     /// [`KeySet::MIN_PUBLISH_DELAY`] counts as that.
     pub key_publish_delay: Duration,
@@ -99,10 +112,16 @@ impl AuthConfig {
             refresh_grace: Duration::from_secs(10),
             decision_max_age: Duration::from_secs(5),
             password_policy: PasswordPolicy { min_length: 15 },
+            guesses: GuessRules::default(),
+            throttle: ThrottleRules::default(),
+            device_token_lifetime: days(180),
             key_publish_delay: Duration::from_mins(5) + KeySet::RELOAD_SLACK,
         }
     }
 }
+
+/// The keyring's name among the secrets that guesses are counted under.
+const GUESS_KEYS: &str = "auth.guess_keys";
 
 /// The longest that anybody is let in by what is no longer true.
 const MAX_DECISION_AGE: Duration = Duration::from_secs(5);
@@ -117,6 +136,7 @@ pub struct Auth {
     tokens: Arc<AccessTokens>,
     refresh_keys: RefreshKeys,
     mail_tokens: MailTokens,
+    guess_keys: GuessKeys,
     unknown_keys: Arc<keys::Throttle>,
     decisions: Arc<decisions::Decisions>,
     heard: Arc<changes::Heard>,
@@ -141,6 +161,7 @@ impl Auth {
         let (secrets, clock, entropy) = (&*ports.secrets, &ports.clock, &ports.entropy);
         let masters = Keyring::load_or_create(secrets, crate::refresh_token::MASTERS, &**entropy).await?;
         let mailed = Keyring::load_or_create(secrets, crate::mail_token::MASTERS, &**entropy).await?;
+        let guess_keys = Keyring::load_or_create(secrets, GUESS_KEYS, &**entropy).await?;
         let keys = KeySet::load_or_create(secrets, &**clock, &**entropy).await?;
         let tokens = AccessTokens::new(config.tokens.clone(), keys, Arc::clone(clock), Arc::clone(entropy));
         let decisions = decisions::Decisions::new(config.decision_max_age.min(MAX_DECISION_AGE));
@@ -150,6 +171,7 @@ impl Auth {
             tokens: Arc::new(tokens),
             refresh_keys: RefreshKeys::new(masters),
             mail_tokens: MailTokens::new(mailed),
+            guess_keys: GuessKeys::new(guess_keys),
             unknown_keys: Arc::default(),
             decisions: Arc::new(decisions),
             heard: Arc::default(),

@@ -6,6 +6,7 @@
 )]
 
 pub mod change_feed;
+pub mod guess_store;
 pub mod one_time_token_store;
 pub mod password_hasher;
 pub mod session_store;

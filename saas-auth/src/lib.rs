@@ -21,6 +21,7 @@ mod change_feed;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod device;
+mod guess;
 pub mod keys;
 mod mail_token;
 mod one_time_token;
@@ -31,13 +32,18 @@ pub mod token;
 mod user;
 
 pub use auth::{
-    Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, Freshness, InsertError,
-    LogoutError, NewSession, OpenAuthError, OpenedSession, PrepareError, PreparedUser, Profile, RefreshError,
-    Registration, RevokeError, RotateKeysError, RotationReport, SessionsError, SignIn, SignInError,
-    SigningKeysError, Tokens, UsersError,
+    Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, Freshness, Guess,
+    GuessCount, InsertError, Locked, LogoutError, NewSession, OpenAuthError, OpenedSession, PrepareError,
+    PreparedUser, Profile, RefreshError, Registration, RevokeError, RotateKeysError, RotationReport,
+    SessionsError, SignIn, SignInError, SigningKeysError, ThrottleRules, Tokens, UnlockError, UnlockToken,
+    UsersError,
 };
 pub use change_feed::{Change, ChangeFeed, ChangeId, Changed};
 pub use device::Device;
+pub use guess::{
+    DeviceId, DeviceToken, GuessId, GuessKeys, GuessKind, GuessRules, GuessStore, Guesses,
+    InvalidDeviceToken, LockId, MailedLock, NewGuess, Reserved,
+};
 pub use mail_token::{InvalidMailToken, MailPurpose, MailToken, MailTokens};
 pub use one_time_token::{OneTimeToken, OneTimeTokenId, OneTimeTokenStore, Undos};
 pub use password::{

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use uuid::Uuid;
+
 use crate::{SessionId, TenantId, UserId, jobs::Job};
 
 /// A mail that is to be sent.
@@ -26,6 +28,13 @@ pub enum SendMail {
         /// The session.
         session: SessionId,
     },
+    /// To whoever's account was locked because of wrong passwords.
+    UnlockAccount {
+        /// Whose account it is.
+        user: UserId,
+        /// The lock: an id, of which the mail's token is made.
+        lock: Uuid,
+    },
 }
 
 impl Job for SendMail {
@@ -36,8 +45,6 @@ impl Job for SendMail {
 
 #[cfg(test)]
 mod tests {
-    use uuid::Uuid;
-
     use super::*;
 
     #[test]
@@ -53,5 +60,9 @@ mod tests {
         let expected = r#"{"mail":"session_revoked","user":"00000000-0000-0000-0000-000000000007","session":"00000000-0000-0000-0000-000000000007"}"#;
         assert_eq!(serde_json::to_string(&revoked).unwrap(), expected);
         assert_eq!(SendMail::read(1, expected).unwrap(), revoked);
+        let unlock = SendMail::UnlockAccount { user: UserId::from_uuid(id), lock: id };
+        let expected = r#"{"mail":"unlock_account","user":"00000000-0000-0000-0000-000000000007","lock":"00000000-0000-0000-0000-000000000007"}"#;
+        assert_eq!(serde_json::to_string(&unlock).unwrap(), expected);
+        assert_eq!(SendMail::read(1, expected).unwrap(), unlock);
     }
 }

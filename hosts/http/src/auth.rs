@@ -4,6 +4,7 @@ use saas_kit::Saas;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 mod account;
+mod lock;
 mod session;
 mod sign_in;
 pub(crate) mod wire;
@@ -16,6 +17,7 @@ pub(crate) fn routes() -> OpenApiRouter<Saas> {
         .routes(routes!(sign_in::refresh))
         .routes(routes!(sign_in::logout))
         .routes(routes!(sign_in::logout_all))
+        .routes(routes!(lock::unlock))
         .routes(routes!(session::list))
         .routes(routes!(session::revoke))
 }

@@ -8,14 +8,15 @@ use saas_auth::{
     Argon2id, Auth, AuthConfig, AuthPorts, OpenAuthError, PasswordHasher,
     password::{Argon2idParams, OpenArgon2idError},
 };
-use saas_auth_sql::{AUTH, SqlChanges, SqlOneTimeTokens, SqlSessions, SqlUsers};
+use saas_auth_sql::{AUTH, SqlChanges, SqlGuesses, SqlOneTimeTokens, SqlSessions, SqlUsers};
 use saas_core::{
-    Actor, Audit, Background, Clock, Entropy, EventLog, FieldCipher, KeyringError, Mailer, SecretStore,
-    Storage, StoreError,
+    Actor, Audit, Background, Clock, Entropy, EventLog, FieldCipher, KeyringError, Mailer, RateLimiter,
+    RateLimits, SecretStore, Storage, StoreError,
     audit::{AuditEvent, AuditSubject, MIGRATED},
     envelope::DataKeysError,
     id::uuid_v7,
     jobs::Jobs,
+    rate_limit::MemoryRateLimiter,
 };
 use saas_mail::Letters;
 use saas_sql::{
@@ -115,6 +116,9 @@ pub enum OpenError {
     /// The audit log's keys could not be loaded.
     #[error(transparent)]
     AuditKeys(#[from] KeyringError),
+    /// The key that quotas are counted under could not be loaded.
+    #[error("the key that quotas are counted under could not be loaded")]
+    QuotaKeys(#[source] KeyringError),
     /// The audit log could not be told which migrations were applied.
     #[error("the audit log could not be written")]
     Audit(#[source] StoreError),
@@ -184,6 +188,7 @@ impl Blueprint {
         record_migrations(&storage, &audit).await.map_err(OpenError::Audit)?;
         let (signals, carrying) = Signals::new(&storage, Arc::clone(&self.clock), &*self.entropy);
         let (jobs, wake) = self.jobs(Arc::clone(&shared), audit.clone(), &signals);
+        let limits = self.limits(&*secrets).await.map_err(OpenError::QuotaKeys)?;
         let memberships = or(self.ports.memberships.as_ref(), || Arc::new(SqlMemberships));
         let ports = AuthPorts {
             storage: Arc::clone(&shared),
@@ -192,6 +197,8 @@ impl Blueprint {
             one_time_tokens: or(self.ports.one_time_tokens.as_ref(), || Arc::new(SqlOneTimeTokens)),
             memberships: memberships.clone(),
             changes: Arc::new(Announced { feed: SqlChanges, signals: signals.clone() }),
+            guesses: or(self.ports.guesses.as_ref(), || Arc::new(SqlGuesses)),
+            limits: limits.clone(),
             audit: audit.clone(),
             hasher,
             fields: Arc::clone(&fields),
@@ -244,6 +251,7 @@ impl Blueprint {
             tenancy,
             agents,
             audit,
+            limits,
             worker,
             workers: workers.parked(),
             opened: self.clock.monotonic(),
@@ -259,6 +267,11 @@ impl Blueprint {
         let log = or(self.ports.audit.as_ref(), || Arc::new(SqlAudit));
         let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
         Audit::open(Arc::clone(storage), log, secrets, clock, entropy).await
+    }
+
+    async fn limits(&self, secrets: &dyn SecretStore) -> Result<RateLimits, KeyringError> {
+        let ours = || -> Arc<dyn RateLimiter> { Arc::new(MemoryRateLimiter::new(Arc::clone(&self.clock))) };
+        RateLimits::open(or(self.ports.limiter.as_ref(), ours), secrets, &*self.entropy).await
     }
 
     /// The mailer that the product would open; nothing is connected before the first mail.

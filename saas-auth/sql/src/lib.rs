@@ -9,11 +9,13 @@
 //! ```
 
 mod change_feed;
+mod guess;
 mod one_time_token;
 mod session;
 mod user;
 
 pub use change_feed::SqlChanges;
+pub use guess::SqlGuesses;
 pub use one_time_token::SqlOneTimeTokens;
 use saas_sql::{Component, EnvelopedColumn, Keep, Purge, Retention};
 pub use session::SqlSessions;
@@ -40,7 +42,8 @@ pub const AUTH: Component = saas_sql::component!(
         (2, 1, "0002_changes"),
         (3, 1, "0003_rotation_in_place"),
         (4, 1, "0004_address_in_envelope"),
-        (5, 1, "0005_one_time_tokens")
+        (5, 1, "0005_one_time_tokens"),
+        (7, 1, "0007_guesses")
     ]
 );
 
@@ -62,6 +65,18 @@ pub const RETENTION: &[Retention] = &[
             delete: "DELETE FROM saas_one_time_tokens WHERE id IN (SELECT id FROM saas_one_time_tokens \
                      WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
         }),
+    },
+    Retention {
+        table: "saas_sign_in_guesses",
+        keep: Keep::Until(Purge {
+            what: "expired_guesses",
+            delete: "DELETE FROM saas_sign_in_guesses WHERE id IN (SELECT id FROM saas_sign_in_guesses \
+                     WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
+        }),
+    },
+    Retention {
+        table: "saas_forgotten_devices",
+        keep: Keep::WithOwner("a row for each user, removed with them"),
     },
     Retention { table: "saas_changes", keep: Keep::ByWriter("a minute, by whoever reads the feed") },
 ];

@@ -5,7 +5,7 @@
 use metrics::{Counter, counter};
 
 use super::{AuthenticateError, RefreshError, SignInError, Tokens};
-use crate::{HashError, Revocation};
+use crate::{GuessKind, HashError, Revocation};
 
 /// How requests were decided.
 #[derive(Debug)]
@@ -40,10 +40,31 @@ pub(super) fn sign_in(result: &Result<Tokens, SignInError>) {
         Ok(_) => "success",
         Err(SignInError::InvalidCredentials) => "invalid_credentials",
         Err(SignInError::TenantRequired { .. }) => "tenant_required",
+        Err(SignInError::Throttled { .. }) => "throttled",
         Err(SignInError::Hash(HashError::Overloaded { .. })) => "overloaded",
         Err(_) => "error",
     };
     counter!("saas_sign_in_attempts_total", "outcome" => outcome).increment(1);
+}
+
+/// Counts a sign-in that let nobody in after a password was compared, or was not to be.
+pub(super) fn refused(reason: &'static str) {
+    counter!("saas_sign_in_refusals_total", "reason" => reason).increment(1);
+}
+
+/// Counts a lock: for a while, or until somebody unlocks.
+pub(super) fn locked(kind: GuessKind, for_good: bool) {
+    let lock = if for_good { "ceiling" } else { "wait" };
+    counter!("saas_guess_locks_total", "kind" => kind.as_str(), "lock" => lock).increment(1);
+}
+
+pub(super) fn unlocked(by: &'static str) {
+    counter!("saas_guess_unlocks_total", "by" => by).increment(1);
+}
+
+/// Counts a network or a password that begins to be suspected.
+pub(super) fn stuffing(scope: &'static str) {
+    counter!("saas_stuffing_suspected_total", "scope" => scope).increment(1);
 }
 
 /// `outcome` is what a genuine token was worth; a refusal or a failure says more.

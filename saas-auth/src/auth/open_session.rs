@@ -74,6 +74,8 @@ pub struct Tokens {
     pub session: SessionId,
     /// Whether the user's address is verified.
     pub email_verified: bool,
+    /// For the device's next sign-in, which has guesses of its own then; a sign-in with a password alone gives one.
+    pub device_token: Option<Secret<String>>,
 }
 
 impl Auth {
@@ -150,6 +152,7 @@ impl Auth {
             tenant,
             session,
             email_verified: opened.email_verified,
+            device_token: None,
         })
     }
 }

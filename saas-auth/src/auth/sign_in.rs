@@ -3,8 +3,11 @@
 //! Each step takes what the one before it made, and nothing else makes it: [`Proven`] comes out of a first factor, [`Admitted`] out of the
 //! admission, and a session is opened for nobody who is not admitted. So no first factor, whichever come later, can go around what follows it.
 
+use std::time::Duration;
+
 use saas_core::{
-    Actor, Email, ErrorKind, Fault, InternalError, Reach, Report, Secret, StoreError, TenantChoice, TenantId,
+    Actor, Email, ErrorKind, Fault, InternalError, RateLimitError, Reach, Report, Secret, StoreError,
+    TenantChoice, TenantId,
 };
 
 use self::{admission::Admitted, first_factor::Proven, refusal::NotSignedIn};
@@ -12,8 +15,12 @@ use super::{Auth, NewSession, Tokens, measures};
 use crate::{HashError, UserStatus};
 
 mod admission;
+mod attempt;
 mod first_factor;
 mod refusal;
+mod throttle;
+
+pub use throttle::ThrottleRules;
 
 /// Who wants in, and where.
 #[derive(Debug, Clone)]
@@ -25,12 +32,14 @@ pub struct SignIn {
     pub password: Secret<String>,
     /// The tenant; needed by those who belong to several.
     pub tenant: Option<TenantId>,
+    /// What an earlier sign-in gave this device: it has guesses of its own then. One that is not good is like none.
+    pub device_token: Option<Secret<String>>,
 }
 
 impl SignIn {
     /// With an address and a password.
     pub fn new(email: Email, password: Secret<String>) -> Self {
-        Self { email, password, tenant: None }
+        Self { email, password, tenant: None, device_token: None }
     }
 
     /// Into this tenant.
@@ -39,13 +48,20 @@ impl SignIn {
         self.tenant = tenant;
         self
     }
+
+    /// On a device that had this token from an earlier sign-in.
+    #[must_use]
+    pub fn with_device_token(mut self, device_token: Option<Secret<String>>) -> Self {
+        self.device_token = device_token;
+        self
+    }
 }
 
 /// Why nobody was signed in.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignInError {
-    /// Unknown address, wrong password, disabled user or no member of that tenant: the answer does not tell which.
+    /// Unknown address, wrong password, locked account, disabled user or no member of that tenant: the answer does not tell which.
     #[error("the e-mail address or the password is wrong")]
     InvalidCredentials,
     /// The password is right and the user belongs to several tenants: name one of them.
@@ -54,6 +70,15 @@ pub enum SignInError {
         /// Those they may choose from.
         choices: Vec<TenantChoice>,
     },
+    /// Too many wrong passwords came from there, whomever they were for.
+    #[error("too many sign-ins that failed came from your network: try again later")]
+    Throttled {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Sign-ins cannot be counted now, and so nobody may try.
+    #[error(transparent)]
+    Limits(#[from] RateLimitError),
     /// The password could not be checked.
     #[error(transparent)]
     Hash(#[from] HashError),
@@ -70,6 +95,10 @@ impl Fault for SignInError {
         match self {
             Self::InvalidCredentials => Report::new(ErrorKind::Unauthenticated, "invalid_credentials"),
             Self::TenantRequired { .. } => Report::new(ErrorKind::Conflict, "tenant_required"),
+            Self::Throttled { retry_after } => {
+                Report::new(ErrorKind::RateLimited, "too_many_attempts").with_retry_after(*retry_after)
+            }
+            Self::Limits(error) => error.report(),
             Self::Hash(error) => error.report(),
             Self::Store(error) => error.report(),
             Self::Internal(_) => Report::internal(),
@@ -99,13 +128,27 @@ impl Auth {
     }
 
     async fn try_sign_in(&self, actor: &Actor, command: &SignIn) -> Result<Tokens, NotSignedIn> {
-        let proven = self.first_factor(command).await?;
-        let admitted = self.admit(proven, command.tenant).await?;
-        self.open_admitted(actor, admitted).await
+        let proven = self.first_factor(actor, command).await?;
+        let attempt = proven.attempt.clone();
+        let signed_in = match self.admit(proven, command.tenant).await {
+            Ok(admitted) => self.open_admitted(actor, admitted).await,
+            Err(refused) => Err(refused),
+        };
+        self.settle(actor, &attempt).await;
+        match signed_in {
+            Ok(mut tokens) => {
+                tokens.device_token = self.device_token(command, &attempt);
+                Ok(tokens)
+            }
+            Err(refused) => {
+                self.was_right(&attempt).await;
+                Err(refused)
+            }
+        }
     }
 
     async fn open_admitted(&self, actor: &Actor, admitted: Admitted) -> Result<Tokens, NotSignedIn> {
-        let Admitted { proven: Proven { user }, tenant, role } = admitted;
+        let Admitted { proven: Proven { user, attempt }, tenant, role } = admitted;
         let mut tx = self.ports.storage.begin(REACH).await?;
         // Held until the commit: whoever disables the user now either comes first and is seen, or finds this session and ends it.
         let still_active = self
@@ -118,6 +161,7 @@ impl Auth {
             return Err(NotSignedIn::refused(user.id, "user_disabled"));
         }
         let opened = self.open_session_in(&mut tx, actor, NewSession { user: &user, tenant, role }).await?;
+        self.was_right_in(&mut tx, &attempt).await?;
         tx.commit().await?;
         tracing::info!(user.id = %user.id, tenant.id = %tenant, session.id = %opened.lineage.session, "signed in");
         Ok(self.tokens_for(&opened)?)

@@ -61,6 +61,10 @@ pub(super) struct UserSessionResponse {
     email_verified: bool,
     /// The session.
     session_id: Uuid,
+    /// At a sign-in with a password alone: keep it on the device, past the session's end, and send it with the next sign-in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "saas_dt_oAaTzQAAAABpVbkAAZiQpdrJZ0u8zrMCCZqAVw")]
+    device_token: Option<String>,
 }
 
 impl From<Tokens> for UserSessionResponse {
@@ -78,6 +82,7 @@ impl From<Tokens> for UserSessionResponse {
             user_id: tokens.user.as_uuid(),
             email_verified: tokens.email_verified,
             session_id: tokens.session.as_uuid(),
+            device_token: tokens.device_token.map(|token| token.expose().clone()),
         }
     }
 }

@@ -109,8 +109,20 @@ metrics! {
     "saas_http_streams_open" Kind::Gauge, [], "Streams of events that somebody follows.";
 
     "saas_sign_in_attempts_total" Kind::Counter,
-        [listed("outcome", &["success", "invalid_credentials", "tenant_required", "overloaded", "error"])],
+        [listed("outcome", &["success", "invalid_credentials", "tenant_required", "throttled", "overloaded", "error"])],
         "Sign-ins with a password, by what came of them.";
+    "saas_sign_in_refusals_total" Kind::Counter,
+        [of_the_program("reason", "why, as `wrong_password`, `unknown_account` or `locked`")],
+        "Sign-ins that let nobody in although they got as far as a password, by a reason that whoever asks is not told.";
+    "saas_guess_locks_total" Kind::Counter,
+        [listed("kind", &["account", "device", "second_factor"]), listed("lock", &["wait", "ceiling"])],
+        "Locks after wrong guesses: for a while, or until somebody unlocks; each longer wait counts.";
+    "saas_guess_unlocks_total" Kind::Counter, [listed("by", &["mail", "operator"])], "Accounts that somebody unlocked.";
+    "saas_stuffing_suspected_total" Kind::Counter, [listed("scope", &["address", "password"])],
+        "Networks and passwords that were wrong for so many accounts that they are suspected of trying out stolen ones.";
+    "rate_limit_hits_total" Kind::Counter,
+        [of_the_program("quota", "the quota, as `sign_in`"), of_the_program("scope", "whose it was, as `address` or `subnet`")],
+        "Requests that a quota turned away.";
     "saas_refresh_attempts_total" Kind::Counter,
         [listed("outcome", &["rotated", "grace", "reuse", "invalid", "error"])],
         "Uses of refresh tokens, by what came of them; `reuse` ended a session, because somebody else may hold a copy.";

@@ -182,6 +182,13 @@ problems! {
     Misdirected MISDIRECTED_REQUEST "The request is for a host that is not one of ours." {
         "host_not_allowed" "this server does not answer to that host: its operator names hosts in ALLOWED_HOSTS";
     }
+    InvalidUnlockToken UNPROCESSABLE_ENTITY "Fields are not valid, or the token is not good any more." {
+        "invalid_request" "some fields are not valid".naming("token", "required", "this field is required");
+        "invalid_unlock_token" "the link is not valid any more: sign in, or set a new password";
+    }
+    TooManyAttempts TOO_MANY_REQUESTS "Too many sign-ins that failed came from the client's network, whomever they were for." {
+        "too_many_attempts" "too many sign-ins that failed came from your network: try again later";
+    }
     QueueFull TOO_MANY_REQUESTS "Too many messages wait in this conversation." {
         "queue_full" "too many messages wait in this conversation: let it answer first";
     }

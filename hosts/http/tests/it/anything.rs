@@ -34,6 +34,7 @@ fn members_for(path: &str) -> &'static str {
             r#""email":"{new}@example.com","password":"correct horse battery staple","tenant_name":"Tenant","accept_terms":true"#
         }
         "/api/v1/auth/token" => r#""email":"ada@example.com","password":"correct horse battery staple""#,
+        "/api/v1/auth/unlock" => r#""token":"saas_mt_AZiQpdrJZ0u8zrMCCZqAVw""#,
         "/api/v1/chat" => r#""message":"What is 6 * 7?","conversation_id":"homework""#,
         "/api/v1/chat/stream" => r#""message":"Hello","conversation_id":"{new}""#,
         "/api/v1/conversations/homework" => r#""title":"Homework""#,
@@ -41,13 +42,14 @@ fn members_for(path: &str) -> &'static str {
     }
 }
 
-const ROUTES: [(&str, &str); 23] = [
+const ROUTES: [(&str, &str); 24] = [
     ("GET", "/"),
     ("GET", "/health"),
     ("GET", "/health/ready"),
     ("GET", "/.well-known/jwks.json"),
     ("POST", "/api/v1/auth/register"),
     ("POST", "/api/v1/auth/token"),
+    ("POST", "/api/v1/auth/unlock"),
     ("POST", "/api/v1/auth/refresh"),
     ("POST", "/api/v1/auth/logout"),
     ("POST", "/api/v1/auth/logout/all"),

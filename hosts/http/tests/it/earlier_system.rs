@@ -57,7 +57,8 @@ async fn its_success_fields_are_all_there(engine: TestEngine) {
     let api = Api::start(engine).await;
     let mut registered = api.register("ada@example.com").await;
     assert!(registered.0.as_object_mut().is_some_and(|body| body.remove("tenant_slug").is_some()));
-    let session = api.sign_in("ada@example.com").await;
+    let mut session = api.sign_in("ada@example.com").await;
+    assert!(session.0.as_object_mut().is_some_and(|body| body.remove("device_token").is_some()), "it is new");
     let refresh_token = json!({ "refresh_token": session.refresh() });
     let refreshed = api.send(post("/api/v1/auth/refresh").json(&refresh_token)).await.json();
     for login in [&registered.0, &session.0, &refreshed] {

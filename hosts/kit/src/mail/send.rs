@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use metrics::{counter, histogram};
-use saas_auth::{Auth, CommandError, Session, User, UserStatus};
+use saas_auth::{Auth, CommandError, LockId, Session, User, UserStatus};
 use saas_core::{
     Actor, Clock, Fault, Mail, MailError, Mailbox, Mailer, Refusal, SendMail, UserId, fault::chain,
 };
-use saas_mail::{Letter, Letters};
+use saas_mail::{Letter, Letters, Secured};
 use saas_tenancy::{Tenancy, TenantError};
 
 use crate::jobs::{Attempt, JobError, JobHandler};
@@ -63,6 +63,15 @@ impl Sender {
                 let device = session.as_ref().and_then(device);
                 let name = user.display_name.clone();
                 Some((Letter::SessionRevoked { name, at: attempt.enqueued_at(), device }, mailbox(user)))
+            }
+            SendMail::UnlockAccount { user, lock } => {
+                let Some(user) = self.user(user).await? else { return Ok(None) };
+                // Whoever signed in meanwhile needs no mail, and nothing would unlock.
+                let token =
+                    self.auth.unlock_token(&actor(), LockId::from_uuid(lock)).await.map_err(failed)?;
+                let Some(token) = token.filter(|token| token.user == user.id) else { return Ok(None) };
+                let secured = Secured { token: token.token, expires_at: token.expires_at };
+                Some((Letter::UnlockAccount { name: user.display_name.clone(), secured }, mailbox(user)))
             }
             other => return Err(JobError::Retry(format!("this release does not know the mail {other:?}"))),
         })

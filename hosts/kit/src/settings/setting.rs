@@ -121,6 +121,8 @@ pub enum Section {
     Sessions,
     /// What a password must be and how it is hashed.
     Passwords,
+    /// How often one may guess, and what locks.
+    Lockout,
     /// Who may register.
     Signup,
     /// Agents and the models that they ask.
@@ -149,6 +151,7 @@ impl Section {
             Self::Tokens => "Tokens",
             Self::Sessions => "Sessions",
             Self::Passwords => "Passwords",
+            Self::Lockout => "Lockout",
             Self::Signup => "Signup",
             Self::Agents => "Agents",
             Self::Jobs => "Jobs",
@@ -165,7 +168,7 @@ impl Section {
             Self::Application | Self::Secrets | Self::Jobs | Self::Retention => "saas-kit",
             Self::Server | Self::Network | Self::Logging | Self::Metrics => "saas-http",
             Self::Database => "saas-sql",
-            Self::Tokens | Self::Sessions | Self::Passwords => "saas-auth",
+            Self::Tokens | Self::Sessions | Self::Passwords | Self::Lockout => "saas-auth",
             Self::Signup => "saas-tenancy",
             Self::Agents => "saas-agents",
             Self::Mail => "saas-mail",

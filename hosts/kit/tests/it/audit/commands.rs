@@ -20,6 +20,7 @@ use saas_core::{
 };
 use saas_kit::testing::{PASSWORD, TestSaas};
 use saas_sql::SqlJobs;
+use saas_tenancy::Registered;
 use serde::{Deserialize, Serialize};
 
 use super::{operator, rows};
@@ -35,6 +36,9 @@ const METHODS: &[(&str, &str, What)] = &[
     ("auth", "revoke_session", Audited),
     ("auth", "disable_user", Audited),
     ("auth", "enable_user", Audited),
+    ("auth", "unlock_user", Audited),
+    ("auth", "unlock", Audited),
+    ("auth", "guessed_wrong", Part("sign_in")),
     ("auth", "rotate_signing_keys", Audited),
     ("auth", "revoke_signing_keys", Audited),
     ("auth", "insert_in", Part("register")),
@@ -42,6 +46,12 @@ const METHODS: &[(&str, &str, What)] = &[
     ("auth", "prepare_registration", Not("it writes nothing")),
     ("auth", "authenticate", Not("it writes nothing")),
     ("auth", "authenticate_as_of", Not("it writes nothing")),
+    ("auth", "guess_second_factor", Not("it counts what is recorded when it is wrong")),
+    ("auth", "guessed_right", Not("it is a part of what it opens")),
+    ("auth", "forgive", Not("it is a part of what gives new secrets")),
+    ("auth", "forget_devices", Not("it is a part of what gives new secrets")),
+    ("auth", "guesses", Not("it writes nothing")),
+    ("auth", "unlock_token", Not("it writes nothing")),
     ("auth", "me", Not("it writes nothing")),
     ("auth", "sessions", Not("it writes nothing")),
     ("auth", "users", Not("it writes nothing")),
@@ -166,12 +176,15 @@ fn no_action_is_forgotten() {
     agents.run.cancelled
     audit.chain.begun
     audit.chain.purged
+    auth.account.locked
+    auth.account.unlocked
     auth.refresh_token.reused
     auth.session.ended
     auth.session.opened
     auth.sessions.ended
     auth.sign_in.refused
     auth.signing_keys.rotated
+    auth.stuffing.suspected
     auth.user.created
     auth.user.disabled
     auth.user.enabled
@@ -246,6 +259,34 @@ async fn sign_in(test: &TestSaas, email: &str, password: &str) -> bool {
     test.saas.auth().sign_in(&actor, command).await.is_ok()
 }
 
+/// What wrong guesses leave, and what undoes them.
+async fn guess(scribe: &mut Scribe<'_>, ada: &Registered) {
+    let test = scribe.test;
+    let auth = test.saas.auth();
+    let lock = async || {
+        for _ in 0..5 {
+            assert!(!sign_in(test, "ada@example.com", "not the password at all").await);
+        }
+        assert!(!sign_in(test, "ada@example.com", PASSWORD).await);
+        test.mail.wait_for(|mail| mail.template == "unlock_account").await
+    };
+    lock().await;
+    test.mail.take();
+    scribe.note("auth", "sign_in", ", until it locks").await;
+    auth.unlock_user(&operator(), ada.user.id).await.unwrap();
+    scribe.note("auth", "unlock_user", "").await;
+    let mail = lock().await;
+    scribe.note("auth", "sign_in", ", until it locks again").await;
+    let start = mail.text.find("saas_mt_").unwrap();
+    let token = mail.text[start..].split_whitespace().next().unwrap().to_owned();
+    auth.unlock(&Actor::anonymous(None, Client::default()), &Secret::new(token)).await.unwrap();
+    scribe.note("auth", "unlock", "").await;
+    for number in 0..15 {
+        assert!(!sign_in(test, &format!("user{number}@example.com"), PASSWORD).await);
+    }
+    scribe.note("auth", "sign_in", ", for fifteen accounts").await;
+}
+
 /// Every command, once at least.
 async fn everything(scribe: &mut Scribe<'_>) {
     let test = scribe.test;
@@ -316,6 +357,8 @@ async fn everything(scribe: &mut Scribe<'_>) {
     scribe.note("auth", "rotate_signing_keys", ", too early").await;
     auth.revoke_signing_keys(&operator()).await.unwrap();
     scribe.note("auth", "revoke_signing_keys", "").await;
+
+    guess(scribe, &ada).await;
 
     let mut tx = test.begin().await;
     let job = jobs.prepare(&Greet {}).unwrap().in_tenant(ada.tenant.id);

@@ -1,6 +1,7 @@
 //! Auth's ports.
 
 mod change_feed;
+mod guess_store;
 mod one_time_token_store;
 mod password_hasher;
 mod session_store;
