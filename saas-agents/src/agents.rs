@@ -92,6 +92,8 @@ pub struct AgentsConfig {
     /// In how many bits of text an answer may come; a longer one is cut off as `model_truncated`. A run has at most one event more than
     /// that, so an event log that keeps so many of a topic has all of any run that is not over.
     pub answer_texts: u32,
+    /// Whether a user has to have proved their address.
+    pub require_verified_email: bool,
 }
 
 impl AgentsConfig {
@@ -107,7 +109,15 @@ impl AgentsConfig {
             history_tokens: 32_000,
             queue_limit: 10,
             answer_texts: Self::ANSWER_TEXTS,
+            require_verified_email: false,
         }
+    }
+
+    /// For users alone who have proved their address, if `yes`.
+    #[must_use]
+    pub fn with_verified_email(mut self, yes: bool) -> Self {
+        self.require_verified_email = yes;
+        self
     }
 }
 
@@ -129,6 +139,11 @@ pub enum AgentsError {
     /// The actor's role does not allow it.
     #[error("your role does not allow this")]
     Forbidden,
+    /// The user has not proved their address yet.
+    #[error(
+        "prove your e-mail address first: the mail says how, and POST /api/v1/auth/email/send sends another one"
+    )]
+    EmailUnverified,
     /// There is no such conversation for this actor.
     #[error("there is no such conversation")]
     ConversationNotFound,
@@ -177,6 +192,7 @@ impl Fault for AgentsError {
         match self {
             Self::Unauthenticated => Report::new(ErrorKind::Unauthenticated, "unauthenticated"),
             Self::Forbidden => Report::new(ErrorKind::Forbidden, "forbidden"),
+            Self::EmailUnverified => Report::new(ErrorKind::Forbidden, "email_unverified"),
             Self::ConversationNotFound => Report::new(ErrorKind::NotFound, "conversation_not_found"),
             Self::RunNotFound => Report::new(ErrorKind::NotFound, "run_not_found"),
             Self::UnknownAgent { .. } => Report::new(ErrorKind::Invalid, "unknown_agent"),
@@ -208,10 +224,21 @@ impl Agents {
     fn now(&self) -> DateTime<Utc> {
         stored_now(&*self.ports.clock)
     }
-}
 
-/// The user, if they may do `wanted`.
-fn allowed<'a>(actor: &'a Actor, wanted: &Permission) -> Result<&'a UserPrincipal, AgentsError> {
-    let user = actor.user().ok_or(AgentsError::Unauthenticated)?;
-    if user.permissions.allow(wanted) { Ok(user) } else { Err(AgentsError::Forbidden) }
+    /// Whether the actor may do `wanted`: for who shows what this service only declares.
+    pub fn check(&self, actor: &Actor, wanted: &Permission) -> Result<(), AgentsError> {
+        self.allowed(actor, wanted).map(drop)
+    }
+
+    /// The user, if they may do `wanted`; and what they have to do first, if that is all that is missing.
+    fn allowed<'a>(&self, actor: &'a Actor, wanted: &Permission) -> Result<&'a UserPrincipal, AgentsError> {
+        let user = actor.user().ok_or(AgentsError::Unauthenticated)?;
+        if !user.permissions.allow(wanted) {
+            return Err(AgentsError::Forbidden);
+        }
+        if self.config.require_verified_email && !user.email_verified {
+            return Err(AgentsError::EmailUnverified);
+        }
+        Ok(user)
+    }
 }

@@ -162,6 +162,7 @@ pub struct NewMessage<'a> {
 /// - `add` counts the message, numbers it without a gap, and makes its beginning the preview and its moment the last change.
 /// - `messages` gives those after a position, oldest first; `memory` the items before a place, newest first; no more than asked for.
 /// - `rename` changes the title and nothing else: a conversation does not move in its list.
+/// - `owned` gives conversations of that owner in that tenant, those without messages, too, at most `limit` of them.
 /// - `remove` takes messages and memory with it, and nothing of another conversation.
 #[async_trait]
 pub trait ConversationStore: Debug + Send + Sync + 'static {
@@ -188,6 +189,14 @@ pub trait ConversationStore: Debug + Send + Sync + 'static {
         tenant: TenantId,
         owner: UserId,
         after: Option<(DateTime<Utc>, ConversationId)>,
+        limit: u32,
+    ) -> Result<Vec<Conversation>, StoreError>;
+    /// Any of `owner`'s conversations, for who removes them all.
+    async fn owned(
+        &self,
+        conn: &mut Conn,
+        tenant: TenantId,
+        owner: UserId,
         limit: u32,
     ) -> Result<Vec<Conversation>, StoreError>;
     /// Its messages after a position, oldest first.

@@ -8,8 +8,9 @@ use saas_core::{
 };
 
 use crate::{
-    ChangeFeed, GuessKeys, GuessRules, GuessStore, Keyring, KeyringError, MailTokens, OneTimeTokenStore,
-    PasswordHasher, PasswordPolicy, RefreshKeys, SessionStore, UserStore,
+    BreachedPasswords, ChangeFeed, GuessKeys, GuessRules, GuessStore, Keyring, KeyringError, MailTokens,
+    OneTimeTokenStore, PasswordHasher, PasswordHistory, PasswordPolicy, RefreshKeys, SessionStore,
+    UserStore,
     keys::{KeySet, KeySetError},
     token::{AccessTokenRules, AccessTokens},
 };
@@ -17,10 +18,14 @@ use crate::{
 mod authenticate;
 mod changes;
 mod decisions;
+mod deletion;
 mod guesses;
 mod keys;
 mod measures;
+mod network;
 mod open_session;
+mod passwords;
+mod recovery;
 mod refresh;
 mod registration;
 mod renewal;
@@ -29,9 +34,11 @@ mod sign_in;
 mod users;
 
 pub use authenticate::{AuthenticateError, Authenticated, Freshness};
-pub use guesses::{Guess, GuessCount, Locked, UnlockError, UnlockToken};
+pub use guesses::{Guess, GuessCount, Locked};
 pub use keys::{RotateKeysError, RotationReport, SigningKeysError};
 pub use open_session::{NewSession, OpenedSession, Tokens};
+pub use passwords::{JudgePasswordError, JudgedPassword, PasswordOwner, RefusedPassword};
+pub use recovery::{MailedToken, RecoveryError, RecoveryRules};
 pub use refresh::RefreshError;
 pub use registration::{InsertError, PrepareError, PreparedUser, Registration};
 pub use sessions::{LogoutError, RevokeError, SessionsError};
@@ -55,12 +62,16 @@ pub struct AuthPorts {
     pub changes: Arc<dyn ChangeFeed>,
     /// Where guesses are counted.
     pub guesses: Arc<dyn GuessStore>,
-    /// How often a network may guess.
+    /// How often a network may guess, and how often mails may be asked for.
     pub limits: RateLimits,
     /// Where what was done is written down.
     pub audit: Audit,
     /// What hashes passwords.
     pub hasher: Arc<dyn PasswordHasher>,
+    /// Who knows which passwords were stolen somewhere.
+    pub breached: Arc<dyn BreachedPasswords>,
+    /// Where the passwords are that users had before.
+    pub history: Arc<dyn PasswordHistory>,
     /// What encrypts personal data at rest; call [`FieldCipher::reload`] every [`FieldCipher::RELOAD_INTERVAL`].
     pub fields: Arc<FieldCipher>,
     /// Where keys are.
@@ -87,8 +98,10 @@ pub struct AuthConfig {
     /// How old what a request is decided by may be, 5 s at most; zero asks the storage each time. A change in this process counts at once
     /// whatever this says, one in another process as soon as [`Auth::hear_changes`] reads it.
     pub decision_max_age: Duration,
-    /// What new passwords must be.
+    /// What new passwords must be, and what becomes of known ones.
     pub password_policy: PasswordPolicy,
+    /// How addresses are proved, and passwords set anew.
+    pub recovery: RecoveryRules,
     /// How many wrong guesses lock, and for how long.
     pub guesses: GuessRules,
     /// How many a network may make.
@@ -111,7 +124,8 @@ impl AuthConfig {
             absolute_lifetime: days(90),
             refresh_grace: Duration::from_secs(10),
             decision_max_age: Duration::from_secs(5),
-            password_policy: PasswordPolicy { min_length: 15 },
+            password_policy: PasswordPolicy::default(),
+            recovery: RecoveryRules::default(),
             guesses: GuessRules::default(),
             throttle: ThrottleRules::default(),
             device_token_lifetime: days(180),

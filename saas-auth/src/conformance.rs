@@ -5,10 +5,12 @@
     reason = "a check that finds a broken contract fails its test, loudly"
 )]
 
+pub mod breached_passwords;
 pub mod change_feed;
 pub mod guess_store;
 pub mod one_time_token_store;
 pub mod password_hasher;
+pub mod password_history;
 pub mod session_store;
 pub mod user_store;
 
@@ -51,6 +53,7 @@ fn user(number: u128) -> User {
         display_name: None,
         status: UserStatus::Active,
         email_verified_at: None,
+        password_compromised_at: None,
         created_at: at(0),
     }
 }

@@ -15,11 +15,6 @@ mod keys;
 pub use device_token::{DeviceToken, InvalidDeviceToken};
 pub use keys::{DeviceId, GuessId, GuessKeys};
 
-saas_core::id! {
-    /// A lock that somebody is mailed about. It names the lock and opens nothing: the mail's token is made of it.
-    pub LockId
-}
-
 /// What is guessed at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -28,6 +23,8 @@ pub enum GuessKind {
     Account,
     /// A password, by a device that its owner has signed in on.
     Device,
+    /// A password, by whoever is signed in and is asked for theirs once more.
+    OwnPassword,
     /// A second factor, by whoever has the password.
     SecondFactor,
 }
@@ -38,6 +35,7 @@ impl GuessKind {
         match self {
             Self::Account => "account",
             Self::Device => "device",
+            Self::OwnPassword => "own_password",
             Self::SecondFactor => "second_factor",
         }
     }
@@ -46,6 +44,7 @@ impl GuessKind {
     pub fn from_stored(word: &str) -> Self {
         match word {
             "device" => Self::Device,
+            "own_password" => Self::OwnPassword,
             "second_factor" => Self::SecondFactor,
             _ => Self::Account,
         }
@@ -67,7 +66,7 @@ pub struct GuessRules {
     pub ceiling: u32,
     /// How long they are remembered. Those of a user that are at the ceiling are until they are unlocked.
     pub kept: Duration,
-    /// How long a mail can unlock.
+    /// How long a mail can unlock, and for how long its owner is not mailed about the next wait.
     pub unlock_lifetime: Duration,
 }
 
@@ -116,10 +115,6 @@ pub struct NewGuess<'a> {
     pub now: DateTime<Utc>,
     /// What is allowed.
     pub rules: &'a GuessRules,
-    /// What a lock that this guess begins is called.
-    pub lock: LockId,
-    /// The master that the lock's token is derived from.
-    pub lock_key: &'a str,
 }
 
 /// A guess that may be made, counted as wrong until it turns out to be right.
@@ -131,8 +126,8 @@ pub struct Reserved {
     pub consecutive: i64,
     /// From when on the next one may be made.
     pub open_from: DateTime<Utc>,
-    /// The lock that the owner is to be mailed about, if this guess began it.
-    pub lock: Option<LockId>,
+    /// Whether it begins a lock that is to be told of.
+    pub is_news: bool,
 }
 
 /// What was counted.
@@ -148,15 +143,14 @@ pub struct Guesses {
     pub open_from: DateTime<Utc>,
 }
 
-/// A lock that can be mailed about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MailedLock {
-    /// Whose it is.
-    pub user: UserId,
-    /// The master that its token is derived from.
-    pub key: String,
-    /// Until when the token unlocks.
-    pub until: DateTime<Utc>,
+/// What is forgotten of a user's guesses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forgiven {
+    /// Those at their password, of whichever kind. Whoever has the mailbox can have a password set anew, and shall not get more guesses at the
+    /// second factor by it.
+    Passwords,
+    /// All of them.
+    Everything,
 }
 
 /// Counts guesses.
@@ -168,9 +162,9 @@ pub struct MailedLock {
 /// - At the ceiling nothing is granted any more, whatever time passes, until it is unlocked.
 /// - A guess that was not compared is taken back: the next one is granted as if it had not been, and its lock is none.
 /// - A right guess clears what was counted under its id, and nothing else.
-/// - The guess that locks first gets the lock's id, and so does the one at the ceiling; the others get none while that lock can be unlocked.
-/// - A lock's id tells whose it is, and unlocks once and until its time; one of nobody's, or that was cleared, does not.
-/// - `forgive` clears what was counted of a user, of every kind, and of nobody else; `of_user` shows it until then.
+/// - The guess that locks first is news, and so is the one at the ceiling; the others are none while a mail about that lock can unlock.
+/// - `forgive` clears what was counted of a user, at their password alone or of every kind, and of nobody else; `of_user` shows it until
+///   then.
 /// - Devices of a user are forgotten from a moment on: `devices_forgotten_at` tells the latest, of that user alone.
 #[async_trait]
 pub trait GuessStore: Debug + Send + Sync + 'static {
@@ -187,18 +181,9 @@ pub trait GuessStore: Debug + Send + Sync + 'static {
     /// Forgets what was counted under an id.
     async fn clear(&self, tx: &mut Tx, id: &GuessId) -> Result<(), StoreError>;
     /// Forgets what was counted of a user, and tells whether there was anything.
-    async fn forgive(&self, tx: &mut Tx, user: UserId) -> Result<bool, StoreError>;
+    async fn forgive(&self, tx: &mut Tx, user: UserId, what: Forgiven) -> Result<bool, StoreError>;
     /// What was counted of a user, at most `limit` of it.
     async fn of_user(&self, conn: &mut Conn, user: UserId, limit: u32) -> Result<Vec<Guesses>, StoreError>;
-    /// A lock of somebody's that stands.
-    async fn lock(&self, conn: &mut Conn, lock: LockId) -> Result<Option<MailedLock>, StoreError>;
-    /// Forgets what was counted where a lock stands that can still be unlocked; tells whose it was.
-    async fn unlock(
-        &self,
-        tx: &mut Tx,
-        lock: LockId,
-        now: DateTime<Utc>,
-    ) -> Result<Option<UserId>, StoreError>;
     /// Forgets every device that a user signed in on before `now`.
     async fn forget_devices(&self, tx: &mut Tx, user: UserId, now: DateTime<Utc>) -> Result<(), StoreError>;
     /// Before when a user's devices are forgotten, if any are.

@@ -8,7 +8,7 @@
 //! use saas_auth::{Password, PasswordPolicy, RefreshToken};
 //! use saas_core::Secret;
 //!
-//! let policy = PasswordPolicy { min_length: 15 };
+//! let policy = PasswordPolicy::default();
 //! let password = Password::new(&Secret::new("correct horse battery".to_owned()))?;
 //! assert!(policy.check(&password).is_ok());
 //! assert!(RefreshToken::parse("saas_rt_forged").is_err());
@@ -33,22 +33,24 @@ mod user;
 
 pub use auth::{
     Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, Freshness, Guess,
-    GuessCount, InsertError, Locked, LogoutError, NewSession, OpenAuthError, OpenedSession, PrepareError,
-    PreparedUser, Profile, RefreshError, Registration, RevokeError, RotateKeysError, RotationReport,
-    SessionsError, SignIn, SignInError, SigningKeysError, ThrottleRules, Tokens, UnlockError, UnlockToken,
-    UsersError,
+    GuessCount, InsertError, JudgePasswordError, JudgedPassword, Locked, LogoutError, MailedToken,
+    NewSession, OpenAuthError, OpenedSession, PasswordOwner, PrepareError, PreparedUser, Profile,
+    RecoveryError, RecoveryRules, RefreshError, RefusedPassword, Registration, RevokeError,
+    RotateKeysError, RotationReport, SessionsError, SignIn, SignInError, SigningKeysError, ThrottleRules,
+    Tokens, UsersError,
 };
 pub use change_feed::{Change, ChangeFeed, ChangeId, Changed};
 pub use device::Device;
 pub use guess::{
-    DeviceId, DeviceToken, GuessId, GuessKeys, GuessKind, GuessRules, GuessStore, Guesses,
-    InvalidDeviceToken, LockId, MailedLock, NewGuess, Reserved,
+    DeviceId, DeviceToken, Forgiven, GuessId, GuessKeys, GuessKind, GuessRules, GuessStore, Guesses,
+    InvalidDeviceToken, NewGuess, Reserved,
 };
 pub use mail_token::{InvalidMailToken, MailPurpose, MailToken, MailTokens};
 pub use one_time_token::{OneTimeToken, OneTimeTokenId, OneTimeTokenStore, Undos};
 pub use password::{
-    Argon2id, Argon2idParams, HashError, Password, PasswordHash, PasswordHasher, PasswordPolicy,
-    PasswordTooLong, WeakPassword,
+    Argon2id, Argon2idParams, BreachedAtSignIn, BreachedPasswords, CommonPasswords, HashError, Password,
+    PasswordAdvice, PasswordHash, PasswordHasher, PasswordHistory, PasswordPolicy, PasswordTooLong,
+    WeakPassword, WhenUnknown,
 };
 pub use refresh_token::{InvalidRefreshToken, Lineage, RefreshKeys, RefreshToken};
 pub use saas_core::{Keyring, KeyringError};

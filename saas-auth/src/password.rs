@@ -6,9 +6,21 @@ use async_trait::async_trait;
 use saas_core::{ErrorKind, Fault, InternalError, Report, Secret};
 use unicode_normalization::UnicodeNormalization;
 
+mod advice;
 mod argon2id;
+mod breached;
+mod common;
+pub(crate) mod context;
+mod fold;
+mod history;
+mod policy;
 
+pub use advice::PasswordAdvice;
 pub use argon2id::{Argon2id, Argon2idMemory, Argon2idParams, InvalidParams, OpenArgon2idError};
+pub use breached::{BreachedError, BreachedPasswords, CommonPasswords, NoBreachedPasswords};
+pub use context::ContextKind;
+pub use history::{FormerPassword, PasswordHistory};
+pub use policy::{BreachedAtSignIn, PasswordPolicy, WeakPassword, WhenUnknown};
 
 /// A password as it is hashed: composed once (NFC), otherwise exactly as typed, never trimmed or cut (ASVS 6.2.8, NIST SP 800-63B-4
 /// section 3.1.1.2).
@@ -37,43 +49,14 @@ impl Password {
         self.0.expose().as_bytes()
     }
 
+    /// As text: to hash it another way, or to look it up.
+    pub fn text(&self) -> &str {
+        self.0.expose()
+    }
+
     /// How many characters it has; a code point counts as one.
     pub fn characters(&self) -> usize {
         self.0.expose().chars().count()
-    }
-}
-
-/// What a new password must be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PasswordPolicy {
-    /// The fewest characters; NIST SP 800-63B-4 wants 15 where no second factor stands beside it.
-    pub min_length: usize,
-}
-
-/// Why a new password is not good enough.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum WeakPassword {
-    /// Too few characters.
-    #[error("use at least {0} characters; a sentence is easy to remember")]
-    TooShort(usize),
-    /// The same character over and over.
-    #[error("use more than one character")]
-    Repeated,
-}
-
-impl PasswordPolicy {
-    /// Judges a new password.
-    pub fn check(self, password: &Password) -> Result<(), WeakPassword> {
-        let mut characters = password.0.expose().chars();
-        let first = characters.next();
-        if password.characters() < self.min_length {
-            return Err(WeakPassword::TooShort(self.min_length));
-        }
-        if characters.all(|c| Some(c) == first) {
-            return Err(WeakPassword::Repeated);
-        }
-        Ok(())
     }
 }
 
@@ -125,11 +108,13 @@ impl Fault for HashError {
     }
 }
 
-/// Hashes and verifies passwords, off the threads that serve requests. Hashes are compared in constant time, and to hash takes as long as
-/// to verify: sign-in hashes what is typed for accounts that are not there.
+/// Hashes, verifies and weighs passwords, off the threads that serve requests. Hashes are compared in constant time, and to verify takes
+/// the work that to hash takes, however little a hash's own parameters ask for: sign-in hashes what is typed for accounts that are not there.
 ///
 /// # Contract
 /// - `verify` is `true` for the password of the hash and for no other.
+/// - `is_current` is `true` for what `hash` just made, and `false` for what it cannot have made.
+/// - `advise` says of a password what [`PasswordAdvice::of`] does.
 /// - Two hashes of one password differ.
 /// - A damaged hash is an error or `false`.
 /// - Work is bounded: beyond a bounded queue it answers [`HashError::Overloaded`].
@@ -139,4 +124,8 @@ pub trait PasswordHasher: Debug + Send + Sync + 'static {
     async fn hash(&self, password: Password) -> Result<PasswordHash, HashError>;
     /// Whether `hash` is `password`'s.
     async fn verify(&self, password: Password, hash: PasswordHash) -> Result<bool, HashError>;
+    /// Whether `hash` is as [`PasswordHasher::hash`] makes them now; if it is not, it is made anew when its password is at hand.
+    fn is_current(&self, hash: &PasswordHash) -> bool;
+    /// [`PasswordAdvice::of`], off the threads that serve requests.
+    async fn advise(&self, password: Password, context: Vec<String>) -> Result<PasswordAdvice, HashError>;
 }

@@ -120,6 +120,8 @@ pub struct Rotated {
     pub absolute_expires_at: DateTime<Utc>,
     /// Whether its user's address is verified.
     pub email_verified: bool,
+    /// Whether their password was found among stolen ones.
+    pub password_compromised: bool,
 }
 
 /// Why a session ended.
@@ -136,6 +138,12 @@ pub enum Revocation {
     RefreshReuse,
     /// The user was disabled.
     UserDisabled,
+    /// The user changed their password.
+    PasswordChange,
+    /// The user set a new password by a mailed token.
+    PasswordReset,
+    /// The user took their old address back.
+    EmailChangeUndone,
 }
 
 impl Revocation {
@@ -147,6 +155,9 @@ impl Revocation {
             Self::Listed => "revoked_from_list",
             Self::RefreshReuse => "refresh_reuse",
             Self::UserDisabled => "user_disabled",
+            Self::PasswordChange => "password_change",
+            Self::PasswordReset => "password_reset",
+            Self::EmailChangeUndone => "email_change_undone",
         }
     }
 }

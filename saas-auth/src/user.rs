@@ -46,6 +46,8 @@ pub struct User {
     pub status: UserStatus,
     /// When they proved that the address is theirs.
     pub email_verified_at: Option<DateTime<Utc>>,
+    /// When their password was found among stolen ones; none once it is changed.
+    pub password_compromised_at: Option<DateTime<Utc>>,
     /// When they came.
     pub created_at: DateTime<Utc>,
 }
@@ -78,6 +80,13 @@ pub enum InsertUserError {
 /// - Of several `insert`s with one e-mail identity, exactly one succeeds; the others answer `EmailTaken` and leave the transaction usable.
 /// - `list` answers in the order of the ids, each user once, beginning after the id given.
 /// - `set_status` changes that user and nobody else, and tells whether there is such a user.
+/// - `replace_hash` and `flag_compromised` do what they say only while the stored hash is the one given, and tell whether they did;
+///   what is flagged is not flagged again, and a hash of the same password does not lift it.
+/// - `set_password` sets or takes away that user's hash and nobody else's, and tells whether there is such a user; `replace_password` does so
+///   only while the hash is the one that was read.
+/// - `set_email` gives the user another address only while they have the one that was read and nobody else has the other; it is verified then.
+/// - `verify_email` notes the first time that the user proved the address that they still have, and tells whether they have it.
+/// - `delete` removes that user and nobody else, and tells whether there was one.
 /// - `shared` holds the user until the transaction ends: a `set_status` of another transaction waits, or comes first and is seen.
 #[async_trait]
 pub trait UserStore: Debug + Send + Sync + 'static {
@@ -101,4 +110,58 @@ pub trait UserStore: Debug + Send + Sync + 'static {
         status: UserStatus,
         now: DateTime<Utc>,
     ) -> Result<bool, StoreError>;
+    /// Stores another hash of the same password.
+    async fn replace_hash(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        stored: &PasswordHash,
+        new: &PasswordHash,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError>;
+    /// Notes that the password of that hash was found among stolen ones. Whoever sets another password lifts it.
+    async fn flag_compromised(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        stored: &PasswordHash,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError>;
+    /// Sets the hash of their password, or takes it away; `false` when there is no such user.
+    async fn set_password(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        password: Option<&PasswordHash>,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError>;
+    /// Puts a hash in the place of the one that was read; `false` when another one stands there.
+    async fn replace_password(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        read: &PasswordHash,
+        password: &PasswordHash,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError>;
+    /// Gives them another address, verified now; `false` when they have not `read` any more or somebody else has `new`. After `false` the
+    /// transaction may be good for nothing but to be dropped.
+    async fn set_email(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        read: &Email,
+        new: &Email,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError>;
+    /// Notes that the address is theirs; `false` when they have another one.
+    async fn verify_email(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        email: &Email,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError>;
+    /// Removes them with their sessions, memberships and tokens; `false` when there is no such user.
+    async fn delete(&self, tx: &mut Tx, id: UserId) -> Result<bool, StoreError>;
 }

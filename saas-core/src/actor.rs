@@ -38,6 +38,8 @@ pub struct UserPrincipal {
     pub session: SessionId,
     /// Their role in it now.
     pub role: Role,
+    /// Whether they have proved that their address is theirs.
+    pub email_verified: bool,
     /// What they may do now: the role's permissions, narrowed to the token's.
     pub permissions: Permissions,
 }

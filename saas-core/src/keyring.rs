@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::{Entropy, InternalError, Secret, SecretStore, SecretStoreError, entropy::random, text::hex};
@@ -75,6 +76,18 @@ impl Keyring {
         Self::from_bytes(stored.value.expose()).map_err(damaged)
     }
 
+    /// These keys as older ones after those that are made of `texts`, the first of which becomes the current one. A text makes the same key
+    /// and the same id for ever; `purpose` keeps keys of one text for several purposes apart.
+    #[must_use]
+    pub fn after(mut self, purpose: &str, texts: &[Secret<String>]) -> Self {
+        for text in texts.iter().rev() {
+            let (id, key) = made_of(purpose, text.expose());
+            self.keys.insert(id.clone(), key);
+            self.current = id;
+        }
+        self
+    }
+
     /// The id that new things are made with.
     pub fn current(&self) -> &KeyId {
         &self.current
@@ -115,5 +128,42 @@ impl Keyring {
             return Err(InternalError::new("unknown schema, or no current key"));
         }
         Ok(Self { current: document.current, keys })
+    }
+}
+
+/// A key out of a text, and an id out of the key.
+fn made_of(purpose: &str, text: &str) -> (KeyId, Secret<[u8; 32]>) {
+    let hashed = |parts: [&[u8]; 3]| -> [u8; 32] {
+        let mut hash = Sha256::new();
+        for part in parts {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        hash.finalize().into()
+    };
+    let key = Zeroizing::new(hashed([b"saas keyring key", purpose.as_bytes(), text.as_bytes()]));
+    let id = hashed([b"saas keyring id", purpose.as_bytes(), &*key]);
+    (KeyId(hex(&id[..4])), Secret::new(*key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entropy::SeededEntropy;
+
+    #[test]
+    fn keys_of_texts_come_before_the_older_ones_and_are_always_the_same() {
+        let secrets =
+            |texts: &[&str]| texts.iter().map(|text| Secret::new((*text).to_owned())).collect::<Vec<_>>();
+        let made = Keyring::generate(&SeededEntropy::new(1));
+        let ring = made.clone().after("pepper", &secrets(&["new", "old"]));
+        assert_eq!(ring.keys().count(), 3);
+        assert!(ring.key(made.current().as_str()).is_some());
+        let again = Keyring::generate(&SeededEntropy::new(2)).after("pepper", &secrets(&["new"]));
+        assert_eq!(ring.current(), again.current());
+        assert_eq!(ring.current_key().map(Secret::expose), again.current_key().map(Secret::expose));
+        assert_ne!(ring.current(), made.clone().after("pepper", &secrets(&["old"])).current());
+        assert_ne!(ring.current(), made.clone().after("other", &secrets(&["new"])).current());
+        assert_eq!(made.clone().after("pepper", &[]).current(), made.current());
     }
 }

@@ -46,6 +46,7 @@ pub mod secret_store;
 pub mod slug;
 pub mod storage;
 pub mod text;
+mod user_deleted;
 
 pub use actor::{Actor, Client, Principal};
 pub use audit::{Audit, AuditLog};
@@ -72,3 +73,4 @@ pub use secret_store::{ReplacedIn, SecretStore, SecretStoreError, StoredSecret};
 pub use slug::{InvalidSlug, Slug};
 pub use storage::{Conn, Reach, Storage, StoreError, Tx};
 pub use text::{DisplayName, InvalidText, TenantName};
+pub use user_deleted::UserDeleted;

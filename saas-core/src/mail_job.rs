@@ -28,12 +28,45 @@ pub enum SendMail {
         /// The session.
         session: SessionId,
     },
+    /// To somebody who has to prove that an address is theirs.
+    VerifyEmail {
+        /// The row of the token that proves it.
+        token: Uuid,
+    },
+    /// To the user of an address that somebody tried to use for another account.
+    AlreadyRegistered {
+        /// Whose address it is.
+        user: UserId,
+    },
+    /// To somebody who has forgotten their password.
+    PasswordReset {
+        /// The row of the token that sets a new one.
+        token: Uuid,
+    },
+    /// To somebody who is to set a new password, because an administrator asks them to.
+    PasswordResetByAdmin {
+        /// The row of the token that sets it.
+        token: Uuid,
+    },
     /// To whoever's account was locked because of wrong passwords.
     UnlockAccount {
-        /// Whose account it is.
+        /// The row of the token that unlocks it.
+        token: Uuid,
+    },
+    /// To somebody whose password was changed.
+    PasswordChanged {
+        /// Whose it is.
         user: UserId,
-        /// The lock: an id, of which the mail's token is made.
-        lock: Uuid,
+    },
+    /// To the new address of somebody who wants to change theirs.
+    EmailChangeConfirm {
+        /// The row of the token that does it.
+        token: Uuid,
+    },
+    /// To the address that somebody is about to give up.
+    EmailChangeNotice {
+        /// The row of the token that undoes it.
+        token: Uuid,
     },
 }
 
@@ -60,8 +93,12 @@ mod tests {
         let expected = r#"{"mail":"session_revoked","user":"00000000-0000-0000-0000-000000000007","session":"00000000-0000-0000-0000-000000000007"}"#;
         assert_eq!(serde_json::to_string(&revoked).unwrap(), expected);
         assert_eq!(SendMail::read(1, expected).unwrap(), revoked);
-        let unlock = SendMail::UnlockAccount { user: UserId::from_uuid(id), lock: id };
-        let expected = r#"{"mail":"unlock_account","user":"00000000-0000-0000-0000-000000000007","lock":"00000000-0000-0000-0000-000000000007"}"#;
+        let reset = SendMail::PasswordReset { token: id };
+        let expected = r#"{"mail":"password_reset","token":"00000000-0000-0000-0000-000000000007"}"#;
+        assert_eq!(serde_json::to_string(&reset).unwrap(), expected);
+        assert_eq!(SendMail::read(1, expected).unwrap(), reset);
+        let unlock = SendMail::UnlockAccount { token: id };
+        let expected = r#"{"mail":"unlock_account","token":"00000000-0000-0000-0000-000000000007"}"#;
         assert_eq!(serde_json::to_string(&unlock).unwrap(), expected);
         assert_eq!(SendMail::read(1, expected).unwrap(), unlock);
     }

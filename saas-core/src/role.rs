@@ -39,6 +39,12 @@ impl Role {
         }
     }
 
+    /// Whether who has this role may give somebody `role`, or take it away: nobody above their own, and whoever cannot run the tenant
+    /// grants nothing.
+    pub fn may_grant(self, role: Self) -> bool {
+        self >= Self::Admin && role <= self
+    }
+
     /// What it may do.
     pub fn permissions(self) -> Permissions {
         let viewer = [Permission::CONVERSATIONS_READ, Permission::TOOLS_READ];
@@ -76,6 +82,16 @@ impl FromStr for Role {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_grants_above_their_own_rank() {
+        let grants = |by: Role| {
+            Role::ALL.into_iter().filter(|role| by.may_grant(*role)).map(Role::as_str).collect::<Vec<_>>()
+        };
+        assert!(grants(Role::Viewer).is_empty() && grants(Role::Member).is_empty());
+        assert_eq!(grants(Role::Admin), ["viewer", "member", "admin"]);
+        assert_eq!(grants(Role::Owner), ["viewer", "member", "admin", "owner"]);
+    }
 
     #[test]
     fn the_table_of_roles_and_permissions() {

@@ -20,13 +20,15 @@
 pub mod audited;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod deletion;
 mod register;
 mod tenancy;
 mod tenant;
 
+pub use deletion::DeleteAccountError;
 pub use register::{
     PrepareRegistrationError, PreparedRegistration, Register, RegisterError, RegisterInError, Registered,
-    RegisteredIn,
+    RegisteredIn, SignedUp,
 };
 pub use tenancy::{SignupPolicy, Tenancy, TenancyConfig, TenancyPorts, TenantError};
-pub use tenant::{MembershipStore, Tenant, TenantStore};
+pub use tenant::{Leaving, MembershipStore, Tenant, TenantStore};

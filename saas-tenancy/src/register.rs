@@ -1,7 +1,8 @@
 //! Registration: a user, their tenant, their membership and their first session, or nothing of it.
 
 use saas_auth::{
-    InsertError, NewSession, OpenedSession, PrepareError, PreparedUser, Registration, Tokens, User,
+    InsertError, NewSession, OpenedSession, PasswordAdvice, PrepareError, PreparedUser, Registration, Tokens,
+    User,
 };
 use saas_core::{
     Actor, DisplayName, Email, ErrorKind, Fault, InternalError, Principal, Reach, Report, Role, Secret,
@@ -49,6 +50,13 @@ pub struct PreparedRegistration {
     tenant_name: TenantName,
 }
 
+impl PreparedRegistration {
+    /// What is to be said of a password that was accepted and could be better.
+    pub const fn password_advice(&self) -> Option<&PasswordAdvice> {
+        self.user.password_advice()
+    }
+}
+
 /// What was written into a caller's transaction; it is there once that commits.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -71,6 +79,18 @@ pub struct Registered {
     pub tenant: Tenant,
     /// The tokens of their first session.
     pub tokens: Tokens,
+    /// What is to be said of a password that was accepted and could be better.
+    pub password_advice: Option<PasswordAdvice>,
+}
+
+/// What signing up answers.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SignedUp {
+    /// Registered, and signed in.
+    Registered(Box<Registered>),
+    /// Whoever has the address was mailed how it goes on; it does not tell whether it is new.
+    Mailed,
 }
 
 /// Why a registration was refused before anything was written.
@@ -141,6 +161,16 @@ pub enum RegisterError {
     Write(#[from] RegisterInError),
 }
 
+impl RegisterError {
+    /// What is to be said of a password that was not accepted.
+    pub const fn password_advice(&self) -> Option<&PasswordAdvice> {
+        match self {
+            Self::Prepare(PrepareRegistrationError::User(PrepareError::Refused(refused))) => refused.advice(),
+            _ => None,
+        }
+    }
+}
+
 impl Fault for RegisterError {
     fn report(&self) -> Report<'_> {
         match self {
@@ -154,7 +184,8 @@ impl Fault for RegisterError {
 const SLUG_TRIES: usize = 10;
 
 impl Tenancy {
-    /// Registers in a transaction of its own.
+    /// Registers in a transaction of its own, and tells of an address that is taken: for whoever may know that. Forms that anybody reaches
+    /// call [`Tenancy::sign_up`].
     pub async fn register(&self, actor: &Actor, command: Register) -> Result<Registered, RegisterError> {
         let registered = self.try_register(actor, command).await;
         // The name and its labels are the earlier system's.
@@ -164,15 +195,53 @@ impl Tenancy {
         registered
     }
 
+    /// Registers whoever asks, who is not known yet. Where users have to prove their address the answer is the same for every address: a new
+    /// one is mailed what proves it, the user of one that is taken is told; nobody is signed in.
+    pub async fn sign_up(&self, actor: &Actor, command: Register) -> Result<SignedUp, RegisterError> {
+        if !self.auth.requires_verified_email() {
+            return Ok(SignedUp::Registered(Box::new(self.register(actor, command).await?)));
+        }
+        let done = self.sign_up_by_mail(actor, command).await;
+        let result = if done.is_ok() { "register_success" } else { "register_error" };
+        let policy = self.config.signup.as_str();
+        metrics::counter!("signup_attempts_total", "result" => result, "policy" => policy).increment(1);
+        done.map(|()| SignedUp::Mailed)
+    }
+
+    async fn sign_up_by_mail(&self, actor: &Actor, command: Register) -> Result<(), RegisterError> {
+        let email = command.email.clone();
+        let prepared = self.prepare_registration(actor, command).await?;
+        let mut tx =
+            self.ports.storage.begin(Reach::Platform("registration")).await.map_err(RegisterInError::from)?;
+        match self.found_account_in(&mut tx, actor, prepared).await {
+            Ok((user, tenant)) => {
+                self.auth
+                    .begin_verification_of(&mut tx, actor, &user)
+                    .await
+                    .map_err(RegisterInError::from)?;
+                tracing::info!(user.id = %user.id, tenant.id = %tenant.id, "registered");
+            }
+            Err(RegisterInError::EmailTaken) => self
+                .auth
+                .tell_already_registered(&mut tx, actor, &email)
+                .await
+                .map_err(RegisterInError::from)?,
+            Err(error) => return Err(error.into()),
+        }
+        tx.commit().await.map_err(RegisterInError::from)?;
+        Ok(())
+    }
+
     async fn try_register(&self, actor: &Actor, command: Register) -> Result<Registered, RegisterError> {
         let prepared = self.prepare_registration(actor, command).await?;
+        let password_advice = prepared.password_advice().cloned();
         let mut tx =
             self.ports.storage.begin(Reach::Platform("registration")).await.map_err(RegisterInError::from)?;
         let RegisteredIn { user, tenant, session } = self.register_in(&mut tx, actor, prepared).await?;
         tx.commit().await.map_err(RegisterInError::from)?;
         tracing::info!(user.id = %user.id, tenant.id = %tenant.id, "registered");
         let tokens = self.auth.tokens_for(&session).map_err(RegisterInError::from)?;
-        Ok(Registered { user, tenant, tokens })
+        Ok(Registered { user, tenant, tokens, password_advice })
     }
 
     /// Judges and hashes: the slow part, which comes before any transaction.
@@ -186,7 +255,9 @@ impl Tenancy {
         if !let_in {
             return Err(PrepareRegistrationError::Closed);
         }
-        let user = Registration::new(command.email, command.password).with_display_name(command.display_name);
+        let user = Registration::new(command.email, command.password)
+            .with_display_name(command.display_name)
+            .with_tenant_name(Some(command.tenant_name.clone()));
         Ok(PreparedRegistration {
             user: self.auth.prepare_registration(user).await?,
             tenant_name: command.tenant_name,
@@ -200,6 +271,26 @@ impl Tenancy {
         actor: &Actor,
         prepared: PreparedRegistration,
     ) -> Result<RegisteredIn, RegisterInError> {
+        let (user, tenant) = self.found_account_in(tx, actor, prepared).await?;
+        let new = NewSession { user: &user, tenant: tenant.id, role: Role::Owner };
+        let session = self.auth.open_session_in(tx, actor, new).await?;
+        if let Some(jobs) = &self.ports.jobs {
+            let welcome = SendMail::Welcome { user: user.id, tenant: tenant.id };
+            jobs.insert(tx, &jobs.prepare(&welcome)?.in_tenant(tenant.id)).await?;
+        }
+        if self.auth.requires_verified_email() {
+            self.auth.begin_verification_of(tx, actor, &user).await?;
+        }
+        Ok(RegisteredIn { user, tenant, session })
+    }
+
+    /// A user, their tenant, and that they own it.
+    async fn found_account_in(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        prepared: PreparedRegistration,
+    ) -> Result<(User, Tenant), RegisterInError> {
         let user = self.auth.insert_in(tx, actor, prepared.user).await?;
         let tenant = self.found_in(tx, prepared.tenant_name).await?;
         self.ports.memberships.insert(tx, user.id, tenant.id, Role::Owner, tenant.created_at).await?;
@@ -207,13 +298,7 @@ impl Tenancy {
         self.ports.audit.record(tx, actor, founded).await?;
         let added = AuditEvent::new(MEMBER_ADDED).in_tenant(tenant.id).about(user.id);
         self.ports.audit.record(tx, actor, added.because(Role::Owner.as_str())).await?;
-        let new = NewSession { user: &user, tenant: tenant.id, role: Role::Owner };
-        let session = self.auth.open_session_in(tx, actor, new).await?;
-        if let Some(jobs) = &self.ports.jobs {
-            let welcome = SendMail::Welcome { user: user.id, tenant: tenant.id };
-            jobs.insert(tx, &jobs.prepare(&welcome)?.in_tenant(tenant.id)).await?;
-        }
-        Ok(RegisteredIn { user, tenant, session })
+        Ok((user, tenant))
     }
 
     /// A new tenant under the first free slug that its name suggests.

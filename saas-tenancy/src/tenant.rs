@@ -44,11 +44,26 @@ pub trait TenantStore: Debug + Send + Sync + 'static {
     ) -> Result<bool, StoreError>;
 }
 
+/// What a tenant loses when a member leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Leaving {
+    /// The tenant.
+    pub tenant: TenantId,
+    /// What the member is there.
+    pub role: Role,
+    /// How many members it has, this one among them.
+    pub members: i64,
+    /// How many of them own it.
+    pub owners: i64,
+}
+
 /// Keeps memberships, beside what [`Memberships`] answers of them.
 ///
 /// # Contract
 /// - A user is at most one member of a tenant: of several `insert`s one answers `true`.
 /// - A second `insert` answers `false` and changes nothing, the role least of all.
+/// - `leaving` tells of each tenant of that user once, of one that is suspended, too, and keeps everybody else from leaving it until the
+///   transaction ends.
 #[async_trait]
 pub trait MembershipStore: Memberships {
     /// Adds a member; `false` when they are one already.
@@ -60,4 +75,6 @@ pub trait MembershipStore: Memberships {
         role: Role,
         now: DateTime<Utc>,
     ) -> Result<bool, StoreError>;
+    /// What the user's tenants lose when they leave, the oldest membership first.
+    async fn leaving(&self, tx: &mut Tx, user: UserId) -> Result<Vec<Leaving>, StoreError>;
 }

@@ -182,6 +182,7 @@ fn me() -> Result<Actor, saas_core::id::InvalidId> {
         tenant: "01890a5d-ac96-774b-bcce-b302099a8058".parse()?,
         session: "01890a5d-ac96-774b-bcce-b302099a8059".parse()?,
         role: Role::Owner,
+        email_verified: true,
         permissions: Role::Owner.permissions(),
     };
     Ok(Actor { principal: Principal::User(Arc::new(user)), request_id: None, client: Client::default() })

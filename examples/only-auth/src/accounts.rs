@@ -9,10 +9,12 @@ use std::{
 };
 
 use saas_auth::{
-    Argon2id, Argon2idParams, Auth, AuthConfig, AuthPorts, InsertError, NewSession, PrepareError,
-    Registration, Tokens, token::AccessTokenRules,
+    Argon2id, Argon2idParams, Auth, AuthConfig, AuthPorts, CommonPasswords, InsertError, NewSession,
+    PrepareError, Registration, Tokens, token::AccessTokenRules,
 };
-use saas_auth_sql::{AUTH, SqlChanges, SqlGuesses, SqlOneTimeTokens, SqlSessions, SqlUsers};
+use saas_auth_sql::{
+    AUTH, SqlChanges, SqlGuesses, SqlOneTimeTokens, SqlPasswordHistory, SqlSessions, SqlUsers,
+};
 use saas_core::{
     Actor, Audit, Clock, DisplayName, Entropy, ErrorKind, Fault, FieldCipher, InternalError, RateLimits,
     Reach, Report, Role, SecretStore, Storage, StoreError, entropy::SystemEntropy,
@@ -97,6 +99,8 @@ impl Accounts {
             limits,
             audit: audit.clone(),
             hasher: Arc::new(Hasher::new(argon2id, 2, 64)),
+            breached: Arc::new(CommonPasswords),
+            history: Arc::new(SqlPasswordHistory),
             fields: Arc::new(fields),
             secrets,
             // Nobody does jobs here: whose session ends because its refresh token was copied is not mailed about it.

@@ -11,7 +11,7 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use saas_auth::{Argon2id, HashError, Password, PasswordHash, PasswordHasher};
+use saas_auth::{Argon2id, HashError, Password, PasswordAdvice, PasswordHash, PasswordHasher};
 use saas_core::{Clock, Entropy, InternalError};
 use saas_sql::RootKey;
 use tokio::sync::Semaphore;
@@ -78,6 +78,14 @@ impl PasswordHasher for Hasher {
 
     async fn verify(&self, password: Password, hash: PasswordHash) -> Result<bool, HashError> {
         self.run(move |argon2id| argon2id.verify(&password, &hash)).await
+    }
+
+    fn is_current(&self, hash: &PasswordHash) -> bool {
+        self.argon2id.is_current(hash)
+    }
+
+    async fn advise(&self, password: Password, context: Vec<String>) -> Result<PasswordAdvice, HashError> {
+        self.run(move |_| Ok(PasswordAdvice::of(&password, &context))).await
     }
 }
 

@@ -141,6 +141,12 @@ pub(crate) enum Users {
     Disable(WhichUser),
     /// Lets a disabled user sign in again.
     Enable(WhichUser),
+    /// Mails a user what sets a new password; nothing changes until they use it.
+    ResetPassword(WhichUser),
+    /// Deletes a user with all that is kept of them.
+    ///
+    /// A tenant whose only member they are is suspended; the only owner of a tenant with other members is refused.
+    Delete(WhichUser),
 }
 
 #[derive(Debug, Args)]
@@ -172,7 +178,7 @@ pub(crate) struct ListUsers {
     #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = page_size)]
     pub(crate) limit: PageSize,
     /// Goes on where a page ended: its `next`.
-    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire)]
+    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire, allow_hyphen_values = true)]
     pub(crate) after: Option<Cursor>,
 }
 
@@ -248,7 +254,7 @@ pub(crate) struct ListJobs {
     #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = page_size)]
     pub(crate) limit: PageSize,
     /// Goes on where a page ended: its `next`.
-    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire)]
+    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire, allow_hyphen_values = true)]
     pub(crate) after: Option<Cursor>,
 }
 
@@ -340,7 +346,7 @@ pub(crate) struct ListAudit {
     #[arg(long, value_name = "NUMBER", default_value = "20", value_parser = page_size)]
     pub(crate) limit: PageSize,
     /// Goes on where a page ended: its `next`.
-    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire)]
+    #[arg(long, value_name = "CURSOR", value_parser = Cursor::from_wire, allow_hyphen_values = true)]
     pub(crate) after: Option<Cursor>,
 }
 

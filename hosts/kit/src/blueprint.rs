@@ -8,7 +8,9 @@ use saas_auth::{
     Argon2id, Auth, AuthConfig, AuthPorts, OpenAuthError, PasswordHasher,
     password::{Argon2idParams, OpenArgon2idError},
 };
-use saas_auth_sql::{AUTH, SqlChanges, SqlGuesses, SqlOneTimeTokens, SqlSessions, SqlUsers};
+use saas_auth_sql::{
+    AUTH, SqlChanges, SqlGuesses, SqlOneTimeTokens, SqlPasswordHistory, SqlSessions, SqlUsers,
+};
 use saas_core::{
     Actor, Audit, Background, Clock, Entropy, EventLog, FieldCipher, KeyringError, Mailer, RateLimiter,
     RateLimits, SecretStore, Storage, StoreError,
@@ -30,13 +32,15 @@ use tokio::sync::{Notify, OnceCell};
 use crate::{
     HashPool, MailerError, RootKeyFileError, Saas,
     announced::{Announced, CHANGES},
+    breached::{self, BreachedListError},
+    forgotten::Forgetter,
     jobs::{Handlers, Worker},
     mail::{self, Transport},
     ports::{Ports, or},
     retention::{self, Lifetimes, Purger},
     root_key_file, runs,
     saas::Parts,
-    settings::Settings,
+    settings::{SecretList, Settings},
     workers::Workers,
 };
 
@@ -59,6 +63,7 @@ pub struct Blueprint {
     pub(crate) ports: Ports,
     pub(crate) letters: Letters,
     pub(crate) transport: Transport,
+    pub(crate) breached: breached::List,
     #[cfg(feature = "openai")]
     pub(crate) openai: Option<saas_agents_openai::OpenAiConfig>,
     pub(crate) agents: AgentsConfig,
@@ -110,6 +115,9 @@ pub enum OpenError {
     /// The keys could not be loaded.
     #[error(transparent)]
     Auth(#[from] OpenAuthError),
+    /// The list of stolen passwords could not be opened.
+    #[error(transparent)]
+    Breached(#[from] BreachedListError),
     /// The mailer could not be made.
     #[error(transparent)]
     Mailer(#[from] MailerError),
@@ -201,6 +209,8 @@ impl Blueprint {
             limits: limits.clone(),
             audit: audit.clone(),
             hasher,
+            breached: self.breached.open(&self.clock)?,
+            history: or(self.ports.history.as_ref(), || Arc::new(SqlPasswordHistory)),
             fields: Arc::clone(&fields),
             secrets,
             jobs: Some(jobs.clone()),
@@ -240,6 +250,7 @@ impl Blueprint {
             clock: Arc::clone(&self.clock),
         };
         handlers.add_missing(purger, 1);
+        handlers.add_missing(Forgetter { agents: agents.clone() }, 1);
         let worker = self.worker(shared, jobs, wake, handlers);
         let handle = Parts {
             settings: Arc::clone(&self.settings),
@@ -401,7 +412,9 @@ impl Blueprint {
         &self,
         secrets: &dyn SecretStore,
     ) -> Result<Arc<dyn PasswordHasher>, OpenArgon2idError> {
-        let argon2id = Argon2id::open(self.hashing, secrets, Arc::clone(&self.entropy)).await?;
+        let peppers = self.settings.auth_password_pepper.as_ref().map_or(&[][..], SecretList::entries);
+        let entropy = Arc::clone(&self.entropy);
+        let argon2id = Argon2id::open_with_peppers(self.hashing, peppers, secrets, entropy).await?;
         let Settings { password_hash_concurrency, password_hash_queue, .. } = *self.settings;
         Ok(Arc::new(HashPool::new(argon2id, password_hash_concurrency, password_hash_queue)))
     }

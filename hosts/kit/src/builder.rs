@@ -7,8 +7,8 @@ use std::{
 
 use saas_agents::{AgentsConfig, ChatModel, ConversationStore, ModelName, Models, RunStore};
 use saas_auth::{
-    AuthConfig, GuessRules, GuessStore, OneTimeTokenStore, PasswordHasher, PasswordPolicy, SessionStore,
-    ThrottleRules, UserStore,
+    AuthConfig, BreachedPasswords, GuessRules, GuessStore, OneTimeTokenStore, PasswordHasher,
+    PasswordHistory, RecoveryRules, SessionStore, ThrottleRules, UserStore,
     keys::KeySet,
     password::Argon2idParams,
     token::{AccessTokenRules, InvalidRules},
@@ -22,7 +22,7 @@ use saas_sql::{InvalidDatabaseUrl, RootKey, SqlOptions, SqlStorage, Synchronous}
 use saas_tenancy::{MembershipStore, SignupPolicy, TenancyConfig, TenantStore};
 
 use crate::{
-    Blueprint, SystemClock,
+    Blueprint, SystemClock, breached,
     jobs::{JobHandler, Schedule},
     mail,
     ports::Ports,
@@ -85,6 +85,20 @@ impl SaasBuilder {
     #[must_use]
     pub fn password_hasher(mut self, hasher: Arc<dyn PasswordHasher>) -> Self {
         self.ports.hasher = Some(hasher);
+        self
+    }
+
+    /// Your list of stolen passwords instead of what `BREACHED_PASSWORDS` says.
+    #[must_use]
+    pub fn breached_passwords(mut self, breached: Arc<dyn BreachedPasswords>) -> Self {
+        self.ports.breached = Some(breached);
+        self
+    }
+
+    /// Your store of former passwords, on connections of the product's storage.
+    #[must_use]
+    pub fn password_history(mut self, history: Arc<dyn PasswordHistory>) -> Self {
+        self.ports.history = Some(history);
         self
     }
 
@@ -242,8 +256,12 @@ impl SaasBuilder {
             Some(mailer) => Some(mail::Transport::Own(mailer)),
             None => mail::Transport::of(&settings).map_err(|problem| problems.push(problem)).ok(),
         };
-        let (Some(database), Some(auth), Some(letters), Some(transport), true) =
-            (database, auth, letters, transport, problems.is_empty())
+        let breached = match self.ports.breached.clone() {
+            Some(breached) => Some(breached::List::Own(breached)),
+            None => breached::List::of(&settings).map_err(|problem| problems.push(problem)).ok(),
+        };
+        let (Some(database), Some(auth), Some(letters), Some(transport), Some(breached), true) =
+            (database, auth, letters, transport, breached, problems.is_empty())
         else {
             return Err(BuildError { problems });
         };
@@ -268,9 +286,10 @@ impl SaasBuilder {
             ports: self.ports,
             letters,
             transport,
+            breached,
             #[cfg(feature = "openai")]
             openai,
-            agents: AgentsConfig::new(models),
+            agents: AgentsConfig::new(models).with_verified_email(settings.require_email_verification),
             clock: self.clock.unwrap_or_else(|| Arc::new(SystemClock::default())),
             entropy: self.entropy.unwrap_or_else(|| Arc::new(SystemEntropy)),
             storage: self.storage.map_or_else(tokio::sync::OnceCell::new, |storage| {
@@ -303,7 +322,6 @@ fn auth_config(settings: &Settings) -> Result<AuthConfig, InvalidRules> {
         absolute_lifetime: settings.auth_session_absolute_ttl.duration(),
         refresh_grace: settings.auth_refresh_grace.duration(),
         decision_max_age: settings.auth_decision_max_age.duration(),
-        password_policy: PasswordPolicy { min_length: settings.auth_password_min_length },
         guesses: GuessRules {
             threshold: settings.auth_lockout_threshold,
             longest_wait: settings.auth_lockout_duration.duration(),
@@ -319,8 +337,23 @@ fn auth_config(settings: &Settings) -> Result<AuthConfig, InvalidRules> {
             stuffing_window: settings.auth_stuffing_window.duration(),
         },
         device_token_lifetime: settings.auth_device_token_ttl.duration(),
+        password_policy: breached::policy(settings),
+        recovery: recovery(settings),
         key_publish_delay: settings.auth_jwks_max_age.duration() + KeySet::RELOAD_SLACK,
     })
+}
+
+fn recovery(settings: &Settings) -> RecoveryRules {
+    RecoveryRules {
+        require_verified_email: settings.require_email_verification,
+        verification_lifetime: settings.email_verification_token_ttl.duration(),
+        verifications_per_address: settings.email_verification_email_rate_limit_per_hour,
+        verifications_per_network: settings.email_verification_ip_rate_limit_per_hour,
+        reset_lifetime: settings.password_reset_token_ttl.duration(),
+        resets_per_address: settings.password_reset_email_rate_limit_per_hour,
+        resets_per_network: settings.password_reset_ip_rate_limit_per_hour,
+        ..RecoveryRules::default()
+    }
 }
 
 fn models(settings: &Settings) -> Models {

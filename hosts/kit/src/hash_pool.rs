@@ -10,7 +10,9 @@ use std::{
 
 use async_trait::async_trait;
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
-use saas_auth::{Argon2id, HashError, Password, PasswordHash, PasswordHasher, password::Argon2idMemory};
+use saas_auth::{
+    Argon2id, HashError, Password, PasswordAdvice, PasswordHash, PasswordHasher, password::Argon2idMemory,
+};
 use saas_core::InternalError;
 use tokio::sync::Semaphore;
 
@@ -99,9 +101,27 @@ impl HashPool {
         }
     }
 
-    async fn run<T: Send + 'static>(
+    /// One hash: how long it takes is measured.
+    async fn hashing<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Argon2id, &mut Argon2idMemory) -> Result<T, InternalError> + Send + 'static,
+    ) -> Result<T, HashError> {
+        let (duration, memories) = (self.measures.duration.clone(), self.memories.clone());
+        self.run(move |argon2id| {
+            let begun = Instant::now();
+            let mut memory = memories.take();
+            let done = work(argon2id, &mut memory);
+            duration.record(begun.elapsed());
+            // Before the slot is free, or the next hash would map memory that is here already.
+            memories.give_back(memory);
+            done
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Argon2id) -> Result<T, InternalError> + Send + 'static,
     ) -> Result<T, HashError> {
         let before = self.admitted.fetch_add(1, Ordering::AcqRel);
         let admitted = Admitted(Arc::clone(&self.admitted));
@@ -113,16 +133,10 @@ impl HashPool {
         let slot = Arc::clone(&self.slots).acquire_owned().await.map_err(InternalError::new)?;
         drop(waiting);
         let running = Counted::new(&self.measures.running);
-        let (argon2id, duration) = (Arc::clone(&self.argon2id), self.measures.duration.clone());
-        let memories = self.memories.clone();
+        let argon2id = Arc::clone(&self.argon2id);
         // A caller that leaves does not free the slot before the hash is done: memory stays bounded.
         let work = tokio::task::spawn_blocking(move || {
-            let begun = Instant::now();
-            let mut memory = memories.take();
-            let done = work(&argon2id, &mut memory);
-            duration.record(begun.elapsed());
-            // Before the slot is free, or the next hash would map memory that is here already.
-            memories.give_back(memory);
+            let done = work(&argon2id);
             drop((slot, admitted, running));
             done
         });
@@ -133,10 +147,18 @@ impl HashPool {
 #[async_trait]
 impl PasswordHasher for HashPool {
     async fn hash(&self, password: Password) -> Result<PasswordHash, HashError> {
-        self.run(move |argon2id, memory| argon2id.hash_in(memory, &password)).await
+        self.hashing(move |argon2id, memory| argon2id.hash_in(memory, &password)).await
     }
 
     async fn verify(&self, password: Password, hash: PasswordHash) -> Result<bool, HashError> {
-        self.run(move |argon2id, memory| argon2id.verify_in(memory, &password, &hash)).await
+        self.hashing(move |argon2id, memory| argon2id.verify_in(memory, &password, &hash)).await
+    }
+
+    fn is_current(&self, hash: &PasswordHash) -> bool {
+        self.argon2id.is_current(hash)
+    }
+
+    async fn advise(&self, password: Password, context: Vec<String>) -> Result<PasswordAdvice, HashError> {
+        self.run(move |_| Ok(PasswordAdvice::of(&password, &context))).await
     }
 }

@@ -21,7 +21,9 @@
 
 mod announced;
 mod blueprint;
+mod breached;
 mod builder;
+mod forgotten;
 mod hash_pool;
 mod health;
 pub mod jobs;
@@ -43,6 +45,7 @@ pub mod tls;
 mod workers;
 
 pub use blueprint::{Blueprint, MigrateError, OpenError};
+pub use breached::BreachedListError;
 pub use builder::{BuildError, SaasBuilder};
 pub use hash_pool::HashPool;
 pub use health::{Check, Readiness};

@@ -3,7 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use saas_agents::{ChatModel, ConversationStore, RunStore};
-use saas_auth::{GuessStore, OneTimeTokenStore, PasswordHasher, SessionStore, UserStore};
+use saas_auth::{
+    BreachedPasswords, GuessStore, OneTimeTokenStore, PasswordHasher, PasswordHistory, SessionStore,
+    UserStore,
+};
 use saas_core::{AuditLog, Background, EventLog, Mailer, RateLimiter, SecretStore, jobs::JobStore};
 use saas_tenancy::{MembershipStore, TenantStore};
 
@@ -13,6 +16,8 @@ use crate::jobs::{Handlers, Schedule};
 #[derive(Debug, Default)]
 pub(crate) struct Ports {
     pub(crate) hasher: Option<Arc<dyn PasswordHasher>>,
+    pub(crate) breached: Option<Arc<dyn BreachedPasswords>>,
+    pub(crate) history: Option<Arc<dyn PasswordHistory>>,
     pub(crate) chat_model: Option<Arc<dyn ChatModel>>,
     pub(crate) secrets: Option<Arc<dyn SecretStore>>,
     pub(crate) events: Option<Arc<dyn EventLog>>,

@@ -49,7 +49,8 @@ mod value;
 
 pub use catalogue::Settings;
 pub use choice::{
-    ForwardedHeader, LogFormat, MailTransport, SignupAccessPolicy, SmtpEncryption, SqliteSynchronous,
+    BreachedChoice, BreachedSignInChoice, ForwardedHeader, LogFormat, MailTransport, SignupAccessPolicy,
+    SmtpEncryption, SqliteSynchronous, UnknownChoice,
 };
 pub use database_url::{DatabaseEngine, DatabaseUrl};
 pub use hosts::{AllowedHosts, InvalidHost};
@@ -65,7 +66,7 @@ pub use root_key::RootKey;
 pub use setting::{Condition, Preset, Section, Setting};
 pub use sources::{Origin, Sources};
 pub use time::{Days, Minutes, Seconds};
-pub use value::{SettingValue, TextList};
+pub use value::{SecretList, SettingValue, TextList};
 
 #[cfg(test)]
 mod tests;

@@ -48,7 +48,7 @@ pub const PASSWORD: &str = "correct horse battery staple";
 /// The product, open on a database of its own.
 ///
 /// A test that leaves jobs behind fails when this is dropped: [`TestSaas::drain_jobs`] does them, [`TestSaas::leave_jobs`] says that they may be
-/// left. It counts what is enqueued through the harness's own [`JobStore`](saas_core::jobs::JobStore), not what another one keeps.
+/// left. Runs do not count: who starts one follows it. It counts what is enqueued through the harness's own [`JobStore`](saas_core::jobs::JobStore), not what another one keeps.
 #[derive(Debug)]
 pub struct TestSaas {
     /// The product.

@@ -279,6 +279,28 @@ impl ConversationStore for SqlConversations {
         Ok(())
     }
 
+    async fn owned(
+        &self,
+        conn: &mut Conn,
+        tenant: TenantId,
+        owner: UserId,
+        limit: u32,
+    ) -> Result<Vec<Conversation>, StoreError> {
+        let rows = fetch_all!(
+            conn,
+            Row,
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM saas_conversations WHERE tenant_id = $1 AND user_id = $2 ORDER BY updated_at, id LIMIT $3"
+            ),
+            tenant.as_uuid(),
+            owner.as_uuid(),
+            i64::from(limit),
+        )?;
+        rows.into_iter().map(Conversation::try_from).collect()
+    }
+
     async fn rename(&self, tx: &mut Tx, id: ConversationId, title: Option<&str>) -> Result<(), StoreError> {
         execute!(tx.conn(), "UPDATE saas_conversations SET title = $1 WHERE id = $2", title, id.as_uuid())?;
         Ok(())

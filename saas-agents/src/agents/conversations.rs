@@ -2,13 +2,13 @@
 
 use chrono::DateTime;
 use saas_core::{
-    Actor, Cursor, InvalidCursor, Page, PageSize, Permission, Reach,
+    Actor, Cursor, InvalidCursor, Page, PageSize, Permission, Principal, Reach, TenantId, UserId,
     actor::UserPrincipal,
     audit::{AuditEvent, AuditSubject},
     page::date_in_key,
 };
 
-use super::{Agents, AgentsError, allowed, live::Stop};
+use super::{Agents, AgentsError, live::Stop};
 use crate::{
     Conversation, ConversationKey, ConversationTitle, Message, RunId,
     audited::{CONVERSATION_REMOVED, CONVERSATION_RENAMED},
@@ -32,6 +32,8 @@ pub struct Transcript {
 const MESSAGES_ROUND: u32 = 10;
 /// How many runs' events are removed in one round.
 const ROUND: u32 = 200;
+/// How many conversations of somebody who is gone are removed in one round.
+const CONVERSATIONS_ROUND: u32 = 50;
 
 impl Agents {
     /// The most messages that [`Agents::transcript`] gives at once.
@@ -46,7 +48,7 @@ impl Agents {
         after: Option<&Cursor>,
         size: PageSize,
     ) -> Result<ConversationPage, AgentsError> {
-        let user = allowed(actor, &Permission::CONVERSATIONS_READ)?;
+        let user = self.allowed(actor, &Permission::CONVERSATIONS_READ)?;
         let list = format!("conversations|{}|{}", user.tenant, user.user);
         let after = after.map(|cursor| from_key(&cursor.key(&list)?)).transpose()?;
         let mut conn = self.ports.storage.read(Reach::Tenant(user.tenant)).await?;
@@ -66,7 +68,7 @@ impl Agents {
         after: i64,
         limit: u32,
     ) -> Result<Transcript, AgentsError> {
-        let user = allowed(actor, &Permission::CONVERSATIONS_READ)?;
+        let user = self.allowed(actor, &Permission::CONVERSATIONS_READ)?;
         let conversation = self.own(user, key).await?;
         let limit = limit.clamp(1, Self::MESSAGES_MAX);
         let mut conn = self.ports.storage.read(Reach::Tenant(user.tenant)).await?;
@@ -96,7 +98,7 @@ impl Agents {
         key: &ConversationKey,
         title: Option<&ConversationTitle>,
     ) -> Result<Conversation, AgentsError> {
-        let user = allowed(actor, &Permission::CONVERSATIONS_WRITE)?;
+        let user = self.allowed(actor, &Permission::CONVERSATIONS_WRITE)?;
         let conversation = self.own(user, key).await?;
         let mut tx = self.ports.storage.begin(Reach::Tenant(user.tenant)).await?;
         if self.ports.conversations.hold(&mut tx, user.tenant, conversation.id).await?.is_none() {
@@ -115,30 +117,62 @@ impl Agents {
 
     /// Removes a conversation of the actor's own: messages, memory, runs and their events. What runs in it is stopped.
     pub async fn remove(&self, actor: &Actor, key: &ConversationKey) -> Result<(), AgentsError> {
-        let user = allowed(actor, &Permission::CONVERSATIONS_WRITE)?;
+        let user = self.allowed(actor, &Permission::CONVERSATIONS_WRITE)?;
         let conversation = self.own(user, key).await?;
-        let runs = self.runs_of(user, &conversation).await?;
+        if self.remove_whole(actor, &conversation).await? {
+            Ok(())
+        } else {
+            Err(AgentsError::ConversationNotFound)
+        }
+    }
+
+    /// `false` when somebody else has removed it meanwhile.
+    async fn remove_whole(&self, actor: &Actor, conversation: &Conversation) -> Result<bool, AgentsError> {
+        let tenant = conversation.tenant;
+        let runs = self.runs_of(conversation).await?;
         // Twice: what is there goes before the conversation, so that a crash in between leaves nothing that nobody can name; and what a
         // run said meanwhile goes after it.
         self.forget(&runs).await?;
-        let mut tx = self.ports.storage.begin(Reach::Tenant(user.tenant)).await?;
-        if self.ports.conversations.hold(&mut tx, user.tenant, conversation.id).await?.is_none() {
-            return Err(AgentsError::ConversationNotFound);
+        let mut tx = self.ports.storage.begin(Reach::Tenant(tenant)).await?;
+        if self.ports.conversations.hold(&mut tx, tenant, conversation.id).await?.is_none() {
+            return Ok(false);
         }
         self.ports.conversations.remove(&mut tx, conversation.id).await?;
         let subject = AuditSubject::new("conversation", conversation.id);
-        let event = AuditEvent::new(CONVERSATION_REMOVED).in_tenant(user.tenant).about(subject);
+        let event = AuditEvent::new(CONVERSATION_REMOVED).in_tenant(tenant).about(subject);
         self.ports.audit.record(&mut tx, actor, event).await?;
         tx.commit().await?;
-        self.forget(&runs).await
+        self.forget(&runs).await?;
+        Ok(true)
     }
 
-    async fn runs_of(
+    /// Removes everything that a user has in a tenant, as [`Agents::remove`] does each. For the product itself, when the user is gone; a call
+    /// that ends early is made again.
+    pub async fn forget_user(
         &self,
-        user: &UserPrincipal,
-        conversation: &Conversation,
-    ) -> Result<Vec<RunId>, AgentsError> {
-        let mut conn = self.ports.storage.read(Reach::Tenant(user.tenant)).await?;
+        actor: &Actor,
+        tenant: TenantId,
+        user: UserId,
+    ) -> Result<(), AgentsError> {
+        if !matches!(actor.principal, Principal::System(_)) {
+            return Err(AgentsError::Forbidden);
+        }
+        loop {
+            let owned = {
+                let mut conn = self.ports.storage.read(Reach::Tenant(tenant)).await?;
+                self.ports.conversations.owned(&mut conn, tenant, user, CONVERSATIONS_ROUND).await?
+            };
+            if owned.is_empty() {
+                return Ok(());
+            }
+            for conversation in owned {
+                self.remove_whole(actor, &conversation).await?;
+            }
+        }
+    }
+
+    async fn runs_of(&self, conversation: &Conversation) -> Result<Vec<RunId>, AgentsError> {
+        let mut conn = self.ports.storage.read(Reach::Tenant(conversation.tenant)).await?;
         let (mut runs, mut last) = (Vec::new(), 0);
         loop {
             let round = self.ports.runs.of(&mut conn, conversation.id, last, ROUND).await?;

@@ -8,7 +8,7 @@ use saas_core::{
     audit::{AuditEvent, AuditSubject},
 };
 
-use super::{Agents, AgentsError, allowed, execute::count_run, live::Stop};
+use super::{Agents, AgentsError, execute::count_run, live::Stop};
 use crate::{Run, RunId, RunStatus, audited::RUN_CANCELLED, frame};
 
 /// How many events are read at once.
@@ -39,7 +39,7 @@ pub struct RunEvents {
 impl Agents {
     /// A run of the actor's own.
     pub async fn run(&self, actor: &Actor, id: RunId) -> Result<Run, AgentsError> {
-        let user = allowed(actor, &Permission::CONVERSATIONS_READ)?;
+        let user = self.allowed(actor, &Permission::CONVERSATIONS_READ)?;
         let mut conn = self.ports.storage.read(Reach::Tenant(user.tenant)).await?;
         let run = self.ports.runs.by_id(&mut conn, user.tenant, id).await?;
         run.filter(|run| run.user == user.user).ok_or(AgentsError::RunNotFound)
@@ -67,7 +67,7 @@ impl Agents {
 
     /// Asks a run of the actor's own to stop; what it said is kept. One that is over stays as it is.
     pub async fn cancel(&self, actor: &Actor, id: RunId) -> Result<Run, AgentsError> {
-        allowed(actor, &Permission::CONVERSATIONS_WRITE)?;
+        self.allowed(actor, &Permission::CONVERSATIONS_WRITE)?;
         let run = self.run(actor, id).await?;
         if run.status.is_final() {
             return Ok(run);

@@ -3,7 +3,7 @@
 use saas_core::{Actor, Permission, Reach, StoreError, actor::UserPrincipal};
 use sha2::{Digest, Sha256};
 
-use super::{Agents, AgentsError, allowed};
+use super::{Agents, AgentsError};
 use crate::{
     AgentName, Conversation, ConversationId, ConversationKey, IdempotencyKey, Run, RunId, RunStatus, Usage,
 };
@@ -61,7 +61,7 @@ impl StartRun {
 impl Agents {
     /// Stores the request as a run, and its job with it when its turn has come. The same request under the same key gets the same run.
     pub async fn start(&self, actor: &Actor, command: StartRun) -> Result<Run, AgentsError> {
-        let user = allowed(actor, &Permission::CONVERSATIONS_WRITE)?;
+        let user = self.allowed(actor, &Permission::CONVERSATIONS_WRITE)?;
         let agent = self.agent(command.agent.clone())?;
         let limit = self.config.message_limit;
         let length = command.message.chars().count();

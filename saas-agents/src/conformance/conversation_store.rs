@@ -28,6 +28,7 @@ saas_core::conformance_suite! {
         messages_are_read_oldest_first_from_any_position_on,
         memory_is_read_newest_first_from_any_place_back,
         a_title_is_given_and_taken_away_and_nothing_else_changes,
+        what_an_owner_has_in_a_tenant_is_given_without_messages_too,
         what_is_removed_takes_its_messages_and_its_memory_with_it,
     ]
 }
@@ -370,4 +371,22 @@ async fn what_is_removed_takes_its_messages_and_its_memory_with_it(subject: Conv
     subject.insert(&conversation(1)).await;
     assert!(subject.messages(1, 0, 10).await.is_empty() && subject.memory(1, None, 10).await.is_empty());
     assert_eq!((subject.messages(2, 0, 10).await.len(), subject.memory(2, None, 10).await.len()), (1, 1));
+}
+
+async fn what_an_owner_has_in_a_tenant_is_given_without_messages_too(subject: ConversationStoreSubject) {
+    for number in [1, 2, 3] {
+        subject.insert(&conversation(number)).await;
+    }
+    subject.say(2, "Hello", &[], 1).await;
+    let mut conn = subject.storage.read(REACH).await.unwrap();
+    let owned = async |conn: &mut saas_core::Conn, tenant, owner, limit| {
+        let owned = subject.conversations.owned(conn, tenant, owner, limit).await.unwrap();
+        let mut ids: Vec<_> = owned.into_iter().map(|conversation| conversation.id).collect();
+        ids.sort_unstable();
+        ids
+    };
+    assert_eq!(owned(&mut conn, tenant_id(1), user_id(1), 9).await, [1, 2, 3].map(conversation_id));
+    assert_eq!(owned(&mut conn, tenant_id(1), user_id(1), 2).await.len(), 2);
+    assert!(owned(&mut conn, tenant_id(2), user_id(1), 9).await.is_empty());
+    assert!(owned(&mut conn, tenant_id(1), user_id(2), 9).await.is_empty());
 }

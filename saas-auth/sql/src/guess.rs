@@ -2,10 +2,9 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use saas_auth::{GuessId, GuessKind, GuessStore, Guesses, LockId, MailedLock, NewGuess, Reserved};
+use saas_auth::{Forgiven, GuessId, GuessKind, GuessStore, Guesses, NewGuess, Reserved};
 use saas_core::{Conn, StoreError, Tx, UserId};
 use saas_sql::{execute, fetch_all, fetch_optional};
-use uuid::Uuid;
 
 /// [`GuessStore`] over SQL.
 #[derive(Debug, Clone, Copy, Default)]
@@ -16,7 +15,7 @@ struct ReservedRow {
     failures: i64,
     consecutive: i64,
     open_from: DateTime<Utc>,
-    lock_id: Option<Uuid>,
+    is_news: bool,
 }
 
 #[derive(sqlx::FromRow)]
@@ -45,37 +44,35 @@ macro_rules! next {
     };
 }
 
-/// Whether it begins a lock that the owner is mailed about: at the threshold `$7`, unless one can still be unlocked, and at the ceiling `$8`.
+/// Whether it begins a lock that is told of: at the threshold `$7`, unless a mail about one can still unlock, and at the ceiling `$8`.
 macro_rules! begins {
     () => {
         concat!(
             "(",
             next!(),
-            ") = $7 AND (g.lock_until IS NULL OR g.lock_until < $4) OR g.consecutive + 1 = $8"
+            ") = $7 AND (g.told_until IS NULL OR g.told_until < $4) OR g.consecutive + 1 = $8"
         )
     };
 }
 
-/// One guess more, if one may be made at `$4`. The waits are `$13` to `$20`; a text for each place, for both engines compare those.
+/// One guess more, if one may be made at `$4`. The waits are `$11` to `$18`; a text for each place, for both engines compare those. A guess that
+/// begins a lock tells until `$9`, and no other one at that time does: the lock that it began is in their way.
 const RESERVE: &str = concat!(
     "INSERT INTO saas_sign_in_guesses AS g ",
-    "(id, kind, user_id, failures, consecutive, open_from, lock_id, lock_key, lock_until, expires_at) ",
-    "VALUES ($1, $2, $3, 1, 1, $4, NULL, $10, NULL, $5) ON CONFLICT (id) DO UPDATE SET ",
+    "(id, kind, user_id, failures, consecutive, open_from, told_until, expires_at) ",
+    "VALUES ($1, $2, $3, 1, 1, $4, NULL, $5) ON CONFLICT (id) DO UPDATE SET ",
     "user_id = COALESCE(excluded.user_id, g.user_id), failures = ",
     next!(),
     ", consecutive = g.consecutive + 1, open_from = CASE (",
     next!(),
-    ") - $7 WHEN 0 THEN $13 WHEN 1 THEN $14 WHEN 2 THEN $15 WHEN 3 THEN $16 WHEN 4 THEN $17 WHEN 5 THEN $18 WHEN 6 THEN $19 ",
+    ") - $7 WHEN 0 THEN $11 WHEN 1 THEN $12 WHEN 2 THEN $13 WHEN 3 THEN $14 WHEN 4 THEN $15 WHEN 5 THEN $16 WHEN 6 THEN $17 ",
     "ELSE CASE WHEN (",
     next!(),
-    ") > $7 THEN $20 ELSE $4 END END, lock_id = CASE WHEN ",
+    ") > $7 THEN $18 ELSE $4 END END, told_until = CASE WHEN ",
     begins!(),
-    " THEN $9 ELSE g.lock_id END, lock_key = CASE WHEN ",
-    begins!(),
-    " THEN $10 ELSE g.lock_key END, lock_until = CASE WHEN ",
-    begins!(),
-    " THEN $11 ELSE g.lock_until END, expires_at = CASE WHEN g.consecutive + 1 >= $8 THEN $12 ELSE $5 END ",
-    "WHERE g.open_from <= $4 AND g.consecutive < $8 RETURNING failures, consecutive, open_from, lock_id"
+    " THEN $9 ELSE g.told_until END, expires_at = CASE WHEN g.consecutive + 1 >= $8 THEN $10 ELSE $5 END ",
+    "WHERE g.open_from <= $4 AND g.consecutive < $8 ",
+    "RETURNING failures, consecutive, open_from, COALESCE(told_until = $9, FALSE) AS is_news"
 );
 
 #[async_trait]
@@ -98,8 +95,6 @@ impl GuessStore for SqlGuesses {
             now - rules.window,
             i64::from(rules.threshold),
             i64::from(rules.ceiling),
-            guess.lock.as_uuid(),
-            guess.lock_key,
             now + rules.unlock_lifetime,
             at_the_ceiling,
             open_from[0],
@@ -115,7 +110,7 @@ impl GuessStore for SqlGuesses {
             failures: row.failures,
             consecutive: row.consecutive,
             open_from: row.open_from,
-            lock: row.lock_id.map(LockId::from_uuid).filter(|lock| *lock == guess.lock),
+            is_news: row.is_news,
         }))
     }
 
@@ -126,19 +121,17 @@ impl GuessStore for SqlGuesses {
         reserved: &Reserved,
         now: DateTime<Utc>,
     ) -> Result<(), StoreError> {
-        let lock = reserved.lock.map(LockId::as_uuid);
         // A lock of another guess ends at another time.
         execute!(
             tx.conn(),
             "UPDATE saas_sign_in_guesses SET failures = failures - 1, consecutive = consecutive - 1, \
              open_from = CASE WHEN open_from = $2 THEN $3 ELSE open_from END, \
-             lock_until = CASE WHEN lock_id = $4 THEN NULL ELSE lock_until END, \
-             expires_at = CASE WHEN expires_at IS NULL THEN $3 ELSE expires_at END, \
-             lock_id = CASE WHEN lock_id = $4 THEN NULL ELSE lock_id END WHERE id = $1 AND failures > 0",
+             told_until = CASE WHEN $4 THEN NULL ELSE told_until END, \
+             expires_at = CASE WHEN expires_at IS NULL THEN $3 ELSE expires_at END WHERE id = $1 AND failures > 0",
             &id.as_bytes()[..],
             reserved.open_from,
             now,
-            lock,
+            reserved.is_news,
         )?;
         Ok(())
     }
@@ -148,9 +141,14 @@ impl GuessStore for SqlGuesses {
         Ok(())
     }
 
-    async fn forgive(&self, tx: &mut Tx, user: UserId) -> Result<bool, StoreError> {
-        let rows =
-            execute!(tx.conn(), "DELETE FROM saas_sign_in_guesses WHERE user_id = $1", user.as_uuid())?;
+    async fn forgive(&self, tx: &mut Tx, user: UserId, what: Forgiven) -> Result<bool, StoreError> {
+        let rows = execute!(
+            tx.conn(),
+            "DELETE FROM saas_sign_in_guesses WHERE user_id = $1 AND ($2 OR kind <> $3)",
+            user.as_uuid(),
+            what == Forgiven::Everything,
+            GuessKind::SecondFactor.as_str(),
+        )?;
         Ok(rows > 0)
     }
 
@@ -163,34 +161,6 @@ impl GuessStore for SqlGuesses {
             i64::from(limit),
         )?;
         Ok(rows.into_iter().map(Guesses::from).collect())
-    }
-
-    async fn lock(&self, conn: &mut Conn, lock: LockId) -> Result<Option<MailedLock>, StoreError> {
-        let row = fetch_optional!(
-            conn,
-            (Option<Uuid>, String, Option<DateTime<Utc>>),
-            "SELECT user_id, lock_key, lock_until FROM saas_sign_in_guesses WHERE lock_id = $1",
-            lock.as_uuid(),
-        )?;
-        Ok(row.and_then(|(user, key, until)| {
-            Some(MailedLock { user: UserId::from_uuid(user?), key, until: until? })
-        }))
-    }
-
-    async fn unlock(
-        &self,
-        tx: &mut Tx,
-        lock: LockId,
-        now: DateTime<Utc>,
-    ) -> Result<Option<UserId>, StoreError> {
-        let row = fetch_optional!(
-            tx.conn(),
-            (Uuid,),
-            "DELETE FROM saas_sign_in_guesses WHERE lock_id = $1 AND lock_until > $2 AND user_id IS NOT NULL RETURNING user_id",
-            lock.as_uuid(),
-            now,
-        )?;
-        Ok(row.map(|(user,)| UserId::from_uuid(user)))
     }
 
     async fn forget_devices(&self, tx: &mut Tx, user: UserId, now: DateTime<Utc>) -> Result<(), StoreError> {

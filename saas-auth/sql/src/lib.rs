@@ -11,12 +11,14 @@
 mod change_feed;
 mod guess;
 mod one_time_token;
+mod password_history;
 mod session;
 mod user;
 
 pub use change_feed::SqlChanges;
 pub use guess::SqlGuesses;
 pub use one_time_token::SqlOneTimeTokens;
+pub use password_history::SqlPasswordHistory;
 use saas_sql::{Component, EnvelopedColumn, Keep, Purge, Retention};
 pub use session::SqlSessions;
 pub use user::SqlUsers;
@@ -43,6 +45,7 @@ pub const AUTH: Component = saas_sql::component!(
         (3, 1, "0003_rotation_in_place"),
         (4, 1, "0004_address_in_envelope"),
         (5, 1, "0005_one_time_tokens"),
+        (6, 1, "0006_passwords"),
         (7, 1, "0007_guesses")
     ]
 );
@@ -77,6 +80,10 @@ pub const RETENTION: &[Retention] = &[
     Retention {
         table: "saas_forgotten_devices",
         keep: Keep::WithOwner("a row for each user, removed with them"),
+    },
+    Retention {
+        table: "saas_password_history",
+        keep: Keep::WithOwner("of a user's former passwords there are as many as the policy looks back to"),
     },
     Retention { table: "saas_changes", keep: Keep::ByWriter("a minute, by whoever reads the feed") },
 ];

@@ -62,7 +62,7 @@ impl OneTimeTokenStore for SqlOneTimeTokens {
                  ON CONFLICT (user_id, purpose) WHERE purpose <> 'email_change_undo' DO UPDATE SET id = excluded.id, \
                  address_hash = excluded.address_hash, address_envelope = excluded.address_envelope, key_id = excluded.key_id, \
                  hash = excluded.hash, created_at = excluded.created_at, expires_at = excluded.expires_at, used_at = excluded.used_at \
-                 WHERE excluded.id > saas_one_time_tokens.id"
+                 WHERE excluded.created_at >= saas_one_time_tokens.created_at"
             ),
             token.id.as_uuid(),
             token.user.map(UserId::as_uuid),

@@ -84,6 +84,7 @@ struct UserColumns {
     display_name: Option<String>,
     status: String,
     email_verified_at: Option<DateTime<Utc>>,
+    password_compromised_at: Option<DateTime<Utc>>,
     user_created_at: DateTime<Utc>,
 }
 
@@ -95,6 +96,7 @@ impl From<UserColumns> for User {
             display_name: row.display_name.map(DisplayName::from_stored),
             status: UserStatus::from_stored(&row.status),
             email_verified_at: row.email_verified_at,
+            password_compromised_at: row.password_compromised_at,
             created_at: row.user_created_at,
         }
     }
@@ -116,6 +118,7 @@ struct RotatedRow {
     created_at: DateTime<Utc>,
     absolute_expires_at: DateTime<Utc>,
     email_verified_at: Option<DateTime<Utc>>,
+    password_compromised_at: Option<DateTime<Utc>>,
 }
 
 impl From<RotatedRow> for Rotated {
@@ -126,6 +129,7 @@ impl From<RotatedRow> for Rotated {
             created_at: row.created_at,
             absolute_expires_at: row.absolute_expires_at,
             email_verified: row.email_verified_at.is_some(),
+            password_compromised: row.password_compromised_at.is_some(),
         }
     }
 }
@@ -158,7 +162,7 @@ impl From<SnapshotRow> for Snapshot {
 macro_rules! snapshots {
     () => {
         "SELECT s.id, s.user_id, s.tenant_id, s.version, s.revoked_at, s.idle_expires_at, s.absolute_expires_at, \
-         u.email, u.email_shown, u.display_name, u.status, u.email_verified_at, u.created_at AS user_created_at \
+         u.email, u.email_shown, u.display_name, u.status, u.email_verified_at, u.password_compromised_at, u.created_at AS user_created_at \
          FROM saas_sessions s JOIN saas_users u ON u.id = s.user_id WHERE s.id "
     };
 }
@@ -212,7 +216,7 @@ impl SessionStore for SqlSessions {
             RowWithUser,
             "SELECT s.id, s.user_id, s.tenant_id, s.version, s.client_id, s.key_id, s.salt, s.generation, s.rotated_at, s.created_at, \
              s.last_seen_at, s.idle_expires_at, s.absolute_expires_at, s.revoked_at, s.platform, s.browser, s.device, s.user_agent, \
-             s.address_envelope, s.fingerprint, u.email, u.email_shown, u.display_name, u.status, u.email_verified_at, \
+             s.address_envelope, s.fingerprint, u.email, u.email_shown, u.display_name, u.status, u.email_verified_at, u.password_compromised_at, \
              u.created_at AS user_created_at FROM saas_sessions s JOIN saas_users u ON u.id = s.user_id WHERE s.id = $1",
             id.as_uuid()
         )?;
@@ -228,7 +232,8 @@ impl SessionStore for SqlSessions {
              AND user_id = $5 AND tenant_id = $6 AND client_id = $7 AND salt = $8 \
              AND EXISTS (SELECT 1 FROM saas_users u WHERE u.id = $5 AND u.status = 'active') \
              RETURNING version, key_id, created_at, absolute_expires_at, \
-             (SELECT u.email_verified_at FROM saas_users u WHERE u.id = $5) AS email_verified_at",
+             (SELECT u.email_verified_at FROM saas_users u WHERE u.id = $5) AS email_verified_at, \
+             (SELECT u.password_compromised_at FROM saas_users u WHERE u.id = $5) AS password_compromised_at",
             rotation.session.as_uuid(),
             rotation.generation,
             rotation.now,

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_auth::{Credentials, InsertUserError, PasswordHash, User, UserStatus, UserStore};
 use saas_core::{Conn, DisplayName, Email, StoreError, Tx, UserId};
-use saas_sql::{Engine, engine, execute, fetch_all, fetch_optional};
+use saas_sql::{Engine, SqlError, engine, execute, fetch_all, fetch_optional};
 use uuid::Uuid;
 
 /// [`UserStore`] over SQL.
@@ -20,6 +20,7 @@ struct Row {
     status: String,
     password_hash: Option<String>,
     email_verified_at: Option<DateTime<Utc>>,
+    password_compromised_at: Option<DateTime<Utc>>,
     created_at: DateTime<Utc>,
 }
 
@@ -31,6 +32,7 @@ impl From<Row> for Credentials {
             display_name: row.display_name.map(DisplayName::from_stored),
             status: UserStatus::from_stored(&row.status),
             email_verified_at: row.email_verified_at,
+            password_compromised_at: row.password_compromised_at,
             created_at: row.created_at,
         };
         Self { user, password: row.password_hash.map(PasswordHash::from_stored) }
@@ -39,7 +41,8 @@ impl From<Row> for Credentials {
 
 macro_rules! columns {
     () => {
-        "SELECT id, email, email_shown, display_name, status, password_hash, email_verified_at, created_at FROM saas_users "
+        "SELECT id, email, email_shown, display_name, status, password_hash, email_verified_at, password_compromised_at, created_at \
+         FROM saas_users "
     };
 }
 
@@ -106,6 +109,130 @@ impl UserStore for SqlUsers {
             id.as_uuid(),
         )?;
         Ok(changed == 1)
+    }
+
+    async fn replace_hash(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        stored: &PasswordHash,
+        new: &PasswordHash,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let changed = execute!(
+            tx.conn(),
+            "UPDATE saas_users SET password_hash = $1, updated_at = $2 WHERE id = $3 AND password_hash = $4",
+            new.as_phc(),
+            now,
+            id.as_uuid(),
+            stored.as_phc(),
+        )?;
+        Ok(changed == 1)
+    }
+
+    async fn flag_compromised(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        stored: &PasswordHash,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let changed = execute!(
+            tx.conn(),
+            "UPDATE saas_users SET password_compromised_at = $1, updated_at = $1 \
+             WHERE id = $2 AND password_hash = $3 AND password_compromised_at IS NULL",
+            now,
+            id.as_uuid(),
+            stored.as_phc(),
+        )?;
+        Ok(changed == 1)
+    }
+
+    async fn set_password(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        password: Option<&PasswordHash>,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let changed = execute!(
+            tx.conn(),
+            "UPDATE saas_users SET password_hash = $1, password_compromised_at = NULL, updated_at = $2 WHERE id = $3",
+            password.map(PasswordHash::as_phc),
+            now,
+            id.as_uuid(),
+        )?;
+        Ok(changed == 1)
+    }
+
+    async fn replace_password(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        read: &PasswordHash,
+        password: &PasswordHash,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let changed = execute!(
+            tx.conn(),
+            "UPDATE saas_users SET password_hash = $1, password_compromised_at = NULL, updated_at = $2 WHERE id = $3 AND password_hash = $4",
+            password.as_phc(),
+            now,
+            id.as_uuid(),
+            read.as_phc(),
+        )?;
+        Ok(changed == 1)
+    }
+
+    async fn set_email(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        read: &Email,
+        new: &Email,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let changed = execute!(
+            tx.conn(),
+            "UPDATE saas_users SET email = $1, email_shown = $2, email_verified_at = $3, updated_at = $3 WHERE id = $4 AND email = $5 \
+             AND NOT EXISTS (SELECT 1 FROM saas_users other WHERE other.email = $1 AND other.id <> $4)",
+            new.as_str(),
+            new.shown(),
+            now,
+            id.as_uuid(),
+            read.as_str(),
+        );
+        match changed {
+            Ok(changed) => Ok(changed == 1),
+            // Somebody took it between the look and the write.
+            Err(SqlError::Sqlx(error))
+                if error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn verify_email(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        email: &Email,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let changed = execute!(
+            tx.conn(),
+            "UPDATE saas_users SET email_verified_at = COALESCE(email_verified_at, $1), updated_at = $1 WHERE id = $2 AND email = $3",
+            now,
+            id.as_uuid(),
+            email.as_str(),
+        )?;
+        Ok(changed == 1)
+    }
+
+    async fn delete(&self, tx: &mut Tx, id: UserId) -> Result<bool, StoreError> {
+        Ok(execute!(tx.conn(), "DELETE FROM saas_users WHERE id = $1", id.as_uuid())? == 1)
     }
 }
 

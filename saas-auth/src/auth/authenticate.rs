@@ -200,6 +200,7 @@ impl Auth {
             tenant: snapshot.tenant,
             session: token.claims.sid,
             role: standing.role,
+            email_verified: snapshot.user.email_verified_at.is_some(),
             permissions: self.decisions.shared(standing.role.permissions().narrowed_to(&token.claims.scope)),
         };
         Some(Arc::new(Decision {

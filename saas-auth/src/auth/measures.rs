@@ -4,8 +4,10 @@
 
 use metrics::{Counter, counter};
 
-use super::{AuthenticateError, RefreshError, SignInError, Tokens};
-use crate::{GuessKind, HashError, Revocation};
+use super::{
+    AuthenticateError, JudgePasswordError, JudgedPassword, RecoveryError, RefreshError, SignInError, Tokens,
+};
+use crate::{GuessKind, HashError, Revocation, WeakPassword, password::BreachedError};
 
 /// How requests were decided.
 #[derive(Debug)]
@@ -41,6 +43,7 @@ pub(super) fn sign_in(result: &Result<Tokens, SignInError>) {
         Err(SignInError::InvalidCredentials) => "invalid_credentials",
         Err(SignInError::TenantRequired { .. }) => "tenant_required",
         Err(SignInError::Throttled { .. }) => "throttled",
+        Err(SignInError::PasswordCompromised) => "password_compromised",
         Err(SignInError::Hash(HashError::Overloaded { .. })) => "overloaded",
         Err(_) => "error",
     };
@@ -87,6 +90,66 @@ pub(super) fn session_opened() {
     counter!("saas_sessions_opened_total").increment(1);
 }
 
+/// Counts what was asked for, by what it is.
+pub(super) fn recovery(what: &'static str, outcome: &'static str) {
+    counter!("saas_recovery_total", "what" => what, "outcome" => outcome).increment(1);
+}
+
+/// Counts what came of a mailed token, or of a password that was asked for once more.
+pub(super) fn recovered<T>(what: &'static str, done: &Result<T, RecoveryError>) {
+    let outcome = match done {
+        Ok(_) => "done",
+        Err(RecoveryError::InvalidToken) => "invalid_token",
+        Err(RecoveryError::WrongPassword) => "wrong_password",
+        Err(RecoveryError::NewPassword(error)) if matches!(**error, JudgePasswordError::Refused(_)) => {
+            "weak_password"
+        }
+        Err(RecoveryError::TooOften { .. }) => "too_often",
+        Err(RecoveryError::Hash(HashError::Overloaded { .. })) => "overloaded",
+        Err(
+            RecoveryError::Hash(_)
+            | RecoveryError::Limits(_)
+            | RecoveryError::Store(_)
+            | RecoveryError::Internal(_),
+        ) => "error",
+        Err(_) => "refused",
+    };
+    recovery(what, outcome);
+}
+
 pub(super) fn sessions_revoked(why: Revocation, sessions: u64) {
     counter!("saas_sessions_revoked_total", "reason" => why.as_str()).increment(sessions);
+}
+
+/// How a new password was judged.
+pub(super) fn password_judged(judged: &Result<JudgedPassword, JudgePasswordError>) {
+    let outcome = match judged {
+        Ok(_) => "accepted",
+        Err(JudgePasswordError::Refused(refused)) => match refused.why() {
+            WeakPassword::TooLong => "too_long",
+            WeakPassword::TooShort(_) => "too_short",
+            WeakPassword::Repeated => "repetitive",
+            WeakPassword::Common => "common",
+            WeakPassword::Context(_) => "context",
+            WeakPassword::Breached => "breached",
+            WeakPassword::Reused => "reused",
+        },
+        Err(_) => "error",
+    };
+    counter!("saas_passwords_judged_total", "outcome" => outcome).increment(1);
+}
+
+/// How a hash at today's parameters went.
+pub(super) fn rehashed(outcome: &'static str) {
+    counter!("saas_password_rehashes_total", "outcome" => outcome).increment(1);
+}
+
+/// What the list of stolen passwords said, and when it was asked.
+pub(super) fn breached_looked_up(when: &'static str, found: &Result<bool, BreachedError>) {
+    let outcome = match found {
+        Ok(true) => "found",
+        Ok(false) => "not_found",
+        Err(_) => "unavailable",
+    };
+    counter!("saas_breached_password_lookups_total", "when" => when, "outcome" => outcome).increment(1);
 }

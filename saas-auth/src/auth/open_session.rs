@@ -35,17 +35,19 @@ pub struct OpenedSession {
     pub(super) refresh_expires_at: DateTime<Utc>,
     pub(super) role: Role,
     pub(super) email_verified: bool,
+    pub(super) password_compromised: bool,
 }
 
 impl OpenedSession {
-    pub(super) fn new(family: &Family, role: Role, email_verified: bool) -> Self {
+    pub(super) fn new(family: &Family, role: Role, user: &User) -> Self {
         Self {
             lineage: family.lineage(),
             version: family.session.version,
             created_at: family.session.created_at,
             refresh_expires_at: family.session.refresh_expires_at(),
             role,
-            email_verified,
+            email_verified: user.email_verified_at.is_some(),
+            password_compromised: user.password_compromised_at.is_some(),
         }
     }
 }
@@ -74,6 +76,8 @@ pub struct Tokens {
     pub session: SessionId,
     /// Whether the user's address is verified.
     pub email_verified: bool,
+    /// Whether the password was found among stolen ones, and is still the same.
+    pub password_change_required: bool,
     /// For the device's next sign-in, which has guesses of its own then; a sign-in with a password alone gives one.
     pub device_token: Option<Secret<String>>,
 }
@@ -128,7 +132,7 @@ impl Auth {
             _ => event,
         };
         self.ports.audit.record(tx, actor, event).await?;
-        Ok(OpenedSession::new(&family, new.role, new.user.email_verified_at.is_some()))
+        Ok(OpenedSession::new(&family, new.role, new.user))
     }
 
     /// Signs the tokens of a committed session.
@@ -152,6 +156,7 @@ impl Auth {
             tenant,
             session,
             email_verified: opened.email_verified,
+            password_change_required: opened.password_compromised,
             device_token: None,
         })
     }

@@ -111,6 +111,7 @@ impl Auth {
             refresh_expires_at: rotation.idle_expires_at.min(rotated.absolute_expires_at),
             role,
             email_verified: rotated.email_verified,
+            password_compromised: rotated.password_compromised,
         }))
     }
 
@@ -133,8 +134,7 @@ impl Auth {
                 let role = self.role(tx.conn(), user.id, family.session.tenant).await?;
                 let role = role.ok_or(RefreshError::Invalid)?;
                 *outcome = measures::GRACE;
-                let email_verified = user.email_verified_at.is_some();
-                Ok(self.tokens_for(&OpenedSession::new(&family, role, email_verified))?)
+                Ok(self.tokens_for(&OpenedSession::new(&family, role, &user))?)
             }
             Worth::Reused => {
                 let refused = self.end_reused(actor, tx, &family, now).await;

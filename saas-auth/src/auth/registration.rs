@@ -1,12 +1,12 @@
 //! The part of registration that is auth's: the user. Tenancy's `register` is the door.
 
 use saas_core::{
-    Actor, DisplayName, Email, ErrorKind, Fault, FieldError, InternalError, Report, Secret, StoreError, Tx,
-    UserId, audit::AuditEvent,
+    Actor, DisplayName, Email, ErrorKind, Fault, Report, Secret, StoreError, TenantName, Tx, UserId,
+    audit::AuditEvent,
 };
 
-use super::Auth;
-use crate::{HashError, InsertUserError, Password, PasswordHash, User, UserStatus, audited::USER_CREATED};
+use super::{Auth, JudgePasswordError, JudgedPassword, PasswordOwner};
+use crate::{InsertUserError, PasswordAdvice, User, UserStatus, audited::USER_CREATED};
 
 /// A user to be.
 #[derive(Debug, Clone)]
@@ -18,18 +18,27 @@ pub struct Registration {
     pub password: Secret<String>,
     /// How they want to be called.
     pub display_name: Option<DisplayName>,
+    /// The tenant that they found, whose name no password may be made of.
+    pub tenant_name: Option<TenantName>,
 }
 
 impl Registration {
     /// With an address and a password.
     pub fn new(email: Email, password: Secret<String>) -> Self {
-        Self { email, password, display_name: None }
+        Self { email, password, display_name: None, tenant_name: None }
     }
 
     /// With a name.
     #[must_use]
     pub fn with_display_name(mut self, display_name: Option<DisplayName>) -> Self {
         self.display_name = display_name;
+        self
+    }
+
+    /// As the founder of a tenant of that name.
+    #[must_use]
+    pub fn with_tenant_name(mut self, tenant_name: Option<TenantName>) -> Self {
+        self.tenant_name = tenant_name;
         self
     }
 }
@@ -39,29 +48,18 @@ impl Registration {
 pub struct PreparedUser {
     email: Email,
     display_name: Option<DisplayName>,
-    password: PasswordHash,
+    password: JudgedPassword,
 }
 
-/// Why a registration cannot be prepared.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum PrepareError {
-    /// The password is not good enough; the field says why.
-    #[error("the password is not accepted")]
-    Password([FieldError; 1]),
-    /// It could not be hashed.
-    #[error(transparent)]
-    Hash(#[from] HashError),
-}
-
-impl Fault for PrepareError {
-    fn report(&self) -> Report<'_> {
-        match self {
-            Self::Password(fields) => Report::new(ErrorKind::Invalid, "invalid_password").with_fields(fields),
-            Self::Hash(error) => error.report(),
-        }
+impl PreparedUser {
+    /// What is to be said of a password that was accepted and could be better.
+    pub const fn password_advice(&self) -> Option<&PasswordAdvice> {
+        self.password.advice.as_ref()
     }
 }
+
+/// Why a registration cannot be prepared: its password is not good enough, or could not be judged.
+pub type PrepareError = JudgePasswordError;
 
 /// Why a prepared user was not written.
 #[derive(Debug, thiserror::Error)]
@@ -90,12 +88,12 @@ impl Auth {
         &self,
         registration: Registration,
     ) -> Result<PreparedUser, PrepareError> {
-        let refused = |message: &dyn std::fmt::Display| {
-            PrepareError::Password([FieldError::new("password", "weak_password", message)])
+        let owner = PasswordOwner::Newcomer {
+            email: &registration.email,
+            display_name: registration.display_name.as_ref(),
+            tenant: registration.tenant_name.as_ref(),
         };
-        let password = Password::new(&registration.password).map_err(|error| refused(&error))?;
-        self.config.password_policy.check(&password).map_err(|error| refused(&error))?;
-        let password = self.ports.hasher.hash(password).await?;
+        let password = self.judge_password("password", &registration.password, owner).await?;
         Ok(PreparedUser { email: registration.email, display_name: registration.display_name, password })
     }
 
@@ -112,9 +110,10 @@ impl Auth {
             display_name: prepared.display_name,
             status: UserStatus::Active,
             email_verified_at: None,
+            password_compromised_at: None,
             created_at: self.now(),
         };
-        match self.ports.users.insert(tx, &user, &prepared.password).await {
+        match self.ports.users.insert(tx, &user, &prepared.password.hash).await {
             Ok(()) => {
                 // Whatever was guessed before there was an account is none of its owner's business.
                 self.ports.guesses.clear(tx, &self.guess_keys.account(&user.email)).await?;
@@ -125,11 +124,5 @@ impl Auth {
             Err(InsertUserError::EmailTaken) => Err(InsertError::EmailTaken),
             Err(InsertUserError::Store(error)) => Err(InsertError::Store(error)),
         }
-    }
-}
-
-impl From<InternalError> for PrepareError {
-    fn from(error: InternalError) -> Self {
-        Self::Hash(error.into())
     }
 }

@@ -10,9 +10,13 @@ use saas_core::{
     TenantChoice, TenantId,
 };
 
-use self::{admission::Admitted, first_factor::Proven, refusal::NotSignedIn};
+use self::{
+    admission::Admitted,
+    first_factor::{Proven, Right},
+    refusal::NotSignedIn,
+};
 use super::{Auth, NewSession, Tokens, measures};
-use crate::{HashError, UserStatus};
+use crate::{HashError, UserStatus, password::BreachedError};
 
 mod admission;
 mod attempt;
@@ -79,6 +83,12 @@ pub enum SignInError {
     /// Sign-ins cannot be counted now, and so nobody may try.
     #[error(transparent)]
     Limits(#[from] RateLimitError),
+    /// The password is right, and others know it: it has to be reset by mail before anybody is let in.
+    #[error("this password is in a list of stolen ones: reset it by mail, then sign in with the new one")]
+    PasswordCompromised,
+    /// It could not be asked whether others know the password, and the policy wants to know.
+    #[error(transparent)]
+    Breached(#[from] BreachedError),
     /// The password could not be checked.
     #[error(transparent)]
     Hash(#[from] HashError),
@@ -99,6 +109,8 @@ impl Fault for SignInError {
                 Report::new(ErrorKind::RateLimited, "too_many_attempts").with_retry_after(*retry_after)
             }
             Self::Limits(error) => error.report(),
+            Self::PasswordCompromised => Report::new(ErrorKind::Forbidden, "password_compromised"),
+            Self::Breached(error) => error.report(),
             Self::Hash(error) => error.report(),
             Self::Store(error) => error.report(),
             Self::Internal(_) => Report::internal(),
@@ -107,6 +119,9 @@ impl Fault for SignInError {
 }
 
 const REACH: Reach = Reach::Platform("sign-in");
+
+/// Why somebody is not let in whose password was replaced between its comparison and their session.
+const PASSWORD_REPLACED: &str = "password_changed_meanwhile";
 
 impl Auth {
     /// Checks a password and opens a session.
@@ -128,27 +143,46 @@ impl Auth {
     }
 
     async fn try_sign_in(&self, actor: &Actor, command: &SignIn) -> Result<Tokens, NotSignedIn> {
-        let proven = self.first_factor(actor, command).await?;
-        let attempt = proven.attempt.clone();
-        let signed_in = match self.admit(proven, command.tenant).await {
-            Ok(admitted) => self.open_admitted(actor, admitted).await,
-            Err(refused) => Err(refused),
-        };
+        match self.sign_in_once(actor, command).await {
+            // Another hash took the place of the one that was compared with: of a new password, or of the same one, which another sign-in hashed
+            // anew. Comparing with it tells.
+            Err(NotSignedIn::Refused { reason: PASSWORD_REPLACED, .. }) => {
+                self.sign_in_once(actor, command).await
+            }
+            done => done,
+        }
+    }
+
+    async fn sign_in_once(&self, actor: &Actor, command: &SignIn) -> Result<Tokens, NotSignedIn> {
+        let right = self.compare(actor, command).await?;
+        let attempt = right.attempt.clone();
+        let let_in = self.let_in(actor, command, right).await;
         self.settle(actor, &attempt).await;
-        match signed_in {
+        match let_in {
             Ok(mut tokens) => {
                 tokens.device_token = self.device_token(command, &attempt);
                 Ok(tokens)
             }
             Err(refused) => {
-                self.was_right(&attempt).await;
+                // What was right is right no more, and clears nothing.
+                if matches!(refused, NotSignedIn::Refused { reason: PASSWORD_REPLACED, .. }) {
+                    self.not_compared(&attempt).await;
+                } else {
+                    self.was_right(&attempt).await;
+                }
                 Err(refused)
             }
         }
     }
 
+    async fn let_in(&self, actor: &Actor, command: &SignIn, right: Right) -> Result<Tokens, NotSignedIn> {
+        let proven = self.first_factor(actor, right).await?;
+        let admitted = self.admit(proven, command.tenant).await?;
+        self.open_admitted(actor, admitted).await
+    }
+
     async fn open_admitted(&self, actor: &Actor, admitted: Admitted) -> Result<Tokens, NotSignedIn> {
-        let Admitted { proven: Proven { user, attempt }, tenant, role } = admitted;
+        let Admitted { proven: Proven { user, password, attempt }, tenant, role } = admitted;
         let mut tx = self.ports.storage.begin(REACH).await?;
         // Held until the commit: whoever disables the user now either comes first and is seen, or finds this session and ends it.
         let still_active = self
@@ -159,6 +193,11 @@ impl Auth {
             .is_some_and(|user| user.status == UserStatus::Active);
         if !still_active {
             return Err(NotSignedIn::refused(user.id, "user_disabled"));
+        }
+        // So does whoever sets a new password: it ends the sessions that are there, and no later one shall stand on the old one.
+        let held = self.ports.users.credentials(tx.conn(), &user.email).await?;
+        if held.is_none_or(|held| held.user.id != user.id || held.password != Some(password)) {
+            return Err(NotSignedIn::refused(user.id, PASSWORD_REPLACED));
         }
         let opened = self.open_session_in(&mut tx, actor, NewSession { user: &user, tenant, role }).await?;
         self.was_right_in(&mut tx, &attempt).await?;

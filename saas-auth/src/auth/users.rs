@@ -7,7 +7,7 @@ use saas_core::{
 
 use super::{Auth, keys::is_operator, measures};
 use crate::{
-    Changed, Revocation, Session, User, UserStatus,
+    Changed, Revocation, Session, Undos, User, UserStatus,
     audited::{USER_DISABLED, USER_ENABLED},
 };
 
@@ -148,6 +148,7 @@ impl Auth {
         }
         let ended = if status == UserStatus::Disabled {
             self.forget_devices(&mut tx, user).await?;
+            self.ports.one_time_tokens.end(&mut tx, user, Undos::End).await?;
             self.ports.sessions.revoke_all(&mut tx, user, Revocation::UserDisabled, now).await?
         } else {
             0

@@ -2,11 +2,10 @@
 
 use std::{any::Any, sync::Arc, time::Duration};
 
-use chrono::{DateTime, Utc};
-use saas_core::{Storage, UserId, conformance::at_once};
+use saas_core::{Storage, conformance::at_once};
 
-use super::{REACH, at, hash, user, user_id, uuid};
-use crate::{GuessId, GuessKind, GuessRules, GuessStore, Guesses, LockId, NewGuess, Reserved, UserStore};
+use super::{REACH, at, hash, user, user_id};
+use crate::{Forgiven, GuessId, GuessKind, GuessRules, GuessStore, Guesses, NewGuess, Reserved, UserStore};
 
 saas_core::conformance_suite! {
     ($)
@@ -20,9 +19,8 @@ saas_core::conformance_suite! {
         at_the_ceiling_nothing_is_granted_whatever_time_passes,
         a_guess_that_was_not_compared_is_taken_back,
         a_right_guess_clears_what_was_counted_under_its_id_and_nothing_else,
-        the_guess_that_begins_a_lock_gets_its_id_and_the_others_get_none,
-        a_lock_unlocks_once_and_until_its_time,
-        what_is_forgiven_is_of_that_user_alone_and_of_every_kind,
+        the_guess_that_begins_a_lock_is_news_and_the_others_are_none,
+        what_is_forgiven_is_of_that_user_alone_and_of_every_kind_or_of_passwords,
         devices_are_forgotten_from_the_latest_moment_on,
     ]
 }
@@ -67,13 +65,6 @@ impl GuessStoreSubject {
         let mut conn = self.storage.read(REACH).await.unwrap();
         self.guesses.of_user(&mut conn, user_id(number), 10).await.unwrap()
     }
-
-    async fn unlock(&self, lock: LockId, now: DateTime<Utc>) -> Option<UserId> {
-        let mut tx = self.storage.begin(REACH).await.unwrap();
-        let unlocked = self.guesses.unlock(&mut tx, lock, now).await.unwrap();
-        tx.commit().await.unwrap();
-        unlocked
-    }
 }
 
 /// Locks at the third wrong guess for 10 s, then 20 s, 40 s, and 60 s for ever; begins anew after five minutes; the ninth is the last.
@@ -91,10 +82,6 @@ fn id(number: u8) -> GuessId {
     GuessId::from_bytes([number; 32])
 }
 
-fn lock(number: u128) -> LockId {
-    LockId::from_uuid(uuid(number))
-}
-
 /// A guess of the account of that number, whose user has that number, so many seconds after the beginning.
 fn guess(number: u8, seconds: i64) -> NewGuess<'static> {
     NewGuess {
@@ -103,8 +90,6 @@ fn guess(number: u8, seconds: i64) -> NewGuess<'static> {
         user: Some(user_id(number.into())),
         now: at(seconds),
         rules: &RULES,
-        lock: lock(1_000 * u128::from(number) + u128::try_from(seconds).unwrap()),
-        lock_key: "k1",
     }
 }
 
@@ -171,7 +156,7 @@ async fn at_the_ceiling_nothing_is_granted_whatever_time_passes(subject: GuessSt
         assert_eq!(subject.reserve(&guess(1, second)).await, None, "{second}");
     }
     let mut tx = subject.storage.begin(REACH).await.unwrap();
-    assert!(subject.guesses.forgive(&mut tx, user_id(1)).await.unwrap());
+    assert!(subject.guesses.forgive(&mut tx, user_id(1), Forgiven::Passwords).await.unwrap());
     tx.commit().await.unwrap();
     assert_eq!(subject.reserve(&guess(1, 10_000_000)).await.unwrap().consecutive, 1);
 }
@@ -186,12 +171,11 @@ async fn a_guess_that_was_not_compared_is_taken_back(subject: GuessStoreSubject)
     let first = subject.reserve(&guess(1, 0)).await.unwrap();
     let second = subject.reserve(&guess(1, 0)).await.unwrap();
     let third = subject.reserve(&guess(1, 0)).await.unwrap();
-    assert!(third.lock.is_some());
+    assert!(third.is_news);
     take_back(&third, at(1)).await;
-    assert_eq!(subject.unlock(third.lock.unwrap(), at(1)).await, None, "there is no lock");
     let again = subject.reserve(&guess(1, 1)).await.unwrap();
     assert_eq!((again.failures, again.consecutive, again.open_from), (3, 3, at(11)));
-    assert!(again.lock.is_some(), "this one locks");
+    assert!(again.is_news, "this one locks");
     // One before it is taken back: the lock stays, it is another's.
     take_back(&first, at(2)).await;
     take_back(&second, at(2)).await;
@@ -214,18 +198,16 @@ async fn a_right_guess_clears_what_was_counted_under_its_id_and_nothing_else(sub
     assert_eq!(subject.reserve(&guess(2, 0)).await.unwrap().consecutive, 2);
 }
 
-async fn the_guess_that_begins_a_lock_gets_its_id_and_the_others_get_none(subject: GuessStoreSubject) {
+async fn the_guess_that_begins_a_lock_is_news_and_the_others_are_none(subject: GuessStoreSubject) {
     let subject = subject.with_users().await;
-    let mut locks = Vec::new();
+    let mut news = Vec::new();
     let mut second = 0;
     for _ in 0..9 {
-        let new = guess(1, second);
-        let reserved = subject.reserve(&new).await.unwrap();
-        locks.push(reserved.lock.map(|lock| lock == new.lock));
+        let reserved = subject.reserve(&guess(1, second)).await.unwrap();
+        news.push(reserved.is_news);
         second = (reserved.open_from - at(0)).num_seconds().max(second + 1);
     }
-    let expected = [None, None, Some(true), None, None, None, None, None, Some(true)];
-    assert_eq!(locks, expected);
+    assert_eq!(news, [false, false, true, false, false, false, false, false, true]);
 
     // A lock that nobody can unlock any more is not the last that somebody hears of.
     for second in [0, 0, 0] {
@@ -234,61 +216,42 @@ async fn the_guess_that_begins_a_lock_gets_its_id_and_the_others_get_none(subjec
     let quiet = 4_000;
     for nth in 1..=3 {
         let reserved = subject.reserve(&guess(2, quiet)).await.unwrap();
-        assert_eq!(reserved.lock.is_some(), nth == 3, "{nth}");
+        assert_eq!(reserved.is_news, nth == 3, "{nth}");
     }
 }
 
-async fn a_lock_unlocks_once_and_until_its_time(subject: GuessStoreSubject) {
-    let subject = subject.with_users().await;
-    let begun = async |new: NewGuess<'static>| {
-        for _ in 0..3 {
-            subject.reserve(&new).await.unwrap();
-        }
-        new.lock
-    };
-    let known = async |lock| {
-        let mut conn = subject.storage.read(REACH).await.unwrap();
-        subject.guesses.lock(&mut conn, lock).await.unwrap().map(|lock| (lock.user, lock.key, lock.until))
-    };
-    let first = begun(guess(1, 0)).await;
-    let second = begun(guess(2, 0)).await;
-    let nobodys = begun(NewGuess { user: None, ..guess(3, 0) }).await;
-    assert_eq!(known(first).await, Some((user_id(1), "k1".to_owned(), at(3_600))));
-    assert_eq!(known(nobodys).await, None);
-    assert_eq!(known(lock(77)).await, None);
-
-    assert_eq!(subject.unlock(nobodys, at(1)).await, None);
-    assert_eq!(subject.unlock(lock(77), at(1)).await, None);
-    let both = at_once(8, |_| subject.unlock(first, at(1))).await;
-    assert_eq!(both.into_iter().flatten().collect::<Vec<_>>(), [user_id(1)], "it works once");
-    assert_eq!(known(first).await, None);
-    assert_eq!(subject.reserve(&guess(1, 1)).await.unwrap().consecutive, 1);
-    assert_eq!(subject.reserve(&guess(2, 1)).await, None, "another's lock stands");
-    assert_eq!(subject.unlock(second, at(3_600)).await, None, "its time is over");
-    assert_eq!(subject.unlock(second, at(3_599)).await, Some(user_id(2)));
-}
-
-async fn what_is_forgiven_is_of_that_user_alone_and_of_every_kind(subject: GuessStoreSubject) {
+async fn what_is_forgiven_is_of_that_user_alone_and_of_every_kind_or_of_passwords(
+    subject: GuessStoreSubject,
+) {
     let subject = subject.with_users().await;
     let device = NewGuess { id: id(9), kind: GuessKind::Device, ..guess(1, 0) };
+    let own = NewGuess { id: id(7), kind: GuessKind::OwnPassword, ..guess(1, 0) };
     let factor = NewGuess { id: id(8), kind: GuessKind::SecondFactor, ..guess(1, 0) };
-    for guess in [&guess(1, 0), &device, &factor, &guess(2, 0), &NewGuess { user: None, ..guess(3, 0) }] {
+    let guesses =
+        [&guess(1, 0), &device, &own, &factor, &guess(2, 0), &NewGuess { user: None, ..guess(3, 0) }];
+    for guess in guesses {
         assert!(subject.reserve(guess).await.is_some());
     }
-    let mut kinds: Vec<_> =
-        subject.of_user(1).await.iter().map(|of| (of.kind.as_str(), of.consecutive)).collect();
-    kinds.sort_unstable();
-    assert_eq!(kinds, [("account", 1), ("device", 1), ("second_factor", 1)]);
-    let forgive = async |number| {
+    let kinds = async || {
+        let counted = subject.of_user(1).await;
+        let mut kinds: Vec<_> = counted.iter().map(|of| (of.kind.as_str(), of.consecutive)).collect();
+        kinds.sort_unstable();
+        kinds
+    };
+    assert_eq!(kinds().await, [("account", 1), ("device", 1), ("own_password", 1), ("second_factor", 1)]);
+    let forgive = async |number, what| {
         let mut tx = subject.storage.begin(REACH).await.unwrap();
-        let forgiven = subject.guesses.forgive(&mut tx, user_id(number)).await.unwrap();
+        let forgiven = subject.guesses.forgive(&mut tx, user_id(number), what).await.unwrap();
         tx.commit().await.unwrap();
         forgiven
     };
-    assert!(forgive(1).await);
-    assert!(!forgive(1).await, "there is nothing left");
+    assert!(forgive(1, Forgiven::Passwords).await);
+    assert!(!forgive(1, Forgiven::Passwords).await, "there is nothing left");
+    assert_eq!(kinds().await, [("second_factor", 1)]);
+    assert!(forgive(1, Forgiven::Everything).await);
+    assert!(!forgive(1, Forgiven::Everything).await);
     assert_eq!((subject.of_user(1).await.len(), subject.of_user(2).await.len()), (0, 1));
-    for guess in [&guess(1, 0), &device, &factor] {
+    for guess in [&guess(1, 0), &device, &own, &factor] {
         assert_eq!(subject.reserve(guess).await.unwrap().consecutive, 1);
     }
     assert_eq!(subject.reserve(&guess(2, 0)).await.unwrap().consecutive, 2);

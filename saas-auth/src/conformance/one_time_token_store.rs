@@ -102,7 +102,7 @@ fn hash_of(number: u128) -> [u8; 32] {
     hash
 }
 
-/// A token that was made at `at(0)` and ends after a minute.
+/// A token that was made at the second of its number, and ends in the first minute.
 fn token(number: u128, user: Option<u128>, purpose: MailPurpose) -> OneTimeToken {
     OneTimeToken {
         id: id(number),
@@ -112,7 +112,7 @@ fn token(number: u128, user: Option<u128>, purpose: MailPurpose) -> OneTimeToken
         other_address: None,
         key: "k1".into(),
         hash: hash_of(number),
-        created_at: at(0),
+        created_at: at(i64::try_from(number).unwrap()),
         expires_at: at(60),
         used_at: None,
     }

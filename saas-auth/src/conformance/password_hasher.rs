@@ -4,7 +4,7 @@ use std::{any::Any, sync::Arc};
 
 use saas_core::{Secret, conformance::at_once};
 
-use crate::{HashError, Password, PasswordHash, PasswordHasher};
+use crate::{HashError, Password, PasswordAdvice, PasswordHash, PasswordHasher};
 
 saas_core::conformance_suite! {
     ($)
@@ -14,6 +14,8 @@ saas_core::conformance_suite! {
     [
         a_hash_verifies_its_password_and_no_other,
         two_hashes_of_one_password_differ,
+        what_was_just_made_is_current_and_what_is_foreign_is_not,
+        advice_is_of_the_password_and_of_the_words_around_it,
         a_damaged_hash_verifies_nothing,
         beyond_a_bounded_queue_requests_are_turned_away_and_room_comes_back,
     ]
@@ -69,6 +71,28 @@ async fn two_hashes_of_one_password_differ(subject: PasswordHasherSubject) {
     let first = subject.hasher.hash(password("correct horse battery")).await.unwrap();
     let second = subject.hasher.hash(password("correct horse battery")).await.unwrap();
     assert!(first != second, "equal passwords show in their hashes");
+}
+
+async fn what_was_just_made_is_current_and_what_is_foreign_is_not(subject: PasswordHasherSubject) {
+    let hash = subject.hasher.hash(password("correct horse battery")).await.unwrap();
+    assert!(subject.hasher.is_current(&hash), "it would be made anew at every sign-in");
+    let foreign = "$2b$12$KIXQ4S8m1Zb1Zb1Zb1Zb1eJ1Zb1Zb1Zb1Zb1Zb1Zb1Zb1Zb1Zb1Zb";
+    for foreign in ["", "x", foreign] {
+        let foreign = PasswordHash::from_stored(foreign.to_owned());
+        assert!(!subject.hasher.is_current(&foreign), "a hash that it cannot have made");
+    }
+}
+
+async fn advice_is_of_the_password_and_of_the_words_around_it(subject: PasswordHasherSubject) {
+    for (typed, word) in [
+        ("aaaaaaaaaaaaaaab", "ada"),
+        ("analyticalengines", "analyticalengines"),
+        ("kiwi otter lantern moss", "ada"),
+    ] {
+        let words = vec![word.to_owned()];
+        let advice = subject.hasher.advise(password(typed), words.clone()).await.unwrap();
+        assert_eq!(advice, PasswordAdvice::of(&password(typed), &words), "{typed}");
+    }
 }
 
 async fn a_damaged_hash_verifies_nothing(subject: PasswordHasherSubject) {

@@ -200,7 +200,12 @@ async fn only_the_family_that_all_of_the_rotation_names_rotates(subject: Session
     subject.sessions.insert(&mut tx, &verified).await.unwrap();
     tx.commit().await.unwrap();
     let rotated = subject.rotate_as(&rotation(&verified, 1, at(60))).await.expect("it is live");
-    assert!(rotated.email_verified);
+    assert!(rotated.email_verified && !rotated.password_compromised);
+    let mut tx = subject.storage.begin(REACH).await.unwrap();
+    assert!(subject.users.flag_compromised(&mut tx, user_id(3), &hash(3), at(61)).await.unwrap());
+    tx.commit().await.unwrap();
+    let rotated = subject.rotate_as(&rotation(&verified, 2, at(62))).await.expect("it is live");
+    assert!(rotated.password_compromised);
 }
 
 async fn a_revoked_session_keeps_its_first_end(subject: SessionStoreSubject) {

@@ -56,6 +56,11 @@ impl GuessKeys {
         self.id(b"device", &[&device.0, email.as_str().as_bytes()])
     }
 
+    /// Of a signed-in user's own password.
+    pub fn own_password(&self, user: UserId) -> GuessId {
+        self.id(b"own_password", &[user.as_uuid().as_bytes()])
+    }
+
     /// Of a user's second factor.
     pub fn second_factor(&self, user: UserId) -> GuessId {
         self.id(b"second_factor", &[user.as_uuid().as_bytes()])
@@ -119,9 +124,10 @@ mod tests {
                     assert!(ids.insert(keys.device(&email(address), DeviceId([device; 16]))));
                 }
             }
-            assert!(ids.insert(keys.second_factor(UserId::from_uuid(Uuid::from_u128(7)))));
+            let user = UserId::from_uuid(Uuid::from_u128(7));
+            assert!(ids.insert(keys.own_password(user)) && ids.insert(keys.second_factor(user)));
         }
-        assert_eq!(ids.len(), 2 * (2 * 3 + 1));
+        assert_eq!(ids.len(), 2 * (2 * 3 + 2));
         assert_eq!(format!("{:?}", ids.first()), "Some(GuessId([redacted]))");
     }
 }

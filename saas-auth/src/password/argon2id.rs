@@ -6,7 +6,7 @@ use argon2::{
     Algorithm, Argon2, Block, Params, ParamsBuilder, Version,
     password_hash::phc::{Ident, Output, ParamsString, PasswordHash as Phc, Salt},
 };
-use saas_core::{Entropy, InternalError, SecretStore, entropy::random};
+use saas_core::{Entropy, InternalError, Secret, SecretStore, entropy::random};
 use subtle::ConstantTimeEq;
 
 use super::{Password, PasswordHash};
@@ -60,15 +60,51 @@ pub struct Argon2id {
 
 /// The memory that a hash works in. The next hash may use it again: what is in it is overwritten before it is read.
 #[derive(Default)]
-pub struct Argon2idMemory(Vec<Block>);
+pub struct Argon2idMemory {
+    blocks: Vec<Block>,
+    filled: u64,
+}
+
+impl Argon2idMemory {
+    /// How many blocks of 1 KiB were computed in it so far, which is what hashing costs.
+    pub const fn filled(&self) -> u64 {
+        self.filled
+    }
+}
 
 impl std::fmt::Debug for Argon2idMemory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Argon2idMemory").field("blocks", &self.0.len()).finish()
+        f.debug_struct("Argon2idMemory").field("blocks", &self.blocks.len()).finish_non_exhaustive()
     }
 }
 
 const HASH_BYTES: usize = 32;
+
+/// The most memory in KiB that a stored hash may ask for, unless today's ask for more: what an intruder writes into the database must not
+/// take the machine's memory.
+const MOST_STORED_MEMORY: u32 = 256 * 1024;
+/// The most passes and lanes of a stored hash.
+const MOST_STORED_PASSES: u32 = 16;
+
+impl Argon2idParams {
+    /// What a hash costs, in blocks of 1 KiB.
+    fn blocks(self) -> u64 {
+        let lanes = u64::from(self.parallelism.max(1));
+        // Argon2 rounds to four blocks a lane.
+        u64::from(self.memory_kib) / (4 * lanes) * (4 * lanes) * u64::from(self.iterations)
+    }
+
+    /// What to compute beside a hash of `done`, so that both together cost what one of these does; none where `done` costs as much.
+    fn remainder(self, done: Self) -> Option<Self> {
+        let missing = self.blocks().checked_sub(done.blocks()).filter(|missing| *missing >= 8)?;
+        let passes = missing.div_ceil(u64::from(self.memory_kib)).max(1);
+        Some(Self {
+            memory_kib: u32::try_from(missing / passes).ok()?.max(8),
+            iterations: u32::try_from(passes).ok()?,
+            parallelism: 1,
+        })
+    }
+}
 
 impl Argon2id {
     /// A hasher with the current parameters; `peppers` holds every pepper that a stored hash names.
@@ -94,6 +130,18 @@ impl Argon2id {
         Ok(Self::new(params, peppers, entropy)?)
     }
 
+    /// As [`Argon2id::open`], with peppers of the operator's own: the first goes into new hashes, the others and those that the deployment
+    /// made are for what is stored.
+    pub async fn open_with_peppers(
+        params: Argon2idParams,
+        own: &[Secret<String>],
+        secrets: &dyn SecretStore,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, OpenArgon2idError> {
+        let made = Keyring::load_or_create(secrets, PEPPER, &*entropy).await?;
+        Ok(Self::new(params, made.after(PEPPER, own), entropy)?)
+    }
+
     /// Hashes at the current parameters, with a new salt and the current pepper.
     pub fn hash(&self, password: &Password) -> Result<PasswordHash, InternalError> {
         self.hash_in(&mut Argon2idMemory::default(), password)
@@ -105,14 +153,7 @@ impl Argon2id {
         memory: &mut Argon2idMemory,
         password: &Password,
     ) -> Result<PasswordHash, InternalError> {
-        let params = ParamsBuilder::new()
-            .m_cost(self.params.memory_kib)
-            .t_cost(self.params.iterations)
-            .p_cost(self.params.parallelism)
-            .keyid(argon2::KeyId::new(self.peppers.current().as_str().as_bytes()).map_err(failed)?)
-            .output_len(HASH_BYTES)
-            .build()
-            .map_err(failed)?;
+        let params = self.build(self.params)?;
         let salt: [u8; 16] = random(&*self.entropy);
         let hash = self.compute(memory, password, &salt, &params)?;
         let phc = Phc {
@@ -137,6 +178,25 @@ impl Argon2id {
         password: &Password,
         hash: &PasswordHash,
     ) -> Result<bool, InternalError> {
+        let Stored { salt, expected, params } = self.parse(hash)?;
+        let computed = self.compute(memory, password, salt.as_ref(), &params)?;
+        // Whatever came out, older and cheaper parameters must not show in how long it took: a wrong guess costs what it costs where nobody
+        // has such an account.
+        if let Some(rest) = self.params.remainder(of(&params)) {
+            self.compute(memory, password, salt.as_ref(), &self.build(rest)?)?;
+        }
+        Ok(computed.ct_eq(expected.as_bytes()).into())
+    }
+
+    /// Whether a hash has today's parameters and pepper.
+    pub fn is_current(&self, hash: &PasswordHash) -> bool {
+        self.parse(hash).is_ok_and(|Stored { params, .. }| {
+            of(&params) == self.params && params.keyid() == self.peppers.current().as_str().as_bytes()
+        })
+    }
+
+    /// A hash that we may have made.
+    fn parse(&self, hash: &PasswordHash) -> Result<Stored, InternalError> {
         let phc = Phc::new(hash.as_phc()).map_err(failed)?;
         let params = Params::try_from(&phc).map_err(failed)?;
         let (Some(salt), Some(expected)) = (phc.salt, phc.hash) else {
@@ -145,14 +205,25 @@ impl Argon2id {
         let ours = phc.algorithm.as_str() == "argon2id"
             && phc.version == Some(Version::V0x13.into())
             && expected.len() == HASH_BYTES
-            && params.m_cost() <= 1 << 20
-            && params.t_cost() <= 16
-            && params.p_cost() <= 16;
+            && params.m_cost() <= MOST_STORED_MEMORY.max(self.params.memory_kib)
+            && params.t_cost() <= MOST_STORED_PASSES
+            && params.p_cost() <= MOST_STORED_PASSES;
         if !ours {
             return Err(InternalError::new("the stored hash has an algorithm or parameters out of bounds"));
         }
-        let computed = self.compute(memory, password, salt.as_ref(), &params)?;
-        Ok(computed.ct_eq(expected.as_bytes()).into())
+        Ok(Stored { salt, expected, params })
+    }
+
+    /// Parameters as the crate wants them, with the current pepper's name.
+    fn build(&self, params: Argon2idParams) -> Result<Params, InternalError> {
+        ParamsBuilder::new()
+            .m_cost(params.memory_kib)
+            .t_cost(params.iterations)
+            .p_cost(params.parallelism)
+            .keyid(argon2::KeyId::new(self.peppers.current().as_str().as_bytes()).map_err(failed)?)
+            .output_len(HASH_BYTES)
+            .build()
+            .map_err(failed)
     }
 
     fn compute(
@@ -173,15 +244,27 @@ impl Argon2id {
         let mut hash = [0; HASH_BYTES];
         let blocks = params.block_count();
         // What one hash of unusual parameters took is not held for all others.
-        if memory.0.capacity() > 2 * blocks {
-            memory.0 = Vec::new();
+        if memory.blocks.capacity() > 2 * blocks.max(self.params.memory_kib as usize) {
+            memory.blocks = Vec::new();
         }
-        memory.0.resize(blocks, Block::default());
+        memory.blocks.resize(blocks, Block::default());
+        memory.filled += blocks as u64 * u64::from(params.t_cost());
         argon2
-            .hash_password_into_with_memory(password.bytes(), salt, &mut hash, memory.0.as_mut_slice())
+            .hash_password_into_with_memory(password.bytes(), salt, &mut hash, memory.blocks.as_mut_slice())
             .map_err(failed)?;
         Ok(hash)
     }
+}
+
+/// What a stored hash says.
+struct Stored {
+    salt: Salt,
+    expected: Output,
+    params: Params,
+}
+
+fn of(params: &Params) -> Argon2idParams {
+    Argon2idParams { memory_kib: params.m_cost(), iterations: params.t_cost(), parallelism: params.p_cost() }
 }
 
 fn failed(error: impl std::fmt::Display) -> InternalError {
@@ -190,7 +273,7 @@ fn failed(error: impl std::fmt::Display) -> InternalError {
 
 #[cfg(test)]
 mod tests {
-    use saas_core::{Secret, entropy::SeededEntropy};
+    use saas_core::entropy::SeededEntropy;
 
     use super::*;
 
@@ -240,6 +323,84 @@ mod tests {
         assert!(hasher(2).verify(&password("correct horse battery"), &hash).is_err());
         let dear = PasswordHash(hash.as_phc().replace("m=64", "m=2000000"));
         assert!(hasher(1).verify(&password("correct horse battery"), &dear).is_err());
+    }
+
+    #[test]
+    fn a_planted_hash_cannot_take_the_memory_of_the_machine() {
+        let hasher = hasher(1);
+        let typed = password("correct horse battery");
+        let hash = hasher.hash(&typed).unwrap_or_else(|e| panic!("{e}"));
+        let planted = |from: &str, to: &str| PasswordHash(hash.as_phc().replace(from, to));
+        for planted in [
+            planted("m=64", "m=262145"),
+            planted("m=64", "m=4294967295"),
+            planted("t=1", "t=17"),
+            planted("p=1", "p=17"),
+            planted("argon2id", "argon2d"),
+            planted("v=19", "v=16"),
+        ] {
+            let mut memory = Argon2idMemory::default();
+            assert!(hasher.verify_in(&mut memory, &typed, &planted).is_err(), "{}", planted.as_phc());
+            assert_eq!(memory.filled(), 0, "it is refused before anything is computed");
+            assert!(!hasher.is_current(&planted));
+        }
+    }
+
+    #[test]
+    fn a_guess_at_an_older_hash_costs_what_one_at_no_account_does() {
+        let entropy = Arc::new(SeededEntropy::new(1));
+        let peppers = Keyring::generate(&*entropy);
+        let with = |memory_kib, iterations, parallelism| {
+            let params = Argon2idParams { memory_kib, iterations, parallelism };
+            Argon2id::new(params, peppers.clone(), entropy.clone()).unwrap_or_else(|e| panic!("{e}"))
+        };
+        let typed = password("correct horse battery");
+        let today = with(1_024, 2, 1);
+        let mut unknown = Argon2idMemory::default();
+        today.hash_in(&mut unknown, &typed).unwrap_or_else(|e| panic!("{e}"));
+        for older in [with(64, 1, 1), with(512, 2, 1), with(1_024, 1, 1), with(700, 1, 2), with(512, 3, 1)] {
+            let hash = older.hash(&typed).unwrap_or_else(|e| panic!("{e}"));
+            assert!(today.is_current(&today.hash(&typed).unwrap()) && !today.is_current(&hash));
+            for (guess, right) in [(typed.clone(), true), (password("another password"), false)] {
+                let mut memory = Argon2idMemory::default();
+                let verified = today.verify_in(&mut memory, &guess, &hash);
+                assert_eq!(verified.unwrap_or_else(|e| panic!("{e}")), right);
+                let difference = memory.filled().abs_diff(unknown.filled());
+                assert!(
+                    difference <= 8,
+                    "{} blocks for {} in {}",
+                    memory.filled(),
+                    unknown.filled(),
+                    hash.as_phc()
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_pepper_rotates_by_going_before_the_old_ones() {
+        let entropy = Arc::new(SeededEntropy::new(1));
+        let own = |texts: &[&str]| {
+            let texts: Vec<_> = texts.iter().map(|text| Secret::new((*text).to_owned())).collect();
+            let made = Keyring::generate(&SeededEntropy::new(7));
+            let small = Argon2idParams { memory_kib: 64, iterations: 1, parallelism: 1 };
+            Argon2id::new(small, made.after(PEPPER, &texts), entropy.clone())
+                .unwrap_or_else(|e| panic!("{e}"))
+        };
+        let typed = password("correct horse battery");
+        let (made, first, both, second) = (
+            own(&[]),
+            own(&["first pepper"]),
+            own(&["second pepper", "first pepper"]),
+            own(&["second pepper"]),
+        );
+        let old = first.hash(&typed).unwrap_or_else(|e| panic!("{e}"));
+        let oldest = made.hash(&typed).unwrap_or_else(|e| panic!("{e}"));
+        assert!(matches!(both.verify(&typed, &old), Ok(true)) && !both.is_current(&old));
+        assert!(matches!(both.verify(&typed, &oldest), Ok(true)), "what the deployment made stays");
+        let new = both.hash(&typed).unwrap_or_else(|e| panic!("{e}"));
+        assert!(matches!(second.verify(&typed, &new), Ok(true)) && second.is_current(&new));
+        assert!(second.verify(&typed, &old).is_err(), "a pepper that is taken away opens nothing");
     }
 
     #[test]

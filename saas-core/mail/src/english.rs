@@ -55,7 +55,7 @@ impl Words<'_> {
                 subject: format!("You are registered with {product} already"),
                 greeting: Some(greeting(name.as_ref())),
                 paragraphs: vec![
-                    format!("Somebody tried to register with {product} with this address, which has an account already. Nothing has changed."),
+                    format!("Somebody tried to use this address for another account with {product}. It has an account already, and nothing has changed."),
                     "If this was you, sign in instead; if you have forgotten your password, you can set a new one there.".to_owned(),
                 ],
                 action: Some(self.action("Sign in", "/login", None)),

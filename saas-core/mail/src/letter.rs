@@ -30,7 +30,7 @@ pub enum Letter {
         /// What proves it.
         secured: Secured,
     },
-    /// Somebody tried to register with an address that has a user.
+    /// Somebody tried to register with an address that has a user, or to give it to another account.
     AlreadyRegistered {
         /// How the user is called.
         name: Option<DisplayName>,

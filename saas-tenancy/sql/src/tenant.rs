@@ -6,8 +6,8 @@ use saas_core::{
     Conn, Memberships, Role, Slug, Standing, StoreError, TenantChoice, TenantId, TenantName, TenantState, Tx,
     UserId,
 };
-use saas_sql::{execute, fetch_all, fetch_optional, sql};
-use saas_tenancy::{MembershipStore, Tenant, TenantStore};
+use saas_sql::{Engine, engine, execute, fetch_all, fetch_optional, sql};
+use saas_tenancy::{Leaving, MembershipStore, Tenant, TenantStore};
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
@@ -203,5 +203,45 @@ impl MembershipStore for SqlMemberships {
             now,
         )?;
         Ok(inserted == 1)
+    }
+
+    async fn leaving(&self, tx: &mut Tx, user: UserId) -> Result<Vec<Leaving>, StoreError> {
+        hold_tenants(tx.conn(), user).await?;
+        let rows = fetch_all!(
+            tx.conn(),
+            (Uuid, String, i64, i64),
+            "SELECT m.tenant_id, m.role, (SELECT COUNT(*) FROM saas_memberships o WHERE o.tenant_id = m.tenant_id), \
+             (SELECT COUNT(*) FROM saas_memberships o WHERE o.tenant_id = m.tenant_id AND o.role = 'owner') \
+             FROM saas_memberships m WHERE m.user_id = $1 ORDER BY m.created_at, m.tenant_id",
+            user.as_uuid(),
+        )?;
+        let leaving = |(tenant, role_word, members, owners): (Uuid, String, i64, i64)| {
+            Ok(Leaving { tenant: TenantId::from_uuid(tenant), role: role(&role_word)?, members, owners })
+        };
+        rows.into_iter().map(leaving).collect()
+    }
+}
+
+/// Holds the tenants of a user, in one order for all: row locks on PostgreSQL; SQLite's one writer is us.
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(clippy::unused_async, reason = "SQLite has nothing to wait for")
+)]
+async fn hold_tenants(conn: &mut Conn, user: UserId) -> Result<(), StoreError> {
+    match engine(conn)? {
+        #[cfg(feature = "postgres")]
+        Engine::Postgres(c) => sqlx::query(
+            "SELECT id FROM saas_tenants WHERE id IN (SELECT tenant_id FROM saas_memberships WHERE user_id = $1) ORDER BY id FOR UPDATE",
+        )
+        .bind(user.as_uuid())
+        .execute(c)
+        .await
+        .map(drop)
+        .map_err(|error| saas_sql::SqlError::from(error).into()),
+        #[cfg(feature = "sqlite")]
+        Engine::Sqlite(_) => {
+            let _ = user;
+            Ok(())
+        }
     }
 }

@@ -3,10 +3,10 @@
 use std::{any::Any, sync::Arc};
 
 use saas_auth::{PasswordHash, User, UserStatus, UserStore};
-use saas_core::{Email, Role, Storage, StoreError, UserId, conformance::at_once};
+use saas_core::{Email, Role, Storage, StoreError, TenantState, UserId, conformance::at_once};
 
 use super::{REACH, at, tenant, uuid};
-use crate::{MembershipStore, TenantStore};
+use crate::{Leaving, MembershipStore, TenantStore};
 
 saas_core::conformance_suite! {
     ($)
@@ -16,6 +16,7 @@ saas_core::conformance_suite! {
     [
         a_user_is_at_most_one_member_of_a_tenant,
         a_second_insert_changes_nothing,
+        leaving_tells_of_each_tenant_and_keeps_others_from_leaving_it,
     ]
 }
 
@@ -47,6 +48,7 @@ impl MembershipStoreSubject {
             display_name: None,
             status: UserStatus::Active,
             email_verified_at: None,
+            password_compromised_at: None,
             created_at: at(0),
         };
         let mut tx = self.storage.begin(REACH).await.unwrap();
@@ -85,4 +87,63 @@ async fn a_second_insert_changes_nothing(subject: MembershipStoreSubject) {
     assert!(!subject.insert(1, Role::Owner).await.unwrap(), "they are a member already");
     assert_eq!(subject.role(1).await, Some(Role::Viewer), "nobody rises by being added again");
     assert!(subject.insert(2, Role::Owner).await.unwrap(), "another tenant is another membership");
+}
+
+impl MembershipStoreSubject {
+    /// User 2, who is nobody's member yet.
+    async fn seed_another(&self) {
+        let user = User {
+            id: user_id(2),
+            email: Email::parse("bob@example.com").unwrap(),
+            display_name: None,
+            status: UserStatus::Active,
+            email_verified_at: None,
+            password_compromised_at: None,
+            created_at: at(0),
+        };
+        let mut tx = self.storage.begin(REACH).await.unwrap();
+        self.users.insert(&mut tx, &user, &PasswordHash::from_stored("$none$".to_owned())).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+
+    async fn add(&self, user: u128, tenant_number: u128, role: Role) {
+        let mut tx = self.storage.begin(REACH).await.unwrap();
+        self.members.insert(&mut tx, user_id(user), tenant(tenant_number).id, role, at(0)).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+}
+
+async fn leaving_tells_of_each_tenant_and_keeps_others_from_leaving_it(subject: MembershipStoreSubject) {
+    subject.seed().await;
+    subject.seed_another().await;
+    for (user, tenant, role) in [(1, 1, Role::Owner), (1, 2, Role::Member), (2, 1, Role::Owner)] {
+        subject.add(user, tenant, role).await;
+    }
+    let mut tx = subject.storage.begin(REACH).await.unwrap();
+    let suspended = subject.tenants.set_state(&mut tx, tenant(2).id, TenantState::Suspended, at(1)).await;
+    assert!(suspended.unwrap());
+    tx.commit().await.unwrap();
+    let (members, storage) = (&subject.members, &subject.storage);
+    let mut tx = storage.begin(REACH).await.unwrap();
+    let both = [
+        Leaving { tenant: tenant(1).id, role: Role::Owner, members: 2, owners: 2 },
+        Leaving { tenant: tenant(2).id, role: Role::Member, members: 1, owners: 0 },
+    ];
+    assert_eq!(members.leaving(&mut tx, user_id(1)).await.unwrap(), both);
+    assert_eq!(members.leaving(&mut tx, user_id(3)).await.unwrap(), [], "nobody has that id");
+    // One who wants to leave at the same time hears what is left when this one has left.
+    let other = async {
+        let mut tx = storage.begin(REACH).await.unwrap();
+        members.leaving(&mut tx, user_id(2)).await.unwrap()
+    };
+    let leave = async {
+        // As long as it takes: one that does not wait has looked by then.
+        for _ in 0..50 {
+            assert!(subject.role(1).await.is_some());
+        }
+        assert!(subject.users.delete(&mut tx, user_id(1)).await.unwrap());
+        tx.commit().await.unwrap();
+    };
+    let (other, ()) = futures_util::future::join(other, leave).await;
+    assert_eq!(other, [Leaving { tenant: tenant(1).id, role: Role::Owner, members: 1, owners: 1 }]);
 }

@@ -1,4 +1,4 @@
-//! `saas users`: registering, listing, showing, unlocking, disabling and enabling.
+//! `saas users`: registering, listing, showing, unlocking, disabling, enabling, resetting and deleting.
 
 use saas_auth::{GuessCount, Locked, User, UserStatus};
 use saas_core::{Actor, Client};
@@ -24,6 +24,8 @@ pub(crate) fn run(context: &Context, command: Users) -> Result<(), Failure> {
         Users::Unlock(which) => unlock(context, &which.user),
         Users::Disable(which) => set_status(context, &which.user, UserStatus::Disabled),
         Users::Enable(which) => set_status(context, &which.user, UserStatus::Active),
+        Users::ResetPassword(which) => reset_password(context, &which.user),
+        Users::Delete(which) => delete(context, &which.user),
     }
 }
 
@@ -150,6 +152,30 @@ fn set_status(context: &Context, name: &UserName, status: UserStatus) -> Result<
     })
 }
 
+#[derive(Serialize)]
+struct Mailed {
+    user: UserView,
+    mailed: bool,
+}
+
+fn reset_password(context: &Context, name: &UserName) -> Result<(), Failure> {
+    let user = context.with_saas(async |saas| {
+        let actor = operator();
+        let user = find(saas, &actor, name).await?;
+        saas.auth().request_password_reset(&actor, user.id).await.map_err(Failure::fault)?;
+        Ok(user)
+    })?;
+    // Nobody disabled gets a mail.
+    let mailed = Mailed { user: (&user).into(), mailed: user.status == UserStatus::Active };
+    context.out().data(&mailed, |Mailed { user, mailed }| {
+        pairs([
+            ("user", user.id.as_str()),
+            ("email", user.email.as_str()),
+            ("mailed", if *mailed { "yes, by the next worker" } else { "no: the user is disabled" }),
+        ])
+    })
+}
+
 /// What was guessed at one of their secrets.
 #[derive(Serialize)]
 struct GuessView {
@@ -210,6 +236,24 @@ fn show(context: &Context, name: &UserName) -> Result<(), Failure> {
         let words: Vec<_> = guesses.iter().map(|guess| (guess.kind, guess.in_words())).collect();
         lines.extend(words.iter().map(|(kind, words)| (*kind, words.as_str())));
         pairs(lines)
+    })
+}
+
+#[derive(Serialize)]
+struct Deleted {
+    user: UserView,
+    deleted: bool,
+}
+
+fn delete(context: &Context, name: &UserName) -> Result<(), Failure> {
+    let user = context.with_saas(async |saas| {
+        let actor = operator();
+        let user = find(saas, &actor, name).await?;
+        saas.tenancy().delete_user(&actor, user.id).await.map_err(Failure::fault)?;
+        Ok(user)
+    })?;
+    context.out().data(&Deleted { user: (&user).into(), deleted: true }, |Deleted { user, .. }| {
+        pairs([("user", user.id.as_str()), ("email", user.email.as_str()), ("status", "deleted")])
     })
 }
 

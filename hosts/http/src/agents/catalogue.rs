@@ -46,12 +46,8 @@ impl From<&AgentSpec> for AgentSummary {
     }
 }
 
-fn check(authenticated: &saas_auth::Authenticated) -> Result<(), Problem> {
-    if authenticated.actor.may(&Permission::TOOLS_READ) {
-        Ok(())
-    } else {
-        Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", "your role does not allow this"))
-    }
+fn check(saas: &Saas, authenticated: &saas_auth::Authenticated) -> Result<(), Problem> {
+    saas.agents().check(&authenticated.actor, &Permission::TOOLS_READ).map_err(Problem::from)
 }
 
 /// Lists the agents.
@@ -71,7 +67,7 @@ pub(crate) async fn list(
     State(saas): State<Saas>,
     Bearer(authenticated): Bearer,
 ) -> Result<Response, Problem> {
-    check(&authenticated)?;
+    check(&saas, &authenticated)?;
     let mut agents: Vec<AgentSummary> =
         saas.agents().config().catalogue.iter().map(AgentSummary::from).collect();
     agents.sort_by(|a, b| a.name.cmp(&b.name));
@@ -99,7 +95,7 @@ pub(crate) async fn status(
     Bearer(authenticated): Bearer,
     Path(agent_name): Path<String>,
 ) -> Result<Response, Problem> {
-    check(&authenticated)?;
+    check(&saas, &authenticated)?;
     let name = AgentName::parse(&agent_name).ok();
     let spec = name.and_then(|name| saas.agents().config().catalogue.get(&name));
     let spec =

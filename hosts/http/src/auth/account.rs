@@ -7,12 +7,14 @@ use axum::{
 use http::StatusCode;
 use saas_core::{DisplayName, Email, Permission, Secret, TenantName};
 use saas_kit::Saas;
-use saas_tenancy::{Register, Registered};
+use saas_tenancy::{Register, RegisterError, Registered, SignedUp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
 
-use super::wire::{NO_STORE, RoleName, SuccessResponse, UserSessionResponse};
+use super::wire::{
+    Accepted, NO_STORE, PasswordAdviceBody, RoleName, SuccessResponse, UserSessionResponse, accepted,
+};
 use crate::{
     Problem,
     answer::Answer,
@@ -30,7 +32,8 @@ pub(crate) struct RegisterRequest {
     /// The address; it is also the name at sign-in.
     #[schema(required, value_type = String, format = Email, max_length = 254, example = "ada@example.com")]
     email: Option<String>,
-    /// At least 15 characters, unless the operator has set another number; at most 1,024 bytes.
+    /// At least 15 characters, unless the operator has set another number; at most 1,024 bytes. Neither a common password, nor one that is
+    /// little more than a name of the account's, nor a stolen one.
     #[schema(required, value_type = String, format = Password, min_length = 15, max_length = 1024, example = "correct horse battery")]
     password: Option<Secret<String>>,
     /// The name of the tenant that is founded, 2 to 128 characters.
@@ -90,11 +93,26 @@ pub(crate) struct RegisterResponse {
     /// The tenant's name in URLs.
     #[schema(example = "analytical-engines", pattern = "^[a-z0-9]+(-[a-z0-9]+)*$")]
     tenant_slug: String,
+    /// What is to be said of the password, if it could be better.
+    #[schema(required)]
+    password_advice: Option<PasswordAdviceBody>,
+}
+
+/// What is to be said of a refused password goes with the answer.
+fn problem(error: RegisterError) -> Problem {
+    let advice = error.password_advice().cloned();
+    let problem = Problem::from(error);
+    match advice.map(PasswordAdviceBody::from).and_then(|advice| serde_json::to_value(advice).ok()) {
+        Some(advice) => problem.with_member("password_advice", advice),
+        None => problem,
+    }
 }
 
 /// Registers a user with a tenant of their own and signs them in.
 ///
-/// The user owns the tenant. Who may register is a setting of the operator's, `SIGNUP_ACCESS_POLICY`.
+/// The user owns the tenant. Who may register is a setting of the operator's, `SIGNUP_ACCESS_POLICY`. Where users have to prove their address
+/// (`REQUIRE_EMAIL_VERIFICATION`) nobody is signed in: whoever has the address is mailed how it goes on, and the answer does not tell whether
+/// it was registered before.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/register",
@@ -103,6 +121,7 @@ pub(crate) struct RegisterResponse {
     request_body = RegisterRequest,
     responses(
         (status = 201, description = "Registered, and signed in.", body = RegisterResponse),
+        (status = 202, description = "The address was mailed how it goes on.", body = SuccessResponse<Accepted>),
         RegistrationClosed,
         EmailTaken,
         BodyProblems,
@@ -114,8 +133,20 @@ pub(crate) async fn register(
     Anyone(actor): Anyone,
     Json(request): Json<RegisterRequest>,
 ) -> Result<Response, Problem> {
-    let Registered { tokens, tenant, .. } = saas.tenancy().register(&actor, request.command()?).await?;
-    let body = RegisterResponse { session: tokens.into(), tenant_slug: tenant.slug.to_string() };
+    let registered = match saas.tenancy().sign_up(&actor, request.command()?).await.map_err(problem)? {
+        SignedUp::Registered(registered) => *registered,
+        _ => {
+            return Ok(accepted(
+                "You were mailed how it goes on: follow the link in the mail, then sign in.",
+            ));
+        }
+    };
+    let Registered { tokens, tenant, password_advice, .. } = registered;
+    let body = RegisterResponse {
+        session: tokens.into(),
+        tenant_slug: tenant.slug.to_string(),
+        password_advice: password_advice.map(PasswordAdviceBody::from),
+    };
     Ok((StatusCode::CREATED, NO_STORE, Answer(body)).into_response())
 }
 

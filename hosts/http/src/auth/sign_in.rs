@@ -18,8 +18,8 @@ use crate::{
     body::Json,
     fields::Fields,
     problem::described::{
-        BodyProblems, InvalidCredentials, InvalidRefreshToken, RefreshTokenNotYours, TenantRequired,
-        TooManyAttempts, Unauthenticated,
+        BodyProblems, InvalidCredentials, InvalidRefreshToken, PasswordCompromised, RefreshTokenNotYours,
+        TenantRequired, TooManyAttempts, Unauthenticated,
     },
 };
 
@@ -92,6 +92,7 @@ fn choice(choice: &TenantChoice) -> Value {
     responses(
         (status = 200, description = "Signed in.", body = UserSessionResponse),
         InvalidCredentials,
+        PasswordCompromised,
         TenantRequired,
         TooManyAttempts,
         BodyProblems

@@ -1,10 +1,14 @@
 //! What sign-in and sessions look like on the wire.
 
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
-use http::{HeaderValue, header};
-use saas_auth::Tokens;
+use http::{HeaderValue, StatusCode, header};
+use saas_auth::{PasswordAdvice, Tokens};
+use saas_core::Secret;
 use serde::Serialize;
 use uuid::Uuid;
+
+use crate::answer::Answer;
 
 /// A date on the wire: RFC 3339, UTC.
 pub(crate) fn date(date: DateTime<Utc>) -> String {
@@ -59,6 +63,8 @@ pub(super) struct UserSessionResponse {
     user_id: Uuid,
     /// Whether the user's address is verified.
     email_verified: bool,
+    /// Whether the password was found among stolen ones: it is to be changed, here and wherever else it is in use.
+    password_change_required: bool,
     /// The session.
     session_id: Uuid,
     /// At a sign-in with a password alone: keep it on the device, past the session's end, and send it with the next sign-in.
@@ -81,10 +87,49 @@ impl From<Tokens> for UserSessionResponse {
             tenant_id: tokens.tenant.as_uuid(),
             user_id: tokens.user.as_uuid(),
             email_verified: tokens.email_verified,
+            password_change_required: tokens.password_change_required,
             session_id: tokens.session.as_uuid(),
             device_token: tokens.device_token.map(|token| token.expose().clone()),
         }
     }
+}
+
+/// How hard a password is to guess, and how to make it harder. It is advice: what is refused says why in `errors`.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(crate) struct PasswordAdviceBody {
+    /// From 0, guessed at once, to 4, hardly ever.
+    #[schema(minimum = 0, maximum = 4, example = 1)]
+    score: u8,
+    /// What is wrong with it.
+    #[schema(required, example = "Repeats like \"aaa\" are easy to guess.")]
+    warning: Option<String>,
+    /// How to make it better.
+    #[schema(example = json!(["Add another word or two. Uncommon words are better."]))]
+    suggestions: Vec<String>,
+}
+
+impl From<PasswordAdvice> for PasswordAdviceBody {
+    fn from(advice: PasswordAdvice) -> Self {
+        Self { score: advice.score, warning: advice.warning, suggestions: advice.suggestions }
+    }
+}
+
+/// A token of a mail, as it came.
+pub(super) fn token(text: &Secret<String>) -> Result<Secret<String>, &'static str> {
+    if text.expose().is_empty() { Err("the token may not be empty") } else { Ok(text.clone()) }
+}
+
+/// What was asked for is done by mail.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct Accepted {
+    /// Always true. Whether anybody was mailed is not told.
+    accepted: bool,
+}
+
+/// The same answer whoever was asked for.
+pub(super) fn accepted(message: &'static str) -> Response {
+    let body = SuccessResponse::new(message, Accepted { accepted: true });
+    (StatusCode::ACCEPTED, NO_STORE, Answer(body)).into_response()
 }
 
 /// A command that was carried out.

@@ -90,7 +90,24 @@ const RUN_STATUS: Label = listed("status", &["completed", "failed", "cancelled",
 const RESULT: Label = listed("result", &["success", "failure"]);
 const TRANSPORT: Label = listed("transport", &["folder", "smtp", "resend", "own"]);
 const TOKEN_USE: Label = listed("token_use", &["access", "unknown"]);
-
+const RECOVERY: Label = listed(
+    "what",
+    &["verification", "password_reset", "password_change", "email_change", "email_change_undo", "unlock"],
+);
+const RECOVERY_OUTCOME: Label = listed(
+    "outcome",
+    &[
+        "requested",
+        "done",
+        "invalid_token",
+        "wrong_password",
+        "weak_password",
+        "too_often",
+        "overloaded",
+        "refused",
+        "error",
+    ],
+);
 macro_rules! metrics {
     ($($name:literal $kind:expr, [$($label:expr),*], $help:literal;)+) => {
         /// Every metric, in the order of the documentation.
@@ -109,26 +126,28 @@ metrics! {
     "saas_http_streams_open" Kind::Gauge, [], "Streams of events that somebody follows.";
 
     "saas_sign_in_attempts_total" Kind::Counter,
-        [listed("outcome", &["success", "invalid_credentials", "tenant_required", "throttled", "overloaded", "error"])],
+        [listed("outcome", &["success", "invalid_credentials", "tenant_required", "password_compromised", "throttled", "overloaded", "error"])],
         "Sign-ins with a password, by what came of them.";
     "saas_sign_in_refusals_total" Kind::Counter,
         [of_the_program("reason", "why, as `wrong_password`, `unknown_account` or `locked`")],
         "Sign-ins that let nobody in although they got as far as a password, by a reason that whoever asks is not told.";
     "saas_guess_locks_total" Kind::Counter,
-        [listed("kind", &["account", "device", "second_factor"]), listed("lock", &["wait", "ceiling"])],
+        [listed("kind", &["account", "device", "own_password", "second_factor"]), listed("lock", &["wait", "ceiling"])],
         "Locks after wrong guesses: for a while, or until somebody unlocks; each longer wait counts.";
     "saas_guess_unlocks_total" Kind::Counter, [listed("by", &["mail", "operator"])], "Accounts that somebody unlocked.";
     "saas_stuffing_suspected_total" Kind::Counter, [listed("scope", &["address", "password"])],
         "Networks and passwords that were wrong for so many accounts that they are suspected of trying out stolen ones.";
     "rate_limit_hits_total" Kind::Counter,
-        [of_the_program("quota", "the quota, as `sign_in`"), of_the_program("scope", "whose it was, as `address` or `subnet`")],
+        [of_the_program("quota", "the quota, as `sign_in` or `password_reset`"), of_the_program("scope", "whose it was, as `address`, `subnet` or `email`")],
         "Requests that a quota turned away.";
     "saas_refresh_attempts_total" Kind::Counter,
         [listed("outcome", &["rotated", "grace", "reuse", "invalid", "error"])],
         "Uses of refresh tokens, by what came of them; `reuse` ended a session, because somebody else may hold a copy.";
+    "saas_recovery_total" Kind::Counter, [RECOVERY, RECOVERY_OUTCOME],
+        "Mails that prove an address or set a password, as they were asked for and used; changes of passwords and addresses.";
     "saas_sessions_opened_total" Kind::Counter, [], "Sessions whose first tokens were given out.";
     "saas_sessions_revoked_total" Kind::Counter,
-        [listed("reason", &["logout", "logout_all", "revoked_from_list", "refresh_reuse", "user_disabled"])],
+        [listed("reason", &["logout", "logout_all", "revoked_from_list", "refresh_reuse", "user_disabled", "password_change", "password_reset", "email_change_undone"])],
         "Sessions that were ended; those that expire are not in it.";
     "saas_authentications_total" Kind::Counter,
         [listed("decision", &["remembered", "asked", "refused", "error"])],
@@ -138,10 +157,21 @@ metrics! {
         "Registrations; one that joins a transaction of an embedder's is not in it.";
 
     "saas_password_hash_slots" Kind::Gauge, [], "Passwords that can be hashed at once.";
-    "saas_password_hashes_running" Kind::Gauge, [], "Passwords that are being hashed.";
-    "saas_password_hashes_waiting" Kind::Gauge, [], "Passwords that wait to be hashed.";
+    "saas_password_hashes_running" Kind::Gauge, [], "Passwords that are being hashed, or looked at for advice.";
+    "saas_password_hashes_waiting" Kind::Gauge, [], "Passwords that wait for that.";
     "saas_password_hashes_shed_total" Kind::Counter, [], "Passwords that were turned away because too many waited.";
     "saas_password_hash_duration_seconds" Kind::Histogram(REQUEST), [], "How long hashing a password took, without the wait.";
+
+    "saas_passwords_judged_total" Kind::Counter,
+        [listed("outcome", &[
+            "accepted", "too_short", "too_long", "repetitive", "common", "context", "breached", "reused", "error",
+        ])],
+        "New passwords, by what was found of them; `error` is a fault of ours, or nobody to ask.";
+    "saas_password_rehashes_total" Kind::Counter, [listed("outcome", &["done", "overtaken", "failed"])],
+        "Right passwords whose hashes were older than the parameters or the pepper; `overtaken` was changed meanwhile, `failed` comes again.";
+    "saas_breached_password_lookups_total" Kind::Counter,
+        [listed("when", &["set", "sign_in"]), listed("outcome", &["found", "not_found", "unavailable"])],
+        "Passwords that were looked up in the list of stolen ones; what is `unavailable` goes by `BREACHED_PASSWORDS_WHEN_UNKNOWN`.";
 
     "jwt_signings_total" Kind::Counter, [RESULT, TOKEN_USE], "Access tokens that were to be signed.";
     "jwt_signing_duration_seconds" Kind::Histogram(SIGNATURE), [RESULT, TOKEN_USE], "How long signing a token took.";

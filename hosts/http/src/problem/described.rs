@@ -14,7 +14,7 @@ use utoipa::{
 use uuid::Uuid;
 
 use super::{Problem, ProblemBody};
-use crate::auth::wire::RoleName;
+use crate::auth::wire::{PasswordAdviceBody, RoleName};
 
 /// A tenant to choose from.
 #[derive(Debug, utoipa::ToSchema)]
@@ -37,6 +37,9 @@ pub(crate) struct ProblemMembers {
     /// With `tenant_required`: the tenants to choose from.
     #[schema(required = false)]
     tenants: Vec<ProblemTenant>,
+    /// With `invalid_password`: how hard the password would be to guess.
+    #[schema(required = false)]
+    password_advice: PasswordAdviceBody,
     /// With `not_ready`: `ok` or `failed` for each part that serving needs.
     #[schema(required = false)]
     checks: HashMap<String, String>,
@@ -110,8 +113,15 @@ problems! {
         "unknown_route" "there is nothing at this path";
         "metrics_not_installed" "this program counts nothing: call saas_http::metrics::install, and give the router its handle";
     }
-    Forbidden FORBIDDEN "The role does not allow it." {
+    Forbidden FORBIDDEN "The role does not allow it, or the address is to be proved first." {
         "forbidden" "your role does not allow this";
+        "email_unverified" "prove your e-mail address first: the mail says how, and POST /api/v1/auth/email/send sends another one";
+    }
+    RoleTooLow FORBIDDEN "The role does not allow it." {
+        "forbidden" "your role does not allow this";
+    }
+    WrongPassword FORBIDDEN "The current password is wrong." {
+        "wrong_password" "the current password is wrong";
     }
     RegistrationClosed FORBIDDEN "Registration is not open." {
         "registration_closed" "registration is not open: ask for an invitation";
@@ -119,8 +129,14 @@ problems! {
     RefreshTokenNotYours FORBIDDEN "The refresh token is not one of this user's." {
         "refresh_token_not_yours" "the refresh token is not one of yours";
     }
+    PasswordCompromised FORBIDDEN "The password is right, and stolen: it is to be reset by mail. An operator's choice, `BREACHED_PASSWORDS_AT_SIGN_IN`." {
+        "password_compromised" "this password is in a list of stolen ones: reset it by mail, then sign in with the new one";
+    }
     SessionNotFound NOT_FOUND "No live session of this user has that id." {
         "session_not_found" "the session is not there or has ended already";
+    }
+    UserNotFound NOT_FOUND "The tenant has no such member." {
+        "user_not_found" "there is no such user";
     }
     AgentNotFound NOT_FOUND "There is no such agent." {
         "agent_not_found" "there is no such agent";
@@ -140,6 +156,12 @@ problems! {
     }
     EmailTaken CONFLICT "The address is registered already." {
         "email_taken" "the e-mail address is already registered";
+    }
+    LastOwner CONFLICT "The user is the only owner of a tenant with other members." {
+        "last_owner" "the user is the only owner of a tenant with other members: give somebody the role, or remove the members first";
+    }
+    PasswordChangedMeanwhile CONFLICT "Somebody changed the password at the same time." {
+        "password_changed_meanwhile" "the password was changed at the same time: try again";
     }
     TenantRequired CONFLICT "The user belongs to several tenants; `tenants` lists them." {
         "tenant_required" "the user belongs to several tenants: name one of them as tenant_id".with_member("tenants", tenants());
@@ -172,7 +194,22 @@ problems! {
     InvalidRegistration UNPROCESSABLE_ENTITY "Fields are not valid, or the password is weak; `errors` says why." {
         "invalid_request" "some fields are not valid".naming("email", "invalid", "the address needs the form name@domain");
         "invalid_password" "the password is not accepted"
-            .naming("password", "weak_password", "use at least 15 characters; a sentence is easy to remember");
+            .of_password("password_too_short", "use at least 15 characters; a sentence is easy to remember");
+    }
+    InvalidOneTimeToken UNPROCESSABLE_ENTITY "Fields are not valid, or the token is wrong, used or over." {
+        "invalid_request" "some fields are not valid".naming("token", "required", "this field is required");
+        "invalid_one_time_token" "the token is not good: ask for a new mail";
+    }
+    InvalidReset UNPROCESSABLE_ENTITY "Fields are not valid, the token is wrong, used or over, or the password is weak." {
+        "invalid_request" "some fields are not valid".naming("token", "required", "this field is required");
+        "invalid_one_time_token" "the token is not good: ask for a new mail";
+        "invalid_password" "the password is not accepted"
+            .naming("new_password", "weak_password", "use at least 15 characters; a sentence is easy to remember");
+    }
+    InvalidPasswordChange UNPROCESSABLE_ENTITY "Fields are not valid, or the password is weak." {
+        "invalid_request" "some fields are not valid".naming("current_password", "required", "this field is required");
+        "invalid_password" "the password is not accepted"
+            .naming("new_password", "weak_password", "use at least 15 characters; a sentence is easy to remember");
     }
     InvalidMessage UNPROCESSABLE_ENTITY "Fields are not valid, the message is too long, or nobody is called so." {
         "invalid_request" "some fields are not valid".naming("message", "required", "this field is required");
@@ -182,12 +219,11 @@ problems! {
     Misdirected MISDIRECTED_REQUEST "The request is for a host that is not one of ours." {
         "host_not_allowed" "this server does not answer to that host: its operator names hosts in ALLOWED_HOSTS";
     }
-    InvalidUnlockToken UNPROCESSABLE_ENTITY "Fields are not valid, or the token is not good any more." {
-        "invalid_request" "some fields are not valid".naming("token", "required", "this field is required");
-        "invalid_unlock_token" "the link is not valid any more: sign in, or set a new password";
-    }
     TooManyAttempts TOO_MANY_REQUESTS "Too many sign-ins that failed came from the client's network, whomever they were for." {
         "too_many_attempts" "too many sign-ins that failed came from your network: try again later";
+    }
+    TooManyRequests TOO_MANY_REQUESTS "Asked for too often: try again after `Retry-After`." {
+        "too_many_requests" "that was asked for too often: try again later";
     }
     QueueFull TOO_MANY_REQUESTS "Too many messages wait in this conversation." {
         "queue_full" "too many messages wait in this conversation: let it answer first";
@@ -204,6 +240,7 @@ problems! {
     Busy SERVICE_UNAVAILABLE "Busy: try again after `Retry-After`." {
         "unavailable" "the service is busy or a part of it is away: try again soon";
         "overloaded" "the service is busy or a part of it is away: try again soon";
+        "breached_passwords_unavailable" "the service is busy or a part of it is away: try again soon";
         "timed_out" "the request took too long: try again";
     }
     NotReady SERVICE_UNAVAILABLE "A part that serving needs is away; `checks` says which." {
@@ -273,6 +310,10 @@ impl Problem {
         self.with_member("after", json!("1.42")).with_member("run_id", json!(REQUEST))
     }
 
+    fn of_password(self, code: &'static str, message: &str) -> Self {
+        self.naming("password", code, message).with_member("password_advice", advice())
+    }
+
     fn of_run(self) -> Self {
         self.with_member("reason", json!("model_rate_limited")).with_member("run_id", json!(REQUEST))
     }
@@ -284,6 +325,14 @@ fn tenants() -> Value {
         tenant("analytical-engines", "Analytical Engines", Role::Owner),
         tenant("compilers", "Compilers", Role::Member)
     ])
+}
+
+fn advice() -> Value {
+    json!({
+        "score": 1,
+        "warning": "Repeats like \"aaa\" are easy to guess.",
+        "suggestions": ["Add another word or two. Uncommon words are better.", "Avoid repeated words and characters."]
+    })
 }
 
 fn checks() -> Value {

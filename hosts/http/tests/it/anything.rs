@@ -34,7 +34,22 @@ fn members_for(path: &str) -> &'static str {
             r#""email":"{new}@example.com","password":"correct horse battery staple","tenant_name":"Tenant","accept_terms":true"#
         }
         "/api/v1/auth/token" => r#""email":"ada@example.com","password":"correct horse battery staple""#,
-        "/api/v1/auth/unlock" => r#""token":"saas_mt_AZiQpdrJZ0u8zrMCCZqAVw""#,
+        "/api/v1/auth/email/send" | "/api/v1/auth/password/forgot" => r#""email":"ada@example.com""#,
+        "/api/v1/auth/email/change" => {
+            r#""new_email":"{new}@example.com","current_password":"correct horse battery staple""#
+        }
+        "/api/v1/auth/email/verify"
+        | "/api/v1/auth/email/change/confirm"
+        | "/api/v1/auth/email/change/undo"
+        | "/api/v1/auth/unlock" => r#""token":"saas_mt_AZiQpdrJZ0u8zrMCCZqAVw""#,
+        "/api/v1/auth/password/confirm" => {
+            r#""token":"saas_mt_AZiQpdrJZ0u8zrMCCZqAVw","new_password":"correct horse battery staple""#
+        }
+        "/api/v1/auth/password/change" => {
+            r#""current_password":"correct horse battery staple","new_password":"correct horse battery staple""#
+        }
+        "/api/v1/auth/account" => r#""current_password":"not the password at all""#,
+        "/api/v1/auth/password/reset" => r#""user_id":"01890a5d-ac96-774b-bcce-b302099a8057""#,
         "/api/v1/chat" => r#""message":"What is 6 * 7?","conversation_id":"homework""#,
         "/api/v1/chat/stream" => r#""message":"Hello","conversation_id":"{new}""#,
         "/api/v1/conversations/homework" => r#""title":"Homework""#,
@@ -42,7 +57,7 @@ fn members_for(path: &str) -> &'static str {
     }
 }
 
-const ROUTES: [(&str, &str); 24] = [
+const ROUTES: [(&str, &str); 34] = [
     ("GET", "/"),
     ("GET", "/health"),
     ("GET", "/health/ready"),
@@ -53,6 +68,16 @@ const ROUTES: [(&str, &str); 24] = [
     ("POST", "/api/v1/auth/refresh"),
     ("POST", "/api/v1/auth/logout"),
     ("POST", "/api/v1/auth/logout/all"),
+    ("DELETE", "/api/v1/auth/account"),
+    ("POST", "/api/v1/auth/email/send"),
+    ("POST", "/api/v1/auth/email/verify"),
+    ("POST", "/api/v1/auth/email/change"),
+    ("POST", "/api/v1/auth/email/change/confirm"),
+    ("POST", "/api/v1/auth/email/change/undo"),
+    ("POST", "/api/v1/auth/password/forgot"),
+    ("POST", "/api/v1/auth/password/confirm"),
+    ("POST", "/api/v1/auth/password/change"),
+    ("POST", "/api/v1/auth/password/reset"),
     ("GET", "/api/v1/auth/me"),
     ("GET", "/api/v1/auth/sessions"),
     ("DELETE", "/api/v1/auth/sessions/{session}"),
@@ -367,6 +392,7 @@ fn throw_at_the_router(engine: TestEngine, cases: u32) {
     let (api, session) = runtime.block_on(async {
         let api = Api::with_settings(engine, settings).await;
         let session = api.register(ADA).await;
+        api.test.leave_jobs();
         (api, session)
     });
     let etag =

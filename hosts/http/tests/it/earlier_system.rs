@@ -57,10 +57,16 @@ async fn its_success_fields_are_all_there(engine: TestEngine) {
     let api = Api::start(engine).await;
     let mut registered = api.register("ada@example.com").await;
     assert!(registered.0.as_object_mut().is_some_and(|body| body.remove("tenant_slug").is_some()));
+    assert!(registered.0.as_object_mut().is_some_and(|body| body.remove("password_advice").is_some()));
     let mut session = api.sign_in("ada@example.com").await;
     assert!(session.0.as_object_mut().is_some_and(|body| body.remove("device_token").is_some()), "it is new");
     let refresh_token = json!({ "refresh_token": session.refresh() });
-    let refreshed = api.send(post("/api/v1/auth/refresh").json(&refresh_token)).await.json();
+    let mut refreshed = api.send(post("/api/v1/auth/refresh").json(&refresh_token)).await.json();
+    // What came since.
+    for answer in [&mut registered.0, &mut session.0, &mut refreshed] {
+        let body = answer.as_object_mut().expect("an object");
+        assert!(body.remove("password_change_required").is_some());
+    }
     for login in [&registered.0, &session.0, &refreshed] {
         assert_members(login, LOGIN);
         assert_eq!((&login["token_type"], &login["refresh_kid"]), (&json!("bearer"), &Value::Null));

@@ -60,6 +60,7 @@ async fn a_client_that_leaves_registers_whole_or_not_at_all(engine: TestEngine) 
         let again = api.send(post("/api/v1/auth/register").json(&registration(&email))).await;
         assert_eq!(again.problem(), (409, "email_taken".into()));
     }
+    api.test.drain_jobs().await;
 }
 
 async fn a_client_that_leaves_while_it_refreshes_is_not_thrown_out(engine: TestEngine) {
@@ -74,4 +75,5 @@ async fn a_client_that_leaves_while_it_refreshes_is_not_thrown_out(engine: TestE
         let answer = api.send(refresh(token)).await;
         assert_eq!(answer.status, 200, "{}", answer.text());
     }
+    api.test.drain_jobs().await;
 }

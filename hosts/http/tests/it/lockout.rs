@@ -175,7 +175,7 @@ async fn the_token_of_the_mail_unlocks(engine: TestEngine) {
     for none in ["saas_mt_forged", &token[..token.len() - 1], "x"] {
         assert_eq!(
             unlock(json!({ "token": none })).await.problem(),
-            (422, "invalid_unlock_token".to_owned())
+            (422, "invalid_one_time_token".to_owned())
         );
     }
     assert_answer!(unlock(json!({ "token": token })).await, @r#"
@@ -193,6 +193,6 @@ async fn the_token_of_the_mail_unlocks(engine: TestEngine) {
       "success": true
     }
     "#);
-    assert_eq!(unlock(json!({ "token": token })).await.problem(), (422, "invalid_unlock_token".to_owned()));
+    assert_eq!(unlock(json!({ "token": token })).await.problem(), (422, "invalid_one_time_token".to_owned()));
     assert_eq!(guess(&api, "192.0.2.1", &[], &credentials("ada@example.com")).await.status, 200);
 }

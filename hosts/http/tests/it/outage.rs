@@ -11,8 +11,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use saas_kit::testing::{TestDatabase, TestEngine};
+use saas_core::{Actor, UserId};
+use saas_kit::{
+    Saas,
+    settings::{Settings, Sources},
+    testing::{TestDatabase, TestEngine},
+};
 use serde_json::{Value, json};
+use tokio::runtime::Handle;
 
 use crate::{
     harness::{credentials, registration},
@@ -22,6 +28,8 @@ use crate::{
 mod proxy;
 
 use proxy::{Mode, Proxy};
+
+const ROOT_KEY: &str = "q3xJ0l1B8mVYc2Zt5nRw7eKd4uHs6gPa9fXoTiUyWbM=";
 
 /// No answer may take longer than the program's time-out for requests, and what it needs beside.
 const HUNG: Duration = Duration::from_secs(20);
@@ -114,8 +122,37 @@ fn recovered(address: &str, token: &str) -> Duration {
     begun.elapsed()
 }
 
-/// Somebody registers, and the job that this leaves behind does its work: their welcome is a file.
-fn a_job_is_done(address: &str, folder: &Path, number: usize) {
+/// Who somebody is who has just registered, and their token.
+fn registered(answer: &Answer) -> (UserId, String) {
+    let session: Value = serde_json::from_str(&answer.body).expect("a session is JSON");
+    let user = session["user_id"].as_str().and_then(|id| id.parse().ok()).expect("there is a user");
+    (user, session["access_token"].as_str().expect("there is a token").to_owned())
+}
+
+/// Another process on the database, whose connections go around the proxy. It does no jobs.
+fn elsewhere(database: &TestDatabase) -> Saas {
+    let flags = [("DATABASE_URL", database.url()), ("ROOT_KEY", ROOT_KEY)];
+    let settings = Settings::load(&Sources::empty().with_flags(flags)).expect("the settings are valid");
+    let blueprint = Saas::builder(settings).build().expect("the settings fit");
+    Handle::current().block_on(blueprint.open()).expect("the database is there")
+}
+
+/// A user whom another process disables is refused here: changes are heard again.
+fn a_change_is_heard(address: &str, elsewhere: &Saas, (user, token): (UserId, String)) {
+    let me = || ask(address, "GET", "/api/v1/auth/me", &token, &Value::Null).status;
+    assert_eq!(me(), 200);
+    let operator = Actor::system("test");
+    let disabled = elsewhere.auth().disable_user(&operator, user);
+    Handle::current().block_on(disabled).expect("the database is there");
+    let begun = Instant::now();
+    while me() != 401 {
+        assert!(begun.elapsed() < Duration::from_mins(2), "a user who was disabled elsewhere is let in");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Somebody registers, and the job that this leaves behind does its work: their welcome is a file. Answers with their token.
+fn a_job_is_done(address: &str, folder: &Path, number: usize) -> (UserId, String) {
     let email = format!("after.outage{number}@example.com");
     let answer = ask(address, "POST", "/api/v1/auth/register", "", &registration(&email));
     assert_eq!(answer.status, 201, "{answer:?}");
@@ -128,6 +165,7 @@ fn a_job_is_done(address: &str, folder: &Path, number: usize) {
         assert!(begun.elapsed() < Duration::from_mins(2), "no worker does jobs any more");
         thread::sleep(Duration::from_millis(20));
     }
+    registered(&answer)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -147,6 +185,7 @@ fn outages(database: &TestDatabase, plan: &Plan) {
         ("DATABASE_WRITE_TIMEOUT", "2"),
         ("DATABASE_HEALTH_TIMEOUT", "2"),
         ("REQUEST_TIMEOUT_SECONDS", "4"),
+        ("ROOT_KEY", ROOT_KEY),
         ("LOG_LEVEL", "warn,saas_http=info"),
         ("PASSWORD_HASH_MEMORY_KIB", "64"),
         ("PASSWORD_HASH_ITERATIONS", "1"),
@@ -155,8 +194,8 @@ fn outages(database: &TestDatabase, plan: &Plan) {
     let address = server.address.clone();
     let session = ask(&address, "POST", "/api/v1/auth/register", "", &registration("ada@example.com"));
     assert_eq!(session.status, 201, "{session:?}");
-    let session: Value = serde_json::from_str(&session.body).expect("a session is JSON");
-    let token = session["access_token"].as_str().expect("there is a token").to_owned();
+    let (_, token) = registered(&session);
+    let elsewhere = elsewhere(database);
     recovered(&address, &token);
 
     for round in 0..plan.rounds {
@@ -187,7 +226,8 @@ fn outages(database: &TestDatabase, plan: &Plan) {
                 proxy.set(Mode::Pass);
                 let took = recovered(&address, &token);
                 stop.store(true, Ordering::SeqCst);
-                a_job_is_done(&address, folder.path(), round * 2 + number);
+                let somebody = a_job_is_done(&address, folder.path(), round * 2 + number);
+                a_change_is_heard(&address, &elsewhere, somebody);
                 eprintln!(
                     "outage: round {}, {}: recovered {:.1} s after the database was back; {} answers while it was away",
                     round + 1,

@@ -23,6 +23,7 @@ on_both_engines! {
     a_body_that_is_no_object_is_a_422,
     a_member_that_stands_twice_is_a_422,
     a_weak_password_is_a_422,
+    a_stolen_password_is_a_403_where_the_operator_says_so,
     terms_that_are_not_accepted_are_a_422,
     fields_of_a_later_release_are_a_422,
     a_taken_address_is_a_409,
@@ -346,15 +347,53 @@ async fn a_weak_password_is_a_422(engine: TestEngine) {
       "detail": "the password is not accepted",
       "errors": [
         {
-          "code": "weak_password",
+          "code": "password_too_short",
           "field": "password",
           "message": "use at least 15 characters; a sentence is easy to remember"
         }
       ],
+      "password_advice": {
+        "score": 3,
+        "suggestions": [],
+        "warning": null
+      },
       "request_id": "[uuid]",
       "status": 422,
       "title": "Unprocessable Entity",
       "type": "urn:saas:problem:invalid_password"
+    }
+    "#);
+}
+
+async fn a_stolen_password_is_a_403_where_the_operator_says_so(engine: TestEngine) {
+    let folder = tempfile::tempdir().expect("a temporary file can be written");
+    let list = folder.path().join("list.txt");
+    // Somebody else's password, then Ada's: a list that grew.
+    std::fs::write(&list, format!("{}:1\n", "0".repeat(40))).expect("a temporary file can be written");
+    let settings = [
+        ("BREACHED_PASSWORDS", "file"),
+        ("BREACHED_PASSWORDS_FILE", list.to_str().expect("a temporary file can be written")),
+        ("BREACHED_PASSWORDS_AT_SIGN_IN", "refuse"),
+    ];
+    let api = Api::with_settings(engine, settings).await;
+    api.register("ada@example.com").await;
+    std::fs::write(&list, "ABF7AAD6438836DBE526AA231ABDE2D0EEF74D42:1\n")
+        .expect("a temporary file can be written");
+    assert_answer!(api.send(post("/api/v1/auth/token").json(&credentials("ada@example.com"))).await, @r#"
+    403 Forbidden
+    cache-control: no-store
+    content-type: application/problem+json
+    x-content-type-options: nosniff
+    x-request-id: [uuid]
+
+    {
+      "code": "password_compromised",
+      "detail": "this password is in a list of stolen ones: reset it by mail, then sign in with the new one",
+      "errors": [],
+      "request_id": "[uuid]",
+      "status": 403,
+      "title": "Forbidden",
+      "type": "urn:saas:problem:password_compromised"
     }
     "#);
 }

@@ -4,9 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use metrics::{counter, histogram};
-use saas_auth::{Auth, CommandError, LockId, Session, User, UserStatus};
+use saas_auth::{Auth, CommandError, MailedToken, OneTimeTokenId, RecoveryError, Session, User, UserStatus};
 use saas_core::{
-    Actor, Clock, Fault, Mail, MailError, Mailbox, Mailer, Refusal, SendMail, UserId, fault::chain,
+    Actor, Clock, DisplayName, Email, Fault, Mail, MailError, Mailbox, Mailer, Refusal, SendMail, UserId,
+    fault::chain,
 };
 use saas_mail::{Letter, Letters, Secured};
 use saas_tenancy::{Tenancy, TenantError};
@@ -43,6 +44,7 @@ impl JobHandler<SendMail> for Sender {
 impl Sender {
     /// What the mail says and whom it is to, as both are now; `None` where one of them is not there any more.
     async fn letter(&self, job: SendMail, attempt: &Attempt) -> Result<Option<(Letter, Mailbox)>, JobError> {
+        let id = OneTimeTokenId::from_uuid;
         Ok(match job {
             SendMail::Welcome { user, tenant } => {
                 let Some(user) = self.user(user).await? else { return Ok(None) };
@@ -64,16 +66,78 @@ impl Sender {
                 let name = user.display_name.clone();
                 Some((Letter::SessionRevoked { name, at: attempt.enqueued_at(), device }, mailbox(user)))
             }
-            SendMail::UnlockAccount { user, lock } => {
+            SendMail::PasswordChanged { user } => {
                 let Some(user) = self.user(user).await? else { return Ok(None) };
-                // Whoever signed in meanwhile needs no mail, and nothing would unlock.
-                let token =
-                    self.auth.unlock_token(&actor(), LockId::from_uuid(lock)).await.map_err(failed)?;
-                let Some(token) = token.filter(|token| token.user == user.id) else { return Ok(None) };
-                let secured = Secured { token: token.token, expires_at: token.expires_at };
-                Some((Letter::UnlockAccount { name: user.display_name.clone(), secured }, mailbox(user)))
+                let name = user.display_name.clone();
+                Some((Letter::PasswordChanged { name, at: attempt.enqueued_at() }, mailbox(user)))
+            }
+            SendMail::AlreadyRegistered { user } => {
+                let Some(user) = self.user(user).await? else { return Ok(None) };
+                Some((Letter::AlreadyRegistered { name: user.display_name.clone() }, mailbox(user)))
+            }
+            SendMail::VerifyEmail { token } => {
+                self.secured(id(token), |name, secured, _| Some(Letter::VerifyEmail { name, secured }))
+                    .await?
+            }
+            SendMail::PasswordReset { token } => {
+                self.secured(id(token), |name, secured, _| Some(Letter::PasswordReset { name, secured }))
+                    .await?
+            }
+            SendMail::UnlockAccount { token } => {
+                self.secured(id(token), |name, secured, _| Some(Letter::UnlockAccount { name, secured }))
+                    .await?
+            }
+            SendMail::PasswordResetByAdmin { token } => {
+                self.secured(id(token), |name, secured, _| {
+                    Some(Letter::PasswordResetByAdmin { name, secured })
+                })
+                .await?
+            }
+            SendMail::EmailChangeConfirm { token } => self.change_confirm(id(token)).await?,
+            SendMail::EmailChangeNotice { token } => {
+                self.secured(id(token), |name, secured, new_address| {
+                    Some(Letter::EmailChangeNotice { name, new_address: new_address?, secured })
+                })
+                .await?
             }
             other => return Err(JobError::Retry(format!("this release does not know the mail {other:?}"))),
+        })
+    }
+
+    /// A letter with a token, derived now and stored nowhere; `None` for one that nobody can use any more, or never could.
+    async fn secured(
+        &self,
+        token: OneTimeTokenId,
+        letter: impl FnOnce(Option<DisplayName>, Secured, Option<Email>) -> Option<Letter>,
+    ) -> Result<Option<(Letter, Mailbox)>, JobError> {
+        let Some(mailed) = self.mailed(token).await? else { return Ok(None) };
+        let name = mailed.user.display_name.clone();
+        let to = Mailbox::new(mailed.to).named(name.clone());
+        let secured = Secured { token: mailed.token, expires_at: mailed.expires_at };
+        Ok(letter(name, secured, mailed.new_address).map(|letter| (letter, to)))
+    }
+
+    /// To the new address of somebody who wants another one; where it is somebody else's, that one hears of it instead.
+    async fn change_confirm(&self, token: OneTimeTokenId) -> Result<Option<(Letter, Mailbox)>, JobError> {
+        let Some(mailed) = self.mailed(token).await? else { return Ok(None) };
+        match self.auth.user_by_email(&actor(), &mailed.to).await {
+            Ok(owner) if owner.id != mailed.user.id => {
+                let owner = Some(owner).filter(|owner| owner.status == UserStatus::Active);
+                return Ok(owner.map(|owner| {
+                    (Letter::AlreadyRegistered { name: owner.display_name.clone() }, mailbox(owner))
+                }));
+            }
+            Ok(_) | Err(CommandError::NotFound) => {}
+            Err(error) => return Err(failed(error)),
+        }
+        self.secured(token, |name, secured, _| Some(Letter::EmailChangeConfirm { name, secured })).await
+    }
+
+    async fn mailed(&self, token: OneTimeTokenId) -> Result<Option<MailedToken>, JobError> {
+        let mailed = self.auth.mailed_token(&actor(), token).await;
+        mailed.map_err(|error| match error {
+            RecoveryError::Store(error) => JobError::Store(error),
+            other => JobError::Retry(chain(&other)),
         })
     }
 

@@ -8,9 +8,10 @@ use saas_core::{Email, Mailbox, Secret};
 use super::Preset::{Derived, Required, Text, Unset};
 use super::load::{Loader, Slot};
 use super::{
-    AllowedHosts, AllowedOrigins, Condition, DatabaseEngine, DatabaseUrl, Days, ForwardedHeader, LogFormat,
-    LogLevel, MailTransport, Minutes, Origin, Profile, ProxyNetworks, PublicUrl, RootKey, Seconds, Section,
-    Setting, SettingValue, SettingWarning, SignupAccessPolicy, SmtpEncryption, SqliteSynchronous, TextList,
+    AllowedHosts, AllowedOrigins, BreachedChoice, BreachedSignInChoice, Condition, DatabaseEngine,
+    DatabaseUrl, Days, ForwardedHeader, LogFormat, LogLevel, MailTransport, Minutes, Origin, Profile,
+    ProxyNetworks, PublicUrl, RootKey, Seconds, SecretList, Section, Setting, SettingValue, SettingWarning,
+    SignupAccessPolicy, SmtpEncryption, SqliteSynchronous, TextList, UnknownChoice,
 };
 
 settings! {
@@ -316,13 +317,76 @@ settings! {
         }
     }
     Passwords {
-        /// How many characters a new password needs. While a password is the only factor, a hardened environment takes no
-        /// fewer than 15 (NIST SP 800-63B-4, 3.1.1.2).
+        /// How many characters a new password needs that is the only factor. A hardened environment takes no fewer than 15
+        /// (NIST SP 800-63B-4, 3.1.1.2).
         auth_password_min_length: usize = "AUTH_PASSWORD_MIN_LENGTH" {
             default: Text("15"),
             range: 8..=64,
-            rule: "at least 15, until there are second factors",
+            rule: "at least 15",
             fix: "set a number of characters, for example 15",
+        }
+        /// How many characters a new password needs beside which the user has a second factor.
+        auth_password_min_length_with_second_factor: usize = "AUTH_PASSWORD_MIN_LENGTH_WITH_SECOND_FACTOR" {
+            default: Text("8"),
+            range: 8..=64,
+            fix: "set a number of characters, for example 8",
+        }
+        /// How many of a user's last passwords are not taken again, the one that they have among them; 0 looks at none. Looking at one
+        /// costs what a sign-in does.
+        auth_password_history_count: u32 = "AUTH_PASSWORD_HISTORY_COUNT" {
+            default: Text("0"),
+            range: 0..=24,
+            fix: "set a number of passwords, for example 5, or 0",
+        }
+        /// Words beside `APP_NAME` that no password may be made of, as your company's name: `a,b` or a JSON array.
+        auth_password_blocked_words: Option<TextList> = "AUTH_PASSWORD_BLOCKED_WORDS" {
+            default: Unset,
+            fix: "set words of four letters or more, separated by commas, or unset it",
+        }
+        /// Peppers of your own for password hashes: texts separated by commas, the first for new hashes, the others for what is stored.
+        /// Without it one is made and kept among the secrets. To change it, put the new one before the old one: who signs in gets the new
+        /// one. Whoever's hash has one that is taken away cannot sign in any more.
+        auth_password_pepper: Option<SecretList> = "AUTH_PASSWORD_PEPPER" {
+            default: Derived("made and kept among the secrets"),
+            rule: "each must have at least 32 characters and not be a placeholder",
+            fix: "set the output of `openssl rand -hex 32` before the ones you have, or unset it if you never set it",
+        }
+        /// Which list of stolen passwords new ones are looked up in: `bundled`, the 60,000 most common that are in the program; `file`, a
+        /// downloaded one; `range`, a service that is told five digits of a hash; or `none`.
+        breached_passwords: BreachedChoice = "BREACHED_PASSWORDS" {
+            default: Text("bundled"),
+            fix: "use bundled, file, range or none",
+        }
+        /// That file: lines of SHA-1 and count in order, as haveibeenpwned-downloader writes them.
+        breached_passwords_file: Option<PathBuf> = "BREACHED_PASSWORDS_FILE" {
+            default: Unset,
+            when: ("`BREACHED_PASSWORDS` is `file`", |settings| settings.breached_passwords == BreachedChoice::File),
+            fix: "name the file that you downloaded",
+        }
+        /// Where that service is, up to the `/range/` of its paths.
+        breached_passwords_url: PublicUrl = "BREACHED_PASSWORDS_URL" {
+            default: Text("https://api.pwnedpasswords.com"),
+            rule: "must begin with https://",
+            when: ("`BREACHED_PASSWORDS` is `range`", |settings| settings.breached_passwords == BreachedChoice::Range),
+            fix: "set the address before /range/, https://api.pwnedpasswords.com, or unset it",
+        }
+        /// How long it may take to answer; who sets a password or signs in waits for it.
+        breached_passwords_timeout: Seconds = "BREACHED_PASSWORDS_TIMEOUT_SECONDS" {
+            default: Text("2"),
+            range: 1..=10,
+            when: ("`BREACHED_PASSWORDS` is `range`", |settings| settings.breached_passwords == BreachedChoice::Range),
+            fix: "set a number of seconds, for example 2",
+        }
+        /// What becomes of a new password that cannot be looked up: `accept`, or `refuse` until it can be.
+        breached_passwords_when_unknown: UnknownChoice = "BREACHED_PASSWORDS_WHEN_UNKNOWN" {
+            default: Text("accept"),
+            fix: "use accept or refuse",
+        }
+        /// What becomes of somebody who signs in with a stolen password: `flag` lets them in and tells them to change it, `refuse` does not
+        /// until they have reset it by mail, `ignore` does not look.
+        breached_passwords_at_sign_in: BreachedSignInChoice = "BREACHED_PASSWORDS_AT_SIGN_IN" {
+            default: Text("flag"),
+            fix: "use flag, refuse or ignore",
         }
         /// The memory that one password hash (Argon2id) takes, in KiB.
         password_hash_memory_kib: u32 = "PASSWORD_HASH_MEMORY_KIB" {
@@ -423,6 +487,50 @@ settings! {
             default: Text("public"),
             hardened: Text("invite_only"),
             fix: "use public, invite_only or approval",
+        }
+    }
+    Recovery {
+        /// Whether users have to prove their e-mail address before they use the product. Registering answers the same for every address then.
+        require_email_verification: bool = "REQUIRE_EMAIL_VERIFICATION" {
+            default: Text("false"),
+            hardened: Text("true"),
+            fix: "use true or false",
+        }
+        /// How many minutes a mail is good that proves an address, or confirms another one.
+        email_verification_token_ttl: Minutes = "EMAIL_VERIFICATION_TOKEN_TTL_MINUTES" {
+            default: Text("60"),
+            range: 1..=1_440,
+            fix: "set a number of minutes, for example 60",
+        }
+        /// How often an hour such a mail may be asked for, for one address.
+        email_verification_email_rate_limit_per_hour: u32 = "EMAIL_VERIFICATION_EMAIL_RATE_LIMIT_PER_HOUR" {
+            default: Text("3"),
+            range: 1..=1_000,
+            fix: "set a number of mails, for example 3",
+        }
+        /// How often an hour such mails may be asked for from one address of the network, a /64 where it is IPv6.
+        email_verification_ip_rate_limit_per_hour: u32 = "EMAIL_VERIFICATION_IP_RATE_LIMIT_PER_HOUR" {
+            default: Text("10"),
+            range: 1..=100_000,
+            fix: "set a number of mails, for example 10",
+        }
+        /// How many minutes a mail is good that sets a new password.
+        password_reset_token_ttl: Minutes = "PASSWORD_RESET_TOKEN_TTL_MINUTES" {
+            default: Text("30"),
+            range: 1..=1_440,
+            fix: "set a number of minutes, for example 30",
+        }
+        /// How often an hour such a mail may be asked for, for one address.
+        password_reset_email_rate_limit_per_hour: u32 = "PASSWORD_RESET_EMAIL_RATE_LIMIT_PER_HOUR" {
+            default: Text("5"),
+            range: 1..=1_000,
+            fix: "set a number of mails, for example 5",
+        }
+        /// How often an hour such mails may be asked for from one address of the network, a /64 where it is IPv6.
+        password_reset_ip_rate_limit_per_hour: u32 = "PASSWORD_RESET_IP_RATE_LIMIT_PER_HOUR" {
+            default: Text("20"),
+            range: 1..=100_000,
+            fix: "set a number of mails, for example 20",
         }
     }
     Agents {

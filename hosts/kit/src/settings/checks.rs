@@ -3,7 +3,7 @@
 use super::catalogue::Draft;
 use super::load::Loader;
 use super::root_key::is_placeholder;
-use super::{AllowedHosts, DatabaseEngine, DatabaseUrl, PublicUrl, Setting, mail};
+use super::{AllowedHosts, BreachedChoice, DatabaseEngine, DatabaseUrl, PublicUrl, Setting, mail};
 
 /// Memory in KiB and iterations of Argon2id: the first three equivalent settings of OWASP's Password Storage Cheat Sheet, each a
 /// floor. The two with less memory are left out: memory is what a cracker pays for.
@@ -25,6 +25,8 @@ pub(super) fn check(draft: &Draft, loader: &mut Loader<'_>) {
         mail::check_hardened(draft, loader);
         metrics_token(draft, loader);
         password_length(draft, loader);
+        peppers(draft, loader);
+        breached_range(draft, loader);
         password_hashing(draft, loader);
     }
 }
@@ -183,8 +185,36 @@ fn password_length(draft: &Draft, loader: &mut Loader<'_>) {
     if draft.auth_password_min_length.is_some_and(|length| length < 15) {
         loader.problem(
             "AUTH_PASSWORD_MIN_LENGTH",
-            "is below 15, too short while a password is the only factor",
+            "is below 15, too short for a password that is the only factor",
             "set 15 or more",
+        );
+    }
+}
+
+fn peppers(draft: &Draft, loader: &mut Loader<'_>) {
+    let Some(Some(peppers)) = &draft.auth_password_pepper else { return };
+    let what = if peppers.entries().iter().any(|pepper| pepper.expose().len() < 32) {
+        "has an entry that is shorter than 32 characters"
+    } else if peppers.entries().iter().any(|pepper| is_placeholder(pepper.expose().as_bytes())) {
+        "has a placeholder in it"
+    } else {
+        return;
+    };
+    loader.problem(
+        "AUTH_PASSWORD_PEPPER",
+        what,
+        Setting::named("AUTH_PASSWORD_PEPPER").map_or("", |setting| setting.fix),
+    );
+}
+
+/// Whoever is on the way could say of every password that nobody has it.
+fn breached_range(draft: &Draft, loader: &mut Loader<'_>) {
+    let asked = draft.breached_passwords == Some(BreachedChoice::Range);
+    if asked && draft.breached_passwords_url.as_ref().is_some_and(|url| !url.is_https()) {
+        loader.problem(
+            "BREACHED_PASSWORDS_URL",
+            "does not begin with https://",
+            "set the https:// address of the service, or unset it",
         );
     }
 }

@@ -114,6 +114,42 @@ choice! {
     }
 }
 
+choice! {
+    /// Which list of stolen passwords is looked at.
+    BreachedChoice {
+        /// None.
+        None = "none",
+        /// The one in the program.
+        Bundled = "bundled",
+        /// A downloaded one.
+        File = "file",
+        /// A service's, of which a part is fetched.
+        Range = "range",
+    }
+}
+
+choice! {
+    /// What to do with a new password that cannot be looked up.
+    UnknownChoice {
+        /// Take it.
+        Accept = "accept",
+        /// Do not, for now.
+        Refuse = "refuse",
+    }
+}
+
+choice! {
+    /// What to do with a stolen password that somebody signs in with.
+    BreachedSignInChoice {
+        /// Do not look.
+        Ignore = "ignore",
+        /// Let them in and say so.
+        Flag = "flag",
+        /// Let nobody in with it.
+        Refuse = "refuse",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{LogFormat, SettingValue, SignupAccessPolicy};

@@ -125,6 +125,8 @@ pub enum Section {
     Lockout,
     /// Who may register.
     Signup,
+    /// Proving addresses and setting passwords anew.
+    Recovery,
     /// Agents and the models that they ask.
     Agents,
     /// Work that commands leave behind.
@@ -153,6 +155,7 @@ impl Section {
             Self::Passwords => "Passwords",
             Self::Lockout => "Lockout",
             Self::Signup => "Signup",
+            Self::Recovery => "Recovery",
             Self::Agents => "Agents",
             Self::Jobs => "Jobs",
             Self::Retention => "Retention",
@@ -168,7 +171,7 @@ impl Section {
             Self::Application | Self::Secrets | Self::Jobs | Self::Retention => "saas-kit",
             Self::Server | Self::Network | Self::Logging | Self::Metrics => "saas-http",
             Self::Database => "saas-sql",
-            Self::Tokens | Self::Sessions | Self::Passwords | Self::Lockout => "saas-auth",
+            Self::Tokens | Self::Sessions | Self::Passwords | Self::Lockout | Self::Recovery => "saas-auth",
             Self::Signup => "saas-tenancy",
             Self::Agents => "saas-agents",
             Self::Mail => "saas-mail",

@@ -44,7 +44,10 @@ fn auth_alone_has_the_same_defaults() -> Result<(), Box<dyn std::error::Error>> 
     assert_eq!(alone.idle_lifetime, settings.auth_refresh_token_ttl.duration());
     assert_eq!(alone.absolute_lifetime, settings.auth_session_absolute_ttl.duration());
     assert_eq!(alone.refresh_grace, settings.auth_refresh_grace.duration());
-    assert_eq!(alone.password_policy.min_length, settings.auth_password_min_length);
+    // The product's name is the settings' alone.
+    let own_words = vec![settings.app_name.clone()];
+    let alone_policy = saas_auth::PasswordPolicy::clone(&alone.password_policy);
+    assert_eq!(crate::breached::policy(&settings), alone_policy.with_own_words(own_words));
     assert_eq!(alone.key_publish_delay, settings.auth_jwks_max_age.duration() + KeySet::RELOAD_SLACK);
     Ok(())
 }
@@ -108,6 +111,9 @@ fn a_hardened_environment_refuses_every_weak_setting_at_once() {
         ("SAAS_METRICS_TOKEN", "change-me-to-something-that-is-long-enough"),
         ("SAAS_AUTH_PASSWORD_MIN_LENGTH", "8"),
         ("SAAS_PASSWORD_HASH_ITERATIONS", "1"),
+        ("SAAS_AUTH_PASSWORD_PEPPER", "0123456789abcdef0123456789abcdef,short"),
+        ("SAAS_BREACHED_PASSWORDS", "range"),
+        ("SAAS_BREACHED_PASSWORDS_URL", "http://mirror.example.com"),
         ("SAAS_AUTH_SESSION_ABSOLUTE_TTL_MINUTES", "60"),
         ("SAAS_ACCESS_TOKEN_EXPIRE_MINUTES", "30"),
         ("DEBUG", "true"),
@@ -125,6 +131,8 @@ fn a_hardened_environment_refuses_every_weak_setting_at_once() {
             "SAAS_SMTP_TLS",
             "SAAS_METRICS_TOKEN",
             "SAAS_AUTH_PASSWORD_MIN_LENGTH",
+            "SAAS_AUTH_PASSWORD_PEPPER",
+            "SAAS_BREACHED_PASSWORDS_URL",
             "SAAS_PASSWORD_HASH_MEMORY_KIB",
         ]
     );

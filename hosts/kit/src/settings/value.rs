@@ -225,9 +225,35 @@ impl SettingValue for TextList {
     }
 }
 
+/// A list of secret texts with at least one entry, in the order given.
+#[derive(Clone, Debug)]
+pub struct SecretList(Vec<Secret<String>>);
+
+impl SecretList {
+    /// All entries, the first one first.
+    pub fn entries(&self) -> &[Secret<String>] {
+        &self.0
+    }
+}
+
+impl SettingValue for SecretList {
+    const KIND: &'static str = "list of secret texts, as a,b";
+    const SECRET: bool = true;
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let entries = text.split(',').map(str::trim).filter(|entry| !entry.is_empty());
+        let entries: Vec<_> = entries.map(Secret::<String>::parse).collect::<Result<_, _>>()?;
+        if entries.is_empty() { Err("is a list without an entry".to_owned()) } else { Ok(Self(entries)) }
+    }
+
+    fn shown(&self) -> Option<String> {
+        Some("[redacted]".to_owned())
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{IpAddr, Secret, SettingValue, SocketAddr, TextList};
+    use super::{IpAddr, Secret, SecretList, SettingValue, SocketAddr, TextList};
 
     #[test]
     fn a_switch_reads_the_usual_words() {
@@ -275,6 +301,18 @@ mod tests {
         for text in ["9100", "127.0.0.1", "::1:9100", "[::1]", "127.0.0.1:", "127.0.0.1:65536", "db:9100"] {
             assert!(SocketAddr::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_list_of_secrets_keeps_its_order_and_is_never_shown() {
+        let list = SecretList::parse("new pepper, old pepper,").unwrap();
+        assert_eq!(
+            list.entries().iter().map(|text| text.expose().as_str()).collect::<Vec<_>>(),
+            ["new pepper", "old pepper"]
+        );
+        assert_eq!(list.shown(), Some("[redacted]".to_owned()));
+        assert!(!format!("{list:?}").contains("pepper"));
+        assert!(SecretList::parse(" , ").is_err());
     }
 
     #[test]

@@ -11,10 +11,11 @@ use std::{
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
+use saas_agents::RunJob;
 use saas_core::{
     Conn, Reach, Storage, StoreError, Tx,
     clock::stored_now,
-    jobs::{JobFilter, JobId, JobState, JobStore, Lease, NewJob, StoredJob},
+    jobs::{Job, JobFilter, JobId, JobState, JobStore, Lease, NewJob, StoredJob},
 };
 use tokio::sync::Notify;
 
@@ -45,10 +46,12 @@ impl LeftJobs {
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a job is one to be waited for: due when it was enqueued, and no schedule's.
+    /// Whether a job is one to be waited for: due when it was enqueued, and no schedule's. Who starts a run follows it, or leaves it on purpose.
     fn counts(&self, job: &NewJob) -> bool {
         let periodic = |key: &String| self.noted().periodic.contains(key);
-        job.due_at <= job.created_at && !job.unique_key.as_ref().is_some_and(periodic)
+        job.kind != RunJob::KIND
+            && job.due_at <= job.created_at
+            && !job.unique_key.as_ref().is_some_and(periodic)
     }
 }
 

@@ -14,7 +14,8 @@ pub(super) fn keep() {
     ONCE.call_once(|| {
         let Some(folder) = env::var_os(FOLDER) else { return };
         let path = Path::new(&folder).join(format!("{}.log", process::id()));
-        let file = File::options().create(true).append(true).open(path).expect("the folder of the logs is there");
+        let file =
+            File::options().create(true).append(true).open(path).expect("the folder of the logs is there");
         // More than is logged by default: what only an operator who looks for a fault sees is searched as well.
         let level = Targets::new().with_default(LevelFilter::INFO).with_target("saas", LevelFilter::DEBUG);
         let lines = tracing_subscriber::fmt::layer().json().with_writer(file).with_filter(level);

@@ -1,6 +1,6 @@
 //! The audit log, through the product: what commands leave in it, and what somebody who writes to the database cannot hide.
 
-mod commands;
+pub(crate) mod commands;
 mod keys;
 mod passing;
 mod sealing;
@@ -17,7 +17,7 @@ pub(crate) fn operator() -> Actor {
 }
 
 /// All rows of a chain, or of all of them, oldest first.
-async fn rows(saas: &Saas, filter: &AuditFilter) -> Vec<AuditRow> {
+pub(crate) async fn rows(saas: &Saas, filter: &AuditFilter) -> Vec<AuditRow> {
     let page = saas.audit().list(&operator(), filter, None, PageSize::new(100).unwrap()).await.unwrap();
     assert!(page.next.is_none(), "more than a page");
     page.items.into_iter().rev().collect()

@@ -12,8 +12,8 @@ use std::{
 
 use async_trait::async_trait;
 use saas_auth::{
-    Argon2id, Argon2idParams, CommandError, GuessKind, HashError, Keyring, Locked, Password, PasswordHash,
-    PasswordHasher, SignIn, SignInError, Tokens, UnlockError,
+    Argon2id, Argon2idParams, CommandError, Forgiven, GuessKind, HashError, Keyring, Locked, Password, PasswordAdvice, PasswordHash,
+    PasswordHasher, RecoveryError, SignIn, SignInError, Tokens,
     audited::{ACCOUNT_LOCKED, ACCOUNT_UNLOCKED, STUFFING_SUSPECTED},
 };
 use saas_core::{
@@ -76,6 +76,14 @@ impl PasswordHasher for Watched {
         self.is_shed()?;
         self.compared.fetch_add(1, Ordering::SeqCst);
         self.pool.verify(password, hash).await
+    }
+
+    fn is_current(&self, hash: &PasswordHash) -> bool {
+        self.pool.is_current(hash)
+    }
+
+    async fn advise(&self, password: Password, about: Vec<String>) -> Result<PasswordAdvice, HashError> {
+        self.pool.advise(password, about).await
     }
 }
 
@@ -163,6 +171,11 @@ async fn lock_of(test: &TestSaas, user: UserId, kind: GuessKind) -> Option<Locke
     counts.into_iter().find(|count| count.kind == kind).and_then(|count| count.locked)
 }
 
+async fn lock_counts(test: &TestSaas, user: UserId, kind: GuessKind) -> bool {
+    let counts = test.saas.auth().guesses(&operator(), user).await.unwrap();
+    counts.iter().any(|count| count.kind == kind)
+}
+
 /// The mails about locks that were sent so far, once all that are due have been.
 async fn unlock_mails(test: &TestSaas) -> Vec<Mail> {
     let waiting = "SELECT COUNT(*) FROM saas_jobs WHERE kind = 'mail.send'";
@@ -180,7 +193,7 @@ fn token_in(mail: &Mail) -> Secret<String> {
     Secret::new(token)
 }
 
-async fn unlock(test: &TestSaas, token: &Secret<String>) -> Result<(), UnlockError> {
+async fn unlock(test: &TestSaas, token: &Secret<String>) -> Result<(), RecoveryError> {
     test.saas.auth().unlock(&Actor::anonymous(None, Client::default()), token).await
 }
 
@@ -413,20 +426,116 @@ on_both_engines! {
         })
         .await;
         assert_eq!(unlocked.iter().filter(|done| done.is_ok()).count(), 1);
-        assert!(unlocked.iter().all(|done| matches!(done, Ok(()) | Err(UnlockError::Invalid))), "{unlocked:?}");
+        assert!(unlocked.iter().all(|done| matches!(done, Ok(()) | Err(RecoveryError::InvalidToken))), "{unlocked:?}");
         assert_eq!(rows(&test, ACCOUNT_UNLOCKED).await, [(Some(format!("user:{ada}")), Some("mail".to_owned()))]);
         assert!(guess(&test, NOWHERE, "ada@example.com", PASSWORD).await.is_ok());
 
         // The next lock has a token of its own; the old one is none of its.
         guess_wrong(&test, NOWHERE, "ada@example.com", 5).await;
-        assert!(matches!(unlock(&test, &token).await, Err(UnlockError::Invalid)));
+        assert!(matches!(unlock(&test, &token).await, Err(RecoveryError::InvalidToken)));
         let second = token_in(&unlock_mails(&test).await[1]);
         test.clock.advance(Duration::from_hours(7 * 24));
-        assert!(matches!(unlock(&test, &second).await, Err(UnlockError::Invalid)), "its time is over");
+        assert!(matches!(unlock(&test, &second).await, Err(RecoveryError::InvalidToken)), "its time is over");
         for text in ["", "saas_mt_", "saas_mt_AAAA"] {
             let none = unlock(&test, &Secret::new(text.to_owned())).await;
-            assert!(matches!(none, Err(UnlockError::Invalid)), "{none:?}");
+            assert!(matches!(none, Err(RecoveryError::InvalidToken)), "{none:?}");
         }
+    }
+
+    async fn a_mail_that_unlocks_forgives_no_second_factor_and_is_good_for_the_address_that_it_went_to(engine: TestEngine) {
+        let test = on_any_network(engine).await;
+        let registered = test.register("ada@example.com").await;
+        let ada = registered.user.id;
+        let auth = test.saas.auth();
+        let factor = auth.guess_second_factor(ada).await.unwrap().unwrap();
+        auth.guessed_wrong(&operator(), Some(ada), &factor).await.unwrap();
+        guess_wrong(&test, NOWHERE, "ada@example.com", 5).await;
+        let token = token_in(&unlock_mails(&test).await[0]);
+        unlock(&test, &token).await.unwrap();
+        assert_eq!(lock_of(&test, ada, GuessKind::Account).await, None);
+        assert!(lock_counts(&test, ada, GuessKind::SecondFactor).await);
+
+        guess_wrong(&test, NOWHERE, "ada@example.com", 5).await;
+        let token = token_in(&unlock_mails(&test).await[1]);
+        let mut tx = test.begin().await;
+        let moved = "UPDATE saas_users SET email = 'eva@example.com', email_shown = 'eva@example.com' WHERE id = $1";
+        saas_sql::execute!(tx.conn(), moved, ada.as_uuid()).unwrap();
+        tx.commit().await.unwrap();
+        assert!(matches!(unlock(&test, &token).await, Err(RecoveryError::InvalidToken)));
+    }
+
+    async fn a_new_password_forgives_what_was_guessed_at_the_old_one_and_forgets_devices(engine: TestEngine) {
+        const NEW: &str = "another horse battery";
+        let test = on_any_network(engine).await;
+        let registered = test.register("ada@example.com").await;
+        let ada = registered.user.id;
+        let (auth, anybody) = (test.saas.auth(), Actor::anonymous(None, Client::default()));
+        let device = test.sign_in("ada@example.com").await.unwrap().device_token.unwrap();
+        guess_wrong(&test, NOWHERE, "ada@example.com", 5).await;
+        auth.forgot_password(&anybody, &Email::parse("ada@example.com").unwrap()).await.unwrap();
+        unlock_mails(&test).await;
+        let mail = test.mail.wait_for(|mail| mail.template == "password_reset").await;
+        auth.reset_password(&anybody, &token_in(&mail), &Secret::new(NEW.to_owned())).await.unwrap();
+        assert!(!lock_counts(&test, ada, GuessKind::Account).await);
+        let with = |device| Guesser { ip: None, device: Some(device) };
+        guess_wrong(&test, with(&device), "ada@example.com", 1).await;
+        assert!(lock_counts(&test, ada, GuessKind::Account).await, "the device is a stranger's");
+        assert!(!lock_counts(&test, ada, GuessKind::Device).await);
+
+        let tokens = guess(&test, NOWHERE, "ada@example.com", NEW).await.unwrap();
+        let before = tokens.device_token.clone().unwrap();
+        guess_wrong(&test, NOWHERE, "ada@example.com", 5).await;
+        let me = test.actor(&tokens).await;
+        let (new, old) = (Secret::new(NEW.to_owned()), Secret::new(PASSWORD.to_owned()));
+        let changed = auth.change_password(&me, &new, &old, false).await.unwrap();
+        assert!(!lock_counts(&test, ada, GuessKind::Account).await);
+        guess_wrong(&test, NOWHERE, "ada@example.com", 5).await;
+        assert!(guess(&test, with(&before), "ada@example.com", PASSWORD).await.is_err(), "it was forgotten");
+        let after = changed.device_token.unwrap();
+        assert!(guess(&test, with(&after), "ada@example.com", PASSWORD).await.is_ok(), "this one was not");
+        unlock_mails(&test).await;
+    }
+
+    async fn who_is_signed_in_has_guesses_of_their_own_at_their_password_which_outlive_the_process(engine: TestEngine) {
+        let hasher = Watched::new();
+        let port = Arc::clone(&hasher);
+        let test = TestSaas::with_ports(engine, ANY_NETWORK, |builder| builder.password_hasher(port)).await;
+        let registered = test.register("ada@example.com").await;
+        let (ada, me) = (registered.user.id, test.actor(&registered.tokens).await);
+        let prove = async |saas: &Saas, password: &str| {
+            let typed = Secret::new(password.to_owned());
+            saas.auth().confirm_password(&me, &typed, "a_test").await.map(drop)
+        };
+        guess_wrong(&test, NOWHERE, "ada@example.com", 5).await;
+        prove(&test.saas, PASSWORD).await.unwrap();
+        // What is shed is taken back.
+        for _ in 0..10 {
+            hasher.shed.store(1, Ordering::SeqCst);
+            assert!(matches!(prove(&test.saas, WRONG).await, Err(RecoveryError::Hash(HashError::Overloaded { .. }))));
+        }
+        hasher.take();
+        let (saas, actor) = (test.saas.clone(), me.clone());
+        let answers = at_once(40, move |_| {
+            let (saas, actor) = (saas.clone(), actor.clone());
+            async move { saas.auth().confirm_password(&actor, &Secret::new(WRONG.to_owned()), "a_test").await.map(drop) }
+        })
+        .await;
+        let wrong = answers.iter().filter(|answer| matches!(answer, Err(RecoveryError::WrongPassword))).count();
+        let (compared, burned) = hasher.take();
+        assert_eq!((wrong, compared, burned), (5, 5, 0), "a user who is signed in is told at once");
+        let refused = |answer: Result<(), RecoveryError>| match answer {
+            Err(RecoveryError::TooOften { retry_after }) => Some(retry_after),
+            _ => None,
+        };
+        assert_eq!(refused(prove(&test.saas, PASSWORD).await), Some(HALF_A_MINUTE));
+        assert_eq!(refused(prove(&test.replica(2).await, PASSWORD).await), Some(HALF_A_MINUTE));
+        test.clock.advance(HALF_A_MINUTE);
+        prove(&test.saas, PASSWORD).await.unwrap();
+        assert!(!lock_counts(&test, ada, GuessKind::OwnPassword).await, "a right one clears");
+        assert!(lock_counts(&test, ada, GuessKind::Account).await, "and not what strangers did");
+        let reasons: Vec<_> = rows(&test, ACCOUNT_LOCKED).await.into_iter().filter_map(|(_, reason)| reason).collect();
+        assert_eq!(reasons, ["own_password", "account"]);
+        unlock_mails(&test).await;
     }
 
     async fn guesses_at_a_second_factor_have_counters_of_their_own(engine: TestEngine) {
@@ -448,9 +557,14 @@ on_both_engines! {
         auth.guessed_right(&mut tx, &last.unwrap()).await.unwrap();
         tx.commit().await.unwrap();
         assert!(auth.guess_second_factor(ada).await.unwrap().is_some());
-        let mut tx = test.begin().await;
-        assert!(auth.forgive(&mut tx, ada).await.unwrap());
-        tx.commit().await.unwrap();
+        // Whoever has the mailbox has no more guesses at the factor by it.
+        for what in [Forgiven::Passwords, Forgiven::Everything] {
+            assert!(lock_counts(&test, ada, GuessKind::SecondFactor).await);
+            let mut tx = test.begin().await;
+            let forgiven = auth.forgive(&mut tx, ada, what).await.unwrap();
+            assert_eq!(forgiven, what == Forgiven::Everything);
+            tx.commit().await.unwrap();
+        }
         assert_eq!(auth.guesses(&operator(), ada).await.unwrap(), []);
     }
 

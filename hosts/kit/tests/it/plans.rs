@@ -14,10 +14,10 @@ use saas_agents::{ConversationKey, StartRun};
 use saas_auth::{GuessId, GuessStore, Reserved, SessionFilter, SignIn};
 use saas_auth_sql::SqlGuesses;
 use saas_core::{
-    Actor, Clock, Email, EventBounds, PageSize, Reach, Secret, Storage, UserId,
+    Actor, Client, Clock, Email, EventBounds, PageSize, Reach, Secret, Storage, UserId,
     audit::{AuditActor, AuditFilter, Chain},
 };
-use saas_kit::testing::{TestEngine, TestSaas};
+use saas_kit::testing::{PASSWORD, TestEngine, TestSaas};
 use saas_sql::{SqlStorage, sqlx};
 use saas_tenancy::Registered;
 use sqlx::{AssertSqlSafe, Executor, Row};
@@ -31,8 +31,13 @@ use tracing_subscriber::{Layer, layer::Context, layer::SubscriberExt, registry::
 /// itself, whose types PostgreSQL knows from their binds alone.
 const MAY_SCAN: [&str; 5] = ["saas_migrations", "saas_deployment", "pragma", "sqlite_", "with seals ("];
 
-/// What sorts on purpose: one user's sessions, which are counted for the same answer (auth's migration 3 says why).
-const MAY_SORT: &str = "from saas_sessions where user_id = $1";
+/// What sorts on purpose: one user's sessions, which are counted for the same answer (auth's migration 3 says why); the few tenants that somebody
+/// leaves for good, which are locked in one order.
+const MAY_SORT: [&str; 3] = [
+    "from saas_sessions where user_id = $1 and (cast($2 as uuid) is null or tenant_id = $2) and ($3 or ",
+    "select id from saas_tenants where id in",
+    "from saas_memberships m where m.user_id = $1 order by m.created_at, m.tenant_id",
+];
 
 /// What a statement calls so is a step of its own that has a limit: going through it, and sorting it, is bounded.
 const BOUNDED: &str = "bounded";
@@ -132,12 +137,37 @@ async fn use_everything(test: &TestSaas) {
     auth.refresh(&Actor::system("test"), &ada.tokens.refresh_token).await.unwrap();
     auth.revoke_session(&me, ada.tokens.session).await.unwrap();
     assert!(auth.logout(&me, &tokens.refresh_token).await.unwrap());
+    recover(test).await;
     guess(test, bob.user.id).await;
     auth.disable_user(&operator, bob.user.id).await.unwrap();
     let me = test.actor(&test.sign_in("ada@example.com").await.unwrap()).await;
     auth.logout_all(&me).await.unwrap();
     assert!(test.saas.readiness().await.is_ready());
     read_the_audit_log(test, &ada).await;
+}
+
+/// The token of the last mail of a template.
+async fn mailed(test: &TestSaas, template: &str) -> Secret<String> {
+    let mail = test.mail.wait_for(|mail| mail.template == template).await;
+    Secret::new(mail.variables.into_iter().find(|(name, _)| *name == "token").unwrap().1)
+}
+
+/// What is done by mail, and the end of it.
+async fn recover(test: &TestSaas) {
+    let (auth, anybody) = (test.saas.auth(), Actor::anonymous(None, Client::default()));
+    let (password, new) = (Secret::new(PASSWORD.to_owned()), Secret::new("another horse battery".to_owned()));
+    let eve = test.register("eve@example.com").await;
+    let me = test.actor(&eve.tokens).await;
+    auth.send_verification(&me).await.unwrap();
+    auth.verify_email(&anybody, &mailed(test, "verify_email").await).await.unwrap();
+    let tokens = auth.change_password(&me, &password, &new, false).await.unwrap();
+    let me = test.actor(&tokens).await;
+    auth.request_email_change(&me, &new, &Email::parse("e@example.com").unwrap()).await.unwrap();
+    auth.confirm_email_change(&anybody, &mailed(test, "email_change_confirm").await).await.unwrap();
+    auth.undo_email_change(&anybody, &mailed(test, "email_change_notice").await).await.unwrap();
+    auth.reset_password(&anybody, &mailed(test, "password_reset").await, &new).await.unwrap();
+    auth.forgot_password(&anybody, &Email::parse("nobody@example.com").unwrap()).await.unwrap();
+    test.saas.tenancy().delete_user(&Actor::system("test"), eve.user.id).await.unwrap();
 }
 
 /// Guesses wrong until it locks, with a device and without, and unlocks.
@@ -153,15 +183,12 @@ async fn guess(test: &TestSaas, bob: UserId) {
         let wrong = SignIn::new(Email::parse("bob@example.com").unwrap(), Secret::new("not it".to_owned()));
         auth.sign_in(&operator, wrong).await.unwrap_err();
     }
-    let mail = test.mail.wait_for(|mail| mail.template == "unlock_account").await;
-    let start = mail.text.find("saas_mt_").unwrap();
-    let token = mail.text[start..].split_whitespace().next().unwrap().to_owned();
-    auth.unlock(&operator, &Secret::new(token)).await.unwrap();
+    auth.unlock(&operator, &mailed(test, "unlock_account").await).await.unwrap();
     assert!(!auth.guesses(&operator, bob).await.unwrap().is_empty());
     auth.unlock_user(&operator, bob).await.unwrap();
     // A guess that is shed is taken back, which no test can have happen through the product's own pool.
     let mut tx = test.begin().await;
-    let never = Reserved { failures: 1, consecutive: 1, open_from: test.clock.now(), lock: None };
+    let never = Reserved { failures: 1, consecutive: 1, open_from: test.clock.now(), is_news: false };
     SqlGuesses.take_back(&mut tx, &GuessId::from_bytes([7; 32]), &never, test.clock.now()).await.unwrap();
     tx.commit().await.unwrap();
 }
@@ -233,8 +260,9 @@ async fn partial_indexes(storage: &SqlStorage) -> Vec<String> {
 
 /// Whether a step goes through a whole table, or sorts what an index should have given in order.
 fn is_whole_scan(statement: &str, step: &str, partial: &[String]) -> bool {
-    let sessions = statement.to_lowercase().contains(MAY_SORT) && statement.contains("ORDER BY last_seen_at");
-    let may_sort = sessions || statement.contains(&format!(") AS {BOUNDED} GROUP BY"));
+    let lower = statement.to_lowercase();
+    let may_sort = MAY_SORT.iter().any(|may| lower.contains(may))
+        || statement.contains(&format!(") AS {BOUNDED} GROUP BY"));
     let partial = partial.iter().any(|index| step.contains(index.as_str()));
     let bounded = step.strip_prefix("SCAN ").is_some_and(|of| of == BOUNDED);
     let sqlite = step.starts_with("SCAN") && !partial && !bounded && !step.contains("CONSTANT ROW");
@@ -277,6 +305,7 @@ async fn no_statement_reads_a_whole_table(engine: TestEngine) {
         assert!(steps.iter().any(|step| is_whole_scan(statement, step, &partial)), "{steps:#?}");
     }
     assert!(bad.is_empty(), "{} of {}:\n{}", bad.len(), statements.len(), bad.join("\n"));
+    test.drain_jobs().await;
 }
 
 mod sqlite {

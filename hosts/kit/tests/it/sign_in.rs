@@ -10,8 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use saas_auth::{
-    Argon2id, Argon2idParams, AuthenticateError, CommandError, HashError, Keyring, Password, PasswordHash,
-    PasswordHasher, SessionFilter, SignIn, SignInError, Tokens,
+    Argon2id, Argon2idParams, AuthenticateError, CommandError, HashError, Keyring, Password, PasswordAdvice,
+    PasswordHash, PasswordHasher, SessionFilter, SignIn, SignInError, Tokens,
 };
 use saas_core::{
     Actor, Client, Email, ErrorKind, Fault, PageSize, Role, Secret, Slug, TenantChoice, TenantId, TenantName,
@@ -360,6 +360,14 @@ impl PasswordHasher for CountingHasher {
     async fn verify(&self, password: Password, hash: PasswordHash) -> Result<bool, HashError> {
         self.hashes.fetch_add(1, Ordering::SeqCst);
         self.pool.verify(password, hash).await
+    }
+
+    fn is_current(&self, hash: &PasswordHash) -> bool {
+        self.pool.is_current(hash)
+    }
+
+    async fn advise(&self, password: Password, context: Vec<String>) -> Result<PasswordAdvice, HashError> {
+        self.pool.advise(password, context).await
     }
 }
 

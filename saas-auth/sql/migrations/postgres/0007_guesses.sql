@@ -6,13 +6,10 @@ CREATE TABLE saas_sign_in_guesses (
     failures bigint NOT NULL,
     consecutive bigint NOT NULL,
     open_from timestamptz NOT NULL,
-    lock_id uuid,
-    lock_key text NOT NULL,
-    lock_until timestamptz,
+    told_until timestamptz,
     expires_at timestamptz
 );
 CREATE INDEX saas_sign_in_guesses_user ON saas_sign_in_guesses (user_id, id);
-CREATE UNIQUE INDEX saas_sign_in_guesses_lock ON saas_sign_in_guesses (lock_id);
 CREATE INDEX saas_sign_in_guesses_expiry ON saas_sign_in_guesses (expires_at);
 
 -- Before when the devices are forgotten that a user signed in on.

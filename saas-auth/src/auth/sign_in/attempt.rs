@@ -1,9 +1,11 @@
 //! What is asked before a password is compared: whether the network may try, and whether the device or the account may be guessed at.
 
-use saas_core::{Actor, Secret, StoreError, Tx, UserId, fault::chain};
+use std::time::Duration;
+
+use saas_core::{Actor, Email, Secret, StoreError, Tx, UserId, fault::chain};
 
 use super::{REACH, SignIn, SignInError, refusal::NotSignedIn, throttle::Toll};
-use crate::{Auth, DeviceId, DeviceToken, GuessKind, auth::guesses::Guess};
+use crate::{Auth, DeviceId, DeviceToken, GuessKind, User, auth::guesses::Guess};
 
 /// What is known of an attempt before anybody is looked up.
 pub(super) struct Approach {
@@ -80,10 +82,8 @@ impl Auth {
 
     /// Takes an attempt back that was compared with nothing. What the network paid stays paid: it made us busy.
     pub(super) async fn not_compared(&self, attempt: &Attempt) {
-        if let Some(guess) = &attempt.guess
-            && let Err(error) = self.take_back(guess).await
-        {
-            tracing::warn!(error = chain(&error), "a guess that was not compared stays counted");
+        if let Some(guess) = &attempt.guess {
+            self.take_back_or_say(guess).await;
         }
     }
 
@@ -110,6 +110,13 @@ impl Auth {
         DeviceToken::issue(keys, &command.email, attempt.device, now, &*self.ports.entropy)
     }
 
+    /// The token of a device that signed in just when all devices were forgotten. A token knows seconds, and one of that second is forgotten:
+    /// this one is of the next.
+    pub(in crate::auth) fn device_token_after_forgetting(&self, email: &Email) -> Option<Secret<String>> {
+        let next = self.now() + Duration::from_secs(1);
+        DeviceToken::issue(&self.guess_keys, email, None, next, &*self.ports.entropy)
+    }
+
     /// Gives the network back what it paid for nothing: the storage is away.
     pub(super) async fn refund(&self, actor: &Actor, toll: Option<&Toll>, why: &NotSignedIn) {
         if let (Some(toll), NotSignedIn::Failed(SignInError::Store(_))) = (toll, why) {
@@ -130,10 +137,10 @@ impl Auth {
         actor: &Actor,
         command: &SignIn,
         attempt: &Attempt,
-        user: Option<UserId>,
+        user: Option<&User>,
     ) -> Result<(), NotSignedIn> {
         if let Some(guess) = &attempt.guess {
-            self.guessed_wrong(actor, user, guess).await?;
+            self.guessed_password_wrong(actor, &command.email, user, guess).await?;
         }
         if attempt.toll.is_some() {
             self.suspect(actor, command).await?;

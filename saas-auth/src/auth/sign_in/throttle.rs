@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use saas_core::{
-    Actor, Grant, Network, Quota, RateLimitError,
+    Actor, Grant, Quota, RateLimitError,
     audit::{AuditEvent, AuditSubject},
     fault::chain,
     rate_limit::{Subject, WhenAway},
@@ -14,7 +14,14 @@ use saas_core::{
 };
 
 use super::{SignIn, SignInError, refusal::NotSignedIn};
-use crate::{Auth, audited::STUFFING_SUSPECTED, auth::measures};
+use crate::{
+    Auth,
+    audited::STUFFING_SUSPECTED,
+    auth::{
+        measures,
+        network::{ADDRESS, SUBNET, places},
+    },
+};
 
 /// How much guesses of networks may cost, and what makes them dear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,17 +79,7 @@ impl ThrottleRules {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Toll(u32);
 
-const ADDRESS: &str = "address";
-const SUBNET: &str = "subnet";
 const PASSWORD: &str = "password";
-
-/// Where somebody is, in bytes to count by. All whose address is not known are one.
-fn places(actor: &Actor) -> (Vec<u8>, Option<Vec<u8>>) {
-    match actor.client.ip.map(Network::of) {
-        Some(network) => (network.to_string().into_bytes(), Some(network.around().to_string().into_bytes())),
-        None => (b"unknown".to_vec(), None),
-    }
-}
 
 impl Auth {
     /// Takes what a guess costs from the network's quota and from that of those around it. While they cannot be counted nobody may guess.
@@ -164,7 +161,8 @@ impl Auth {
         let name = hex(&self.guess_keys.pseudonym(subject.value));
         let event = AuditEvent::new(STUFFING_SUSPECTED)
             .about(AuditSubject::new(subject.scope, &name))
-            .because(subject.scope);
+            .because(subject.scope)
+            .passing();
         self.ports.audit.record_alone(actor, event).await?;
         measures::stuffing(subject.scope);
         tracing::warn!(

@@ -103,6 +103,7 @@ on_both_engines! {
         assert!(rest(events).await.last().unwrap().terminal);
         let run = chat.run(run.id).await;
         assert_eq!((run.status, run.answer.as_str()), (RunStatus::Completed, "Good day."));
+        chat.test.drain_jobs().await;
     }
 
     async fn a_jump_of_the_clock_interrupts_no_run_of_a_process_that_lives(engine: TestEngine) {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_auth::{
-    GuessId, GuessRules, GuessStore, Guesses, LockId, MailedLock, NewGuess, Reserved,
+    Forgiven, GuessId, GuessRules, GuessStore, Guesses, NewGuess, Reserved,
     conformance::guess_store::{GuessStoreSubject as Subject, LINES, check},
 };
 use saas_auth_sql::{SqlGuesses, SqlUsers};
@@ -56,11 +56,8 @@ impl GuessStore for Broken {
         };
         let reserved = SqlGuesses.reserve(tx, &NewGuess { rules: &rules, ..guess.clone() }).await?;
         // Each lock is told of.
-        let lock = |one: &Reserved| {
-            let locks = self.breaks("the_guess_that_begins") && one.open_from > guess.now;
-            if locks { Some(guess.lock) } else { one.lock }
-        };
-        Ok(reserved.map(|one| Reserved { lock: lock(&one), ..one }))
+        let each = |one: &Reserved| self.breaks("the_guess_that_begins") && one.open_from > guess.now;
+        Ok(reserved.map(|one| Reserved { is_news: one.is_news || each(&one), ..one }))
     }
 
     async fn take_back(
@@ -83,30 +80,14 @@ impl GuessStore for Broken {
         SqlGuesses.clear(tx, id).await
     }
 
-    async fn forgive(&self, tx: &mut Tx, user: UserId) -> Result<bool, StoreError> {
-        if self.breaks("what_is_forgiven") {
-            let of_it = "DELETE FROM saas_sign_in_guesses WHERE user_id = $1 AND kind = 'account'";
-            return Ok(execute!(tx.conn(), of_it, user.as_uuid())? > 0);
-        }
-        SqlGuesses.forgive(tx, user).await
+    async fn forgive(&self, tx: &mut Tx, user: UserId, what: Forgiven) -> Result<bool, StoreError> {
+        // A new password forgives a second factor.
+        let what = if self.breaks("what_is_forgiven") { Forgiven::Everything } else { what };
+        SqlGuesses.forgive(tx, user, what).await
     }
 
     async fn of_user(&self, conn: &mut Conn, user: UserId, limit: u32) -> Result<Vec<Guesses>, StoreError> {
         SqlGuesses.of_user(conn, user, limit).await
-    }
-
-    async fn lock(&self, conn: &mut Conn, lock: LockId) -> Result<Option<MailedLock>, StoreError> {
-        SqlGuesses.lock(conn, lock).await
-    }
-
-    async fn unlock(
-        &self,
-        tx: &mut Tx,
-        lock: LockId,
-        now: DateTime<Utc>,
-    ) -> Result<Option<UserId>, StoreError> {
-        let now = if self.breaks("a_lock_unlocks") { now - Duration::from_secs(1) } else { now };
-        SqlGuesses.unlock(tx, lock, now).await
     }
 
     async fn forget_devices(&self, tx: &mut Tx, user: UserId, now: DateTime<Utc>) -> Result<(), StoreError> {

@@ -11,6 +11,7 @@ use saas_auth::{
 use saas_auth_sql::SqlUsers;
 use saas_core::{Conn, Email, StoreError, Tx, UserId};
 use saas_kit::testing::TestEngine;
+use saas_sql::execute;
 
 use crate::conformance::{broken::assert_noticed, migrated, on_each_engine, shared};
 
@@ -73,6 +74,96 @@ impl UserStore for Broken {
     ) -> Result<bool, StoreError> {
         let set = SqlUsers.set_status(tx, id, status, now).await?;
         Ok(set || self.0.starts_with("a_status"))
+    }
+
+    async fn replace_hash(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        stored: &PasswordHash,
+        new: &PasswordHash,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        if self.0.starts_with("a_hash_is_replaced") {
+            let set = "UPDATE saas_users SET password_hash = $1 WHERE id = $2";
+            return Ok(execute!(tx.conn(), set, new.as_phc(), id.as_uuid())? == 1);
+        }
+        SqlUsers.replace_hash(tx, id, stored, new, now).await
+    }
+
+    async fn flag_compromised(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        stored: &PasswordHash,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        if self.0.starts_with("a_password_is_flagged") {
+            let set = "UPDATE saas_users SET password_compromised_at = $1 WHERE id = $2";
+            return Ok(execute!(tx.conn(), set, now, id.as_uuid())? == 1);
+        }
+        SqlUsers.flag_compromised(tx, id, stored, now).await
+    }
+
+    async fn set_password(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        password: Option<&PasswordHash>,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        SqlUsers.set_password(tx, id, password, now).await
+    }
+
+    async fn replace_password(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        read: &PasswordHash,
+        password: &PasswordHash,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        if self.0.starts_with("a_password") {
+            return SqlUsers.set_password(tx, id, Some(password), now).await;
+        }
+        SqlUsers.replace_password(tx, id, read, password, now).await
+    }
+
+    async fn set_email(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        read: &Email,
+        new: &Email,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        // Whatever address they have.
+        let held = SqlUsers.by_id(tx.conn(), id).await?;
+        let held = held.filter(|_| self.0.starts_with("an_address_is_given")).map(|user| user.email);
+        SqlUsers.set_email(tx, id, held.as_ref().unwrap_or(read), new, now).await
+    }
+
+    async fn verify_email(
+        &self,
+        tx: &mut Tx,
+        id: UserId,
+        email: &Email,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        if self.0.starts_with("an_address_is_proved") {
+            // The last time is what stays.
+            execute!(
+                tx.conn(),
+                "UPDATE saas_users SET email_verified_at = NULL WHERE id = $1",
+                id.as_uuid()
+            )?;
+        }
+        SqlUsers.verify_email(tx, id, email, now).await
+    }
+
+    async fn delete(&self, tx: &mut Tx, id: UserId) -> Result<bool, StoreError> {
+        let deleted = SqlUsers.delete(tx, id).await?;
+        Ok(deleted || self.0.starts_with("a_user_is_deleted"))
     }
 }
 

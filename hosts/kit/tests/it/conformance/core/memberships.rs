@@ -34,6 +34,7 @@ impl People for Stores {
             display_name: None,
             status: UserStatus::Active,
             email_verified_at: None,
+            password_compromised_at: None,
             created_at: DateTime::UNIX_EPOCH,
         };
         SqlUsers.insert(&mut tx, &user, &PasswordHash::from_stored("$none$".to_owned())).await.unwrap();

@@ -9,7 +9,7 @@ use saas_core::{Conn, Memberships, Role, Standing, StoreError, TenantChoice, Ten
 use saas_kit::testing::TestEngine;
 use saas_sql::execute;
 use saas_tenancy::{
-    MembershipStore,
+    Leaving, MembershipStore,
     conformance::membership_store::{LINES, MembershipStoreSubject as Subject, check},
 };
 use saas_tenancy_sql::{SqlMemberships, SqlTenants};
@@ -82,6 +82,14 @@ impl MembershipStore for Broken {
             execute!(tx.conn(), overwrite, role.as_str(), tenant.as_uuid(), user.as_uuid())?;
         }
         Ok(inserted || self.0.starts_with("a_user_is_at_most"))
+    }
+
+    async fn leaving(&self, tx: &mut Tx, user: UserId) -> Result<Vec<Leaving>, StoreError> {
+        let mut leaving = SqlMemberships.leaving(tx, user).await?;
+        if self.0.starts_with("leaving") {
+            leaving.truncate(1);
+        }
+        Ok(leaving)
     }
 }
 
