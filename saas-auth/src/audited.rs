@@ -22,6 +22,13 @@ pub const SIGN_IN_REFUSED: AuditAction = AuditAction::new("auth.sign_in.refused"
 pub const PASSWORD_REHASHED: AuditAction = AuditAction::new("auth.password.rehashed");
 /// A right password was found among stolen ones.
 pub const PASSWORD_COMPROMISED: AuditAction = AuditAction::new("auth.password.compromised");
+/// Too many guesses at somebody's secret were wrong: nobody may guess at it for a while; the reason says which, or that it is until somebody
+/// unlocks.
+pub const ACCOUNT_LOCKED: AuditAction = AuditAction::new("auth.account.locked");
+/// Somebody was unlocked; the reason says by what.
+pub const ACCOUNT_UNLOCKED: AuditAction = AuditAction::new("auth.account.unlocked");
+/// Passwords were wrong for many accounts, from one network or one password for all; the subject is a name for it that tells nothing.
+pub const STUFFING_SUSPECTED: AuditAction = AuditAction::new("auth.stuffing.suspected");
 /// Somebody proved again who they are within a session, or tried to.
 pub const SESSION_REAUTHENTICATED: AuditAction = AuditAction::new("auth.session.reauthenticated");
 /// Somebody began to set up an authenticator app; it counts for nothing yet.
@@ -72,6 +79,9 @@ pub const ACTIONS: &[AuditAction] = &[
     SIGN_IN_REFUSED,
     PASSWORD_REHASHED,
     PASSWORD_COMPROMISED,
+    ACCOUNT_LOCKED,
+    ACCOUNT_UNLOCKED,
+    STUFFING_SUSPECTED,
     SESSION_REAUTHENTICATED,
     FACTOR_BEGUN,
     FACTOR_ADDED,

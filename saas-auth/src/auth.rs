@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::Duration};
 
 use saas_core::{
-    Audit, Clock, Entropy, FieldCipher, Memberships, SecretStore, Storage, clock::stored_now, jobs::Jobs,
+    Audit, Clock, Entropy, FieldCipher, Memberships, RateLimits, SecretStore, Storage, clock::stored_now,
+    jobs::Jobs,
 };
 
 use crate::{
-    BreachedPasswords, ChallengeStore, ChangeFeed, Keyring, KeyringError, MailTokens, OneTimeTokenStore,
-    PasswordHasher, PasswordHistory, PasswordPolicy, RefreshKeys, SecondFactorPolicy, SecondFactorStore,
-    SessionStore, UserStore,
+    BreachedPasswords, ChallengeStore, ChangeFeed, GuessKeys, GuessRules, GuessStore, Keyring, KeyringError,
+    MailTokens, OneTimeTokenStore, PasswordHasher, PasswordHistory, PasswordPolicy, RefreshKeys,
+    SecondFactorPolicy, SecondFactorStore, SessionStore, UserStore,
     challenge::SecondFactorKeys,
     keys::{KeySet, KeySetError},
     token::{AccessTokenRules, AccessTokens},
@@ -19,8 +20,10 @@ mod authenticate;
 mod changes;
 mod decisions;
 mod deletion;
+mod guesses;
 mod keys;
 mod measures;
+mod network;
 mod open_session;
 mod passwords;
 mod recovery;
@@ -34,6 +37,7 @@ mod step_up;
 mod users;
 
 pub use authenticate::{AuthenticateError, Authenticated, Freshness};
+pub use guesses::{Guess, GuessCount, Locked};
 pub use keys::{RotateKeysError, RotationReport, SigningKeysError};
 pub use open_session::{NewSession, OpenedSession, Tokens};
 pub use passwords::{JudgePasswordError, JudgedPassword, PasswordOwner, RefusedPassword};
@@ -42,7 +46,7 @@ pub use refresh::RefreshError;
 pub use registration::{InsertError, NewUser, PrepareError, PreparedUser, Registration};
 pub use second_factor::{AddedFactor, SecondFactorError, SecondFactorState, TotpEnrolment};
 pub use sessions::{LogoutError, RevokeError, SessionsError};
-pub use sign_in::{FactorProof, SecondFactorSignIn, SignIn, SignInError};
+pub use sign_in::{FactorProof, SecondFactorSignIn, SignIn, SignInError, ThrottleRules};
 pub use step_up::{StepUpError, StepUpProof, StepUpRequired};
 pub use users::{CommandError, Profile, UsersError};
 
@@ -65,6 +69,10 @@ pub struct AuthPorts {
     pub memberships: Arc<dyn Memberships>,
     /// How other processes hear of changes; call [`Auth::hear_changes`] every second.
     pub changes: Arc<dyn ChangeFeed>,
+    /// Where guesses are counted.
+    pub guesses: Arc<dyn GuessStore>,
+    /// How often a network may guess, and how often mails may be asked for.
+    pub limits: RateLimits,
     /// Where what was done is written down.
     pub audit: Audit,
     /// What hashes passwords.
@@ -109,6 +117,12 @@ pub struct AuthConfig {
     pub step_up_max_age: Duration,
     /// How addresses are proved, and passwords set anew.
     pub recovery: RecoveryRules,
+    /// How many wrong guesses lock, and for how long.
+    pub guesses: GuessRules,
+    /// How many a network may make.
+    pub throttle: ThrottleRules,
+    /// How long a device that somebody has signed in on has guesses of its own.
+    pub device_token_lifetime: Duration,
     /// How long a signing key is published before it signs: how long others may cache the JWKS, and [`KeySet::RELOAD_SLACK`]. Less than
     /// [`KeySet::MIN_PUBLISH_DELAY`] counts as that.
     pub key_publish_delay: Duration,
@@ -131,10 +145,16 @@ impl AuthConfig {
             totp_issuer: "SaaS".to_owned(),
             step_up_max_age: Duration::from_mins(10),
             recovery: RecoveryRules::default(),
+            guesses: GuessRules::default(),
+            throttle: ThrottleRules::default(),
+            device_token_lifetime: days(180),
             key_publish_delay: Duration::from_mins(5) + KeySet::RELOAD_SLACK,
         }
     }
 }
+
+/// The keyring's name among the secrets that guesses are counted under.
+const GUESS_KEYS: &str = "auth.guess_keys";
 
 /// The longest that anybody is let in by what is no longer true.
 const MAX_DECISION_AGE: Duration = Duration::from_secs(5);
@@ -150,7 +170,7 @@ pub struct Auth {
     refresh_keys: RefreshKeys,
     mail_tokens: MailTokens,
     second_factor_keys: SecondFactorKeys,
-    quotas: Arc<recovery::Quotas>,
+    guess_keys: GuessKeys,
     unknown_keys: Arc<keys::Throttle>,
     decisions: Arc<decisions::Decisions>,
     heard: Arc<changes::Heard>,
@@ -176,6 +196,7 @@ impl Auth {
         let masters = Keyring::load_or_create(secrets, crate::refresh_token::MASTERS, &**entropy).await?;
         let mailed = Keyring::load_or_create(secrets, crate::mail_token::MASTERS, &**entropy).await?;
         let second_factor_keys = Keyring::load_or_create(secrets, SecondFactorKeys::NAME, &**entropy).await?;
+        let guess_keys = Keyring::load_or_create(secrets, GUESS_KEYS, &**entropy).await?;
         let keys = KeySet::load_or_create(secrets, &**clock, &**entropy).await?;
         let tokens = AccessTokens::new(config.tokens.clone(), keys, Arc::clone(clock), Arc::clone(entropy));
         let decisions = decisions::Decisions::new(config.decision_max_age.min(MAX_DECISION_AGE));
@@ -186,7 +207,7 @@ impl Auth {
             refresh_keys: RefreshKeys::new(masters),
             mail_tokens: MailTokens::new(mailed),
             second_factor_keys: SecondFactorKeys::new(second_factor_keys),
-            quotas: Arc::default(),
+            guess_keys: GuessKeys::new(guess_keys),
             unknown_keys: Arc::default(),
             decisions: Arc::new(decisions),
             heard: Arc::default(),

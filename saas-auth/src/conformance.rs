@@ -8,6 +8,7 @@
 pub mod breached_passwords;
 pub mod challenge_store;
 pub mod change_feed;
+pub mod guess_store;
 pub mod one_time_token_store;
 pub mod password_hasher;
 pub mod password_history;

@@ -23,6 +23,7 @@ mod change_feed;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod device;
+mod guess;
 pub mod keys;
 mod mail_token;
 mod one_time_token;
@@ -37,16 +38,21 @@ mod user;
 
 pub use auth::{
     AddedFactor, Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, FactorProof,
-    Freshness, InsertError, JudgePasswordError, JudgedPassword, LogoutError, MailedToken, NewSession,
-    NewUser, OpenAuthError, OpenedSession, PasswordOwner, PrepareError, PreparedUser, Profile, RecoveryError,
-    RecoveryRules, RefreshError, RefusedPassword, Registration, RevokeError, RotateKeysError, RotationReport,
-    SecondFactorError, SecondFactorSignIn, SecondFactorState, SessionsError, SignIn, SignInError,
-    SigningKeysError, StepUpError, StepUpProof, StepUpRequired, Tokens, TotpEnrolment, UsersError,
+    Freshness, Guess, GuessCount, InsertError, JudgePasswordError, JudgedPassword, Locked, LogoutError,
+    MailedToken, NewSession, NewUser, OpenAuthError, OpenedSession, PasswordOwner, PrepareError, PreparedUser,
+    Profile, RecoveryError, RecoveryRules, RefreshError, RefusedPassword, Registration, RevokeError,
+    RotateKeysError, RotationReport, SecondFactorError, SecondFactorSignIn, SecondFactorState, SessionsError,
+    SignIn, SignInError, SigningKeysError, StepUpError, StepUpProof, StepUpRequired, ThrottleRules, Tokens,
+    TotpEnrolment, UsersError,
 };
 pub use auth_methods::{AuthMethod, AuthMethods};
 pub use challenge::{Challenge, ChallengeId, ChallengeStore};
 pub use change_feed::{Change, ChangeFeed, ChangeId, Changed};
 pub use device::Device;
+pub use guess::{
+    DeviceId, DeviceToken, Forgiven, GuessId, GuessKeys, GuessKind, GuessRules, GuessStore, Guesses,
+    InvalidDeviceToken, NewGuess, Reserved,
+};
 pub use mail_token::{InvalidMailToken, MailPurpose, MailToken, MailTokens};
 pub use one_time_token::{OneTimeToken, OneTimeTokenId, OneTimeTokenStore, Undos};
 pub use password::{
@@ -57,7 +63,7 @@ pub use password::{
 pub use recovery_code::{InvalidRecoveryCode, RecoveryCode};
 pub use refresh_token::{InvalidRefreshToken, Lineage, RefreshKeys, RefreshToken};
 pub use saas_core::{Keyring, KeyringError};
-pub use second_factor::{Factor, GuessRules, SecondFactorPolicy, SecondFactorStore};
+pub use second_factor::{Factor, SecondFactorPolicy, SecondFactorStore};
 pub use session::{
     Family, PageStart, Reauthentication, Revocation, Rotated, Rotation, Session, SessionFilter, SessionPage,
     SessionStore, Snapshot,

@@ -48,6 +48,11 @@ pub enum SendMail {
         /// The row of the token that sets it.
         token: Uuid,
     },
+    /// To whoever's account was locked because of wrong passwords.
+    UnlockAccount {
+        /// The row of the token that unlocks it.
+        token: Uuid,
+    },
     /// To somebody whose password was changed.
     PasswordChanged {
         /// Whose it is.
@@ -117,5 +122,9 @@ mod tests {
             assert_eq!(serde_json::to_string(&mail).unwrap(), expected);
             assert_eq!(SendMail::read(1, &expected).unwrap(), mail);
         }
+        let unlock = SendMail::UnlockAccount { token: id };
+        let expected = r#"{"mail":"unlock_account","token":"00000000-0000-0000-0000-000000000007"}"#;
+        assert_eq!(serde_json::to_string(&unlock).unwrap(), expected);
+        assert_eq!(SendMail::read(1, expected).unwrap(), unlock);
     }
 }

@@ -13,12 +13,13 @@ use saas_auth::{
     PrepareError, Registration, Tokens, token::AccessTokenRules,
 };
 use saas_auth_sql::{
-    AUTH, SqlChallenges, SqlChanges, SqlOneTimeTokens, SqlPasswordHistory, SqlSecondFactors, SqlSessions,
-    SqlUsers,
+    AUTH, SqlChallenges, SqlChanges, SqlGuesses, SqlOneTimeTokens, SqlPasswordHistory, SqlSecondFactors,
+    SqlSessions, SqlUsers,
 };
 use saas_core::{
-    Actor, Audit, Clock, DisplayName, Entropy, ErrorKind, Fault, FieldCipher, InternalError, Reach, Report,
-    Role, SecretStore, Storage, StoreError, entropy::SystemEntropy,
+    Actor, Audit, Clock, DisplayName, Entropy, ErrorKind, Fault, FieldCipher, InternalError, RateLimits,
+    Reach, Report, Role, SecretStore, Storage, StoreError, entropy::SystemEntropy,
+    rate_limit::MemoryRateLimiter,
 };
 use saas_sql::{SealedSecrets, SqlAudit, SqlOptions, SqlStorage};
 
@@ -86,6 +87,8 @@ impl Accounts {
         let audit =
             Audit::open(shared.clone(), Arc::new(SqlAudit), &*secrets, clock.clone(), entropy.clone())
                 .await?;
+        let limiter = Arc::new(MemoryRateLimiter::new(clock.clone()));
+        let limits = RateLimits::open(limiter, &*secrets, &*entropy).await?;
         let ports = AuthPorts {
             storage: shared,
             users: Arc::new(SqlUsers),
@@ -95,6 +98,8 @@ impl Accounts {
             challenges: Arc::new(SqlChallenges),
             memberships: Arc::new(Alone),
             changes: Arc::new(SqlChanges),
+            guesses: Arc::new(SqlGuesses),
+            limits,
             audit: audit.clone(),
             hasher: Arc::new(Hasher::new(argon2id, 2, 64)),
             breached: Arc::new(CommonPasswords),

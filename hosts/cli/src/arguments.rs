@@ -131,6 +131,12 @@ pub(crate) enum Users {
     Create(CreateUser),
     /// Lists the users, a page at a time.
     List(ListUsers),
+    /// Shows a user, and what was guessed at their password.
+    Show(WhichUser),
+    /// Unlocks a user who is locked after wrong guesses.
+    ///
+    /// Whatever was guessed at their secrets is forgotten.
+    Unlock(WhichUser),
     /// Disables a user and ends their sessions.
     Disable(WhichUser),
     /// Lets a disabled user sign in again.

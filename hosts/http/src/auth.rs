@@ -6,6 +6,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 mod account;
 mod deletion;
 mod email;
+mod lock;
 mod password;
 mod second_factor;
 mod session;
@@ -37,6 +38,7 @@ pub(crate) fn routes() -> OpenApiRouter<Saas> {
         .routes(routes!(second_factor::confirm))
         .routes(routes!(second_factor::recovery_codes))
         .routes(routes!(step_up::step_up))
+        .routes(routes!(lock::unlock))
         .routes(routes!(session::list))
         .routes(routes!(session::revoke))
 }

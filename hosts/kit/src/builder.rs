@@ -7,14 +7,15 @@ use std::{
 
 use saas_agents::{AgentsConfig, ChatModel, ConversationStore, ModelName, Models, RunStore};
 use saas_auth::{
-    AuthConfig, BreachedPasswords, ChallengeStore, OneTimeTokenStore, PasswordHasher, PasswordHistory,
-    RecoveryRules, SecondFactorPolicy, SecondFactorStore, SessionStore, UserStore,
+    AuthConfig, BreachedPasswords, ChallengeStore, GuessRules, GuessStore, OneTimeTokenStore, PasswordHasher,
+    PasswordHistory, RecoveryRules, SecondFactorPolicy, SecondFactorStore, SessionStore, ThrottleRules,
+    UserStore,
     keys::KeySet,
     password::Argon2idParams,
     token::{AccessTokenRules, InvalidRules},
 };
 use saas_core::{
-    AuditLog, Background, Clock, Entropy, EventLog, Mailer, SecretStore,
+    AuditLog, Background, Clock, Entropy, EventLog, Mailer, RateLimiter, SecretStore,
     entropy::SystemEntropy,
     jobs::{Job, JobStore},
 };
@@ -134,6 +135,20 @@ impl SaasBuilder {
     #[must_use]
     pub fn audit_log(mut self, audit: Arc<dyn AuditLog>) -> Self {
         self.ports.audit = Some(audit);
+        self
+    }
+
+    /// Your store of guesses, on connections of the product's storage.
+    #[must_use]
+    pub fn guess_store(mut self, guesses: Arc<dyn GuessStore>) -> Self {
+        self.ports.guesses = Some(guesses);
+        self
+    }
+
+    /// Your counting of quotas instead of that in the process, which each process does for itself.
+    #[must_use]
+    pub fn rate_limiter(mut self, limiter: Arc<dyn RateLimiter>) -> Self {
+        self.ports.limiter = Some(limiter);
         self
     }
 
@@ -322,6 +337,21 @@ fn auth_config(settings: &Settings) -> Result<AuthConfig, InvalidRules> {
         absolute_lifetime: settings.auth_session_absolute_ttl.duration(),
         refresh_grace: settings.auth_refresh_grace.duration(),
         decision_max_age: settings.auth_decision_max_age.duration(),
+        guesses: GuessRules {
+            threshold: settings.auth_lockout_threshold,
+            longest_wait: settings.auth_lockout_duration.duration(),
+            window: settings.auth_lockout_window.duration(),
+            ceiling: settings.auth_lockout_ceiling,
+            ..GuessRules::default()
+        },
+        throttle: ThrottleRules {
+            address_guesses: settings.auth_ip_lockout_threshold,
+            subnet_guesses: settings.auth_subnet_lockout_threshold,
+            window: settings.auth_ip_lockout_window.duration(),
+            stuffing_accounts: settings.auth_stuffing_threshold,
+            stuffing_window: settings.auth_stuffing_window.duration(),
+        },
+        device_token_lifetime: settings.auth_device_token_ttl.duration(),
         password_policy: breached::policy(settings),
         second_factor: second_factor(settings.auth_second_factor),
         totp_issuer: settings.app_name.clone(),

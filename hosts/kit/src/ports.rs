@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use saas_agents::{ChatModel, ConversationStore, RunStore};
 use saas_auth::{
-    BreachedPasswords, ChallengeStore, OneTimeTokenStore, PasswordHasher, PasswordHistory, SecondFactorStore,
-    SessionStore, UserStore,
+    BreachedPasswords, ChallengeStore, GuessStore, OneTimeTokenStore, PasswordHasher, PasswordHistory,
+    SecondFactorStore, SessionStore, UserStore,
 };
-use saas_core::{AuditLog, Background, EventLog, Mailer, SecretStore, jobs::JobStore};
+use saas_core::{AuditLog, Background, EventLog, Mailer, RateLimiter, SecretStore, jobs::JobStore};
 use saas_tenancy::{MembershipStore, TenantStore};
 
 use crate::jobs::{Handlers, Schedule};
@@ -33,6 +33,8 @@ pub(crate) struct Ports {
     pub(crate) jobs: Option<Arc<dyn JobStore>>,
     pub(crate) mailer: Option<Arc<dyn Mailer>>,
     pub(crate) audit: Option<Arc<dyn AuditLog>>,
+    pub(crate) guesses: Option<Arc<dyn GuessStore>>,
+    pub(crate) limiter: Option<Arc<dyn RateLimiter>>,
     /// What does which jobs, and what is enqueued again and again.
     pub(crate) handlers: Handlers,
     pub(crate) schedules: Vec<Schedule>,

@@ -10,6 +10,7 @@
 
 mod challenge;
 mod change_feed;
+mod guess;
 mod one_time_token;
 mod password_history;
 mod second_factor;
@@ -18,6 +19,7 @@ mod user;
 
 pub use challenge::SqlChallenges;
 pub use change_feed::SqlChanges;
+pub use guess::SqlGuesses;
 pub use one_time_token::SqlOneTimeTokens;
 pub use password_history::SqlPasswordHistory;
 use saas_sql::{Component, EnvelopedColumn, Keep, Purge, Retention};
@@ -51,6 +53,7 @@ pub const AUTH: Component = saas_sql::component!(
         (4, 1, "0004_address_in_envelope"),
         (5, 1, "0005_one_time_tokens"),
         (6, 1, "0006_passwords"),
+        (7, 1, "0007_guesses"),
         (8, 1, "0008_second_factors")
     ]
 );
@@ -73,6 +76,18 @@ pub const RETENTION: &[Retention] = &[
             delete: "DELETE FROM saas_one_time_tokens WHERE id IN (SELECT id FROM saas_one_time_tokens \
                      WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
         }),
+    },
+    Retention {
+        table: "saas_sign_in_guesses",
+        keep: Keep::Until(Purge {
+            what: "expired_guesses",
+            delete: "DELETE FROM saas_sign_in_guesses WHERE id IN (SELECT id FROM saas_sign_in_guesses \
+                     WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
+        }),
+    },
+    Retention {
+        table: "saas_forgotten_devices",
+        keep: Keep::WithOwner("a row for each user, removed with them"),
     },
     Retention {
         table: "saas_password_history",

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use saas_auth::{Factor, GuessRules, SecondFactorStore};
+use saas_auth::{Factor, SecondFactorStore};
 use saas_core::{Conn, Envelope, StoreError, Tx, UserId};
 use saas_sql::{execute, fetch_one, fetch_optional};
 use uuid::Uuid;
@@ -20,8 +20,6 @@ struct Row {
     seed_envelope: Vec<u8>,
     created_at: DateTime<Utc>,
     confirmed_at: Option<DateTime<Utc>>,
-    failures: i64,
-    last_failed_at: Option<DateTime<Utc>>,
 }
 
 impl From<Row> for Factor {
@@ -31,15 +29,13 @@ impl From<Row> for Factor {
             seed: Envelope::from_stored(row.seed_envelope),
             created_at: row.created_at,
             confirmed_at: row.confirmed_at,
-            failures: row.failures,
-            last_failed_at: row.last_failed_at,
         }
     }
 }
 
 macro_rules! columns {
     () => {
-        "user_id, seed_envelope, created_at, confirmed_at, failures, last_failed_at"
+        "user_id, seed_envelope, created_at, confirmed_at"
     };
 }
 
@@ -54,9 +50,9 @@ impl SecondFactorStore for SqlSecondFactors {
     ) -> Result<bool, StoreError> {
         let begun = execute!(
             tx.conn(),
-            "INSERT INTO saas_second_factors (user_id, seed_envelope, created_at, confirmed_at, last_step, failures, last_failed_at) \
-             VALUES ($1, $2, $3, NULL, $4, 0, NULL) ON CONFLICT (user_id) DO UPDATE SET seed_envelope = $2, created_at = $3, last_step = $4, \
-             failures = 0, last_failed_at = NULL WHERE saas_second_factors.confirmed_at IS NULL",
+            "INSERT INTO saas_second_factors (user_id, seed_envelope, created_at, confirmed_at, last_step) \
+             VALUES ($1, $2, $3, NULL, $4) ON CONFLICT (user_id) DO UPDATE SET seed_envelope = $2, created_at = $3, last_step = $4 \
+             WHERE saas_second_factors.confirmed_at IS NULL",
             user.as_uuid(),
             seed.as_bytes(),
             now,
@@ -93,54 +89,12 @@ impl SecondFactorStore for SqlSecondFactors {
     async fn use_step(&self, tx: &mut Tx, user: UserId, step: i64) -> Result<bool, StoreError> {
         let used = execute!(
             tx.conn(),
-            "UPDATE saas_second_factors SET last_step = $2, failures = 0, last_failed_at = NULL \
+            "UPDATE saas_second_factors SET last_step = $2 \
              WHERE user_id = $1 AND last_step < $2 AND confirmed_at IS NOT NULL",
             user.as_uuid(),
             step,
         )?;
         Ok(used == 1)
-    }
-
-    async fn guess(
-        &self,
-        tx: &mut Tx,
-        user: UserId,
-        rules: &GuessRules,
-        now: DateTime<Utc>,
-    ) -> Result<bool, StoreError> {
-        // Who failed so often has waited since before this.
-        let [a, b, c, d, e, f, g, h] = rules.waits.map(|wait| now - wait);
-        let counted = execute!(
-            tx.conn(),
-            "UPDATE saas_second_factors SET failures = failures + 1, last_failed_at = $2 \
-             WHERE user_id = $1 AND confirmed_at IS NOT NULL AND failures < $3 AND (failures < $4 OR last_failed_at IS NULL \
-             OR (failures = $4 AND last_failed_at <= $5) OR (failures = $4 + 1 AND last_failed_at <= $6) \
-             OR (failures = $4 + 2 AND last_failed_at <= $7) OR (failures = $4 + 3 AND last_failed_at <= $8) \
-             OR (failures = $4 + 4 AND last_failed_at <= $9) OR (failures = $4 + 5 AND last_failed_at <= $10) \
-             OR (failures = $4 + 6 AND last_failed_at <= $11) OR (failures > $4 + 6 AND last_failed_at <= $12))",
-            user.as_uuid(),
-            now,
-            rules.most,
-            rules.free,
-            a,
-            b,
-            c,
-            d,
-            e,
-            f,
-            g,
-            h,
-        )?;
-        Ok(counted == 1)
-    }
-
-    async fn forgive(&self, tx: &mut Tx, user: UserId) -> Result<(), StoreError> {
-        execute!(
-            tx.conn(),
-            "UPDATE saas_second_factors SET failures = 0, last_failed_at = NULL WHERE user_id = $1",
-            user.as_uuid(),
-        )?;
-        Ok(())
     }
 
     async fn replace_codes(

@@ -95,6 +95,8 @@ pub struct Tokens {
     pub email_verified: bool,
     /// Whether the password was found among stolen ones, and is still the same.
     pub password_change_required: bool,
+    /// For the device's next sign-in, which has guesses of its own then; a sign-in with a password alone gives one.
+    pub device_token: Option<Secret<String>>,
 }
 
 impl Auth {
@@ -190,6 +192,7 @@ impl Auth {
             session,
             email_verified: opened.email_verified,
             password_change_required: opened.password_compromised,
+            device_token: None,
         })
     }
 }

@@ -7,12 +7,17 @@
 use std::time::Duration;
 
 use saas_core::{
-    Actor, Email, ErrorKind, Fault, FieldError, InternalError, Reach, Report, Secret, SendMail, StoreError,
-    Tx, UserId, jobs::EnqueueError,
+    Actor, Email, ErrorKind, Fault, FieldError, Grant, InternalError, Quota, RateLimitError, Reach, Report,
+    Secret, SendMail, StoreError, Tx, UserId,
+    jobs::EnqueueError,
+    rate_limit::{Subject, WhenAway},
 };
 use uuid::Uuid;
 
-use super::{Auth, JudgePasswordError, PasswordOwner, StepUpRequired};
+use super::{
+    Auth, JudgePasswordError, PasswordOwner, StepUpRequired,
+    network::{ADDRESS, places},
+};
 use crate::{
     HashError, MailPurpose, MailToken, OneTimeToken, OneTimeTokenId, Password, PasswordHash, Undos, User,
     UserStatus,
@@ -22,12 +27,10 @@ mod email_change;
 mod mailed;
 mod password;
 mod proof;
-mod quota;
+mod unlock;
 mod verification;
 
 pub use mailed::MailedToken;
-use quota::Quota;
-pub(super) use quota::Quotas;
 
 /// How addresses are proved, and passwords set anew.
 #[derive(Debug, Clone, Copy)]
@@ -104,6 +107,9 @@ pub enum RecoveryError {
         /// How much later.
         retry_after: Duration,
     },
+    /// It cannot be counted now how often that was asked for, and so nobody may.
+    #[error(transparent)]
+    Limits(#[from] RateLimitError),
     /// Somebody else changed the password at the same time.
     #[error("the password was changed at the same time: try again")]
     Contended,
@@ -135,6 +141,7 @@ impl Fault for RecoveryError {
             Self::TooOften { retry_after } => {
                 Report::new(ErrorKind::RateLimited, "too_many_requests").with_retry_after(*retry_after)
             }
+            Self::Limits(error) => error.report(),
             Self::Contended => Report::new(ErrorKind::Conflict, "password_changed_meanwhile"),
             Self::Hash(error) => error.report(),
             Self::Store(error) => error.report(),
@@ -262,17 +269,39 @@ impl Auth {
         Ok(self.judge_password("new_password", typed, PasswordOwner::User(user)).await?.hash)
     }
 
-    /// Takes from the quotas of an address and of the network that asks.
-    fn ask(&self, actor: &Actor, address: &Email, quota: (Quota, Quota)) -> Result<(), RecoveryError> {
-        let now = self.ports.clock.monotonic();
-        let (of_address, of_network) = quota;
-        let network = actor.client.ip.map(|ip| saas_core::Network::of(ip).to_string());
-        if let Some(network) = network {
-            self.quotas.take(&of_network, network.as_bytes(), now)?;
+    /// Takes from the quota of the network that asks, and from that of the address that it asks for.
+    async fn ask(&self, actor: &Actor, address: &Email, quotas: Quotas) -> Result<(), RecoveryError> {
+        let (network, _) = places(actor);
+        self.take(&quotas.of_network, Subject::new(ADDRESS, &network)).await?;
+        self.take(&quotas.of_address, Subject::new("email", address.as_str().as_bytes())).await
+    }
+
+    /// Takes one, if there is one left. While they cannot be counted nobody may ask.
+    async fn take(&self, quota: &Quota, subject: Subject<'_>) -> Result<(), RecoveryError> {
+        match self.ports.limits.take(quota, subject, 1, WhenAway::Refuse).await? {
+            Grant::Allowed { .. } => Ok(()),
+            Grant::Refused { retry_after, .. } => Err(RecoveryError::TooOften { retry_after }),
         }
-        self.quotas.take(&of_address, address.as_str().as_bytes(), now)
     }
 }
+
+/// How often something may be asked for.
+struct Quotas {
+    of_address: Quota,
+    of_network: Quota,
+}
+
+impl Quotas {
+    /// So many times an hour for one address, and from one network.
+    const fn an_hour(name: &'static str, of_address: u32, of_network: u32) -> Self {
+        Self {
+            of_address: Quota::new(name, of_address, HOUR),
+            of_network: Quota::new(name, of_network, HOUR),
+        }
+    }
+}
+
+const HOUR: Duration = Duration::from_hours(1);
 
 /// What an address is typed as, for who compares a password that is longer than any.
 fn password_of(typed: &Secret<String>) -> Result<Password, RecoveryError> {

@@ -138,6 +138,8 @@ impl Auth {
         };
         match self.ports.users.insert(tx, &user, &prepared.password.hash).await {
             Ok(()) => {
+                // Whatever was guessed before there was an account is none of its owner's business.
+                self.ports.guesses.clear(tx, &self.guess_keys.account(&user.email)).await?;
                 // Users are over all tenants: it is the platform's to know.
                 self.ports.audit.record(tx, actor, AuditEvent::new(USER_CREATED).about(user.id)).await?;
                 Ok(NewUser { user })

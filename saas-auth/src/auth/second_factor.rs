@@ -8,8 +8,12 @@ use saas_core::{
     StoreError, Tx, UserId, audit::AuditEvent,
 };
 
-use super::{Auth, FactorProof, StepUpRequired, Tokens, sign_in::Use};
-use crate::{AuthMethods, Factor, GuessRules, TotpSeed, audited::RECOVERY_CODE_USED};
+use super::{
+    Auth, FactorProof, StepUpRequired, Tokens,
+    guesses::{Guess, Locked},
+    sign_in::Use,
+};
+use crate::{AuthMethods, Factor, GuessKind, TotpSeed, audited::RECOVERY_CODE_USED};
 
 mod commands;
 mod operators;
@@ -153,19 +157,36 @@ impl Auth {
         user: UserId,
         used: &Use,
     ) -> Result<bool, Trouble> {
-        let hashes = match used {
-            Use::Step(step) => return Ok(self.ports.second_factors.use_step(tx, user, *step).await?),
-            Use::Code(hashes) => hashes,
+        let was_good = match used {
+            Use::Step(step) => self.ports.second_factors.use_step(tx, user, *step).await?,
+            Use::Code(hashes) => self.use_code(tx, actor, user, hashes).await?,
         };
+        if was_good {
+            self.forget_code_guesses(tx, user).await?;
+        }
+        Ok(was_good)
+    }
+
+    async fn use_code(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        user: UserId,
+        hashes: &[[u8; 32]],
+    ) -> Result<bool, Trouble> {
         for hash in hashes {
             if self.ports.second_factors.use_code(tx, user, hash).await? {
-                self.ports.second_factors.forgive(tx, user).await?;
                 self.ports.audit.record(tx, actor, AuditEvent::new(RECOVERY_CODE_USED).about(user)).await?;
                 self.tell(tx, &SendMail::RecoveryCodeUsed { user }).await?;
                 return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Forgets the wrong codes: a right one came, or a recovery code, or the app is gone.
+    pub(super) async fn forget_code_guesses(&self, tx: &mut Tx, user: UserId) -> Result<(), StoreError> {
+        self.ports.guesses.clear(tx, &self.guess_keys.second_factor(user)).await
     }
 
     /// Leaves a mail behind, where mails are sent.
@@ -176,14 +197,27 @@ impl Auth {
         Ok(())
     }
 
-    /// Why a guess was not let through; `None` where there is no second factor to guess at.
-    pub(super) async fn held(&self, user: UserId, now: DateTime<Utc>) -> Result<Option<Held>, StoreError> {
-        let mut conn = self.ports.storage.read(REACH).await?;
-        let Some(factor) = self.second_factor_of(&mut conn, user).await? else { return Ok(None) };
-        let Some(wait) = GuessRules::CODES.wait(factor.failures) else { return Ok(Some(Held::ForGood)) };
-        let passed =
-            factor.last_failed_at.and_then(|failed| (now - failed).to_std().ok()).unwrap_or_default();
-        Ok(Some(Held::For(wait.saturating_sub(passed).max(Duration::from_secs(1)))))
+    /// Counts a guess at the user's codes before it is compared, wherever it is asked for. A recovery code is none: 80 random bits are nobody's to
+    /// guess, and the way in for whom somebody else keeps out by wrong codes.
+    pub(super) async fn guess_at(
+        &self,
+        user: UserId,
+        proof: &FactorProof,
+    ) -> Result<Result<Option<Guess>, Held>, StoreError> {
+        if let FactorProof::RecoveryCode(_) = proof {
+            return Ok(Ok(None));
+        }
+        if let Some(guess) = self.guess_second_factor(user).await? {
+            return Ok(Ok(Some(guess)));
+        }
+        let a_second = Duration::from_secs(1);
+        Ok(Err(match self.lock_of(user, GuessKind::SecondFactor).await? {
+            Some(Locked::UntilUnlocked) => Held::ForGood,
+            Some(Locked::Until(at)) => {
+                Held::For((at - self.now()).to_std().unwrap_or_default().max(a_second))
+            }
+            None => Held::For(a_second),
+        }))
     }
 
     fn seed(&self, factor: &Factor) -> Result<TotpSeed, InternalError> {

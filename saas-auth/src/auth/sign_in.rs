@@ -8,24 +8,28 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use saas_core::{
-    Actor, Email, ErrorKind, Fault, InternalError, Reach, Report, Secret, StoreError, TenantChoice, TenantId,
-    Tx,
+    Actor, Email, ErrorKind, Fault, InternalError, RateLimitError, Reach, Report, Secret, StoreError,
+    TenantChoice, TenantId, Tx,
 };
 
 use self::{
     admission::{Admitted, AdmittedBy},
+    first_factor::Right,
     refusal::NotSignedIn,
 };
 use super::{Auth, Tokens, measures, open_session::Opening};
 use crate::{HashError, PasswordHash, User, UserStatus, password::BreachedError};
 
 mod admission;
+mod attempt;
 mod first_factor;
 mod refusal;
 mod second_factor;
+mod throttle;
 
 pub(super) use second_factor::Use;
 pub use second_factor::{FactorProof, SecondFactorSignIn};
+pub use throttle::ThrottleRules;
 
 /// Who wants in, and where.
 #[derive(Debug, Clone)]
@@ -37,12 +41,14 @@ pub struct SignIn {
     pub password: Secret<String>,
     /// The tenant; needed by those who belong to several.
     pub tenant: Option<TenantId>,
+    /// What an earlier sign-in gave this device: it has guesses of its own then. One that is not good is like none.
+    pub device_token: Option<Secret<String>>,
 }
 
 impl SignIn {
     /// With an address and a password.
     pub fn new(email: Email, password: Secret<String>) -> Self {
-        Self { email, password, tenant: None }
+        Self { email, password, tenant: None, device_token: None }
     }
 
     /// Into this tenant.
@@ -51,13 +57,20 @@ impl SignIn {
         self.tenant = tenant;
         self
     }
+
+    /// On a device that had this token from an earlier sign-in.
+    #[must_use]
+    pub fn with_device_token(mut self, device_token: Option<Secret<String>>) -> Self {
+        self.device_token = device_token;
+        self
+    }
 }
 
 /// Why nobody was signed in.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignInError {
-    /// Unknown address, wrong password, disabled user or no member of that tenant: the answer does not tell which.
+    /// Unknown address, wrong password, locked account, disabled user or no member of that tenant: the answer does not tell which.
     #[error("the e-mail address or the password is wrong")]
     InvalidCredentials,
     /// The password is right and the user belongs to several tenants: name one of them.
@@ -66,6 +79,15 @@ pub enum SignInError {
         /// Those they may choose from.
         choices: Vec<TenantChoice>,
     },
+    /// Too many wrong passwords came from there, whomever they were for.
+    #[error("too many sign-ins that failed came from your network: try again later")]
+    Throttled {
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// Sign-ins cannot be counted now, and so nobody may try.
+    #[error(transparent)]
+    Limits(#[from] RateLimitError),
     /// The password is right, and others know it: it has to be reset by mail before anybody is let in.
     #[error("this password is in a list of stolen ones: reset it by mail, then sign in with the new one")]
     PasswordCompromised,
@@ -111,6 +133,10 @@ impl Fault for SignInError {
         match self {
             Self::InvalidCredentials => Report::new(ErrorKind::Unauthenticated, "invalid_credentials"),
             Self::TenantRequired { .. } => Report::new(ErrorKind::Conflict, "tenant_required"),
+            Self::Throttled { retry_after } => {
+                Report::new(ErrorKind::RateLimited, "too_many_attempts").with_retry_after(*retry_after)
+            }
+            Self::Limits(error) => error.report(),
             Self::PasswordCompromised => Report::new(ErrorKind::Forbidden, "password_compromised"),
             Self::Breached(error) => error.report(),
             Self::SecondFactorRequired { .. } => {
@@ -165,7 +191,29 @@ impl Auth {
     }
 
     async fn sign_in_once(&self, actor: &Actor, command: &SignIn) -> Result<Tokens, NotSignedIn> {
-        let proven = self.first_factor(actor, command).await?;
+        let right = self.compare(actor, command).await?;
+        let attempt = right.attempt.clone();
+        let let_in = self.let_in(actor, command, right).await;
+        self.settle(actor, &attempt).await;
+        match let_in {
+            Ok(mut tokens) => {
+                tokens.device_token = self.device_token(command, &attempt);
+                Ok(tokens)
+            }
+            Err(refused) => {
+                // What was right is right no more, and clears nothing.
+                if matches!(refused, NotSignedIn::Refused { reason: PASSWORD_REPLACED, .. }) {
+                    self.not_compared(&attempt).await;
+                } else {
+                    self.was_right(&attempt).await;
+                }
+                Err(refused)
+            }
+        }
+    }
+
+    async fn let_in(&self, actor: &Actor, command: &SignIn, right: Right) -> Result<Tokens, NotSignedIn> {
+        let proven = self.first_factor(actor, right).await?;
         let admitted = self.admit(proven, command.tenant).await?;
         self.open_admitted(actor, admitted).await
     }
@@ -184,7 +232,10 @@ impl Auth {
             return Err(NotSignedIn::refused(user.id, "user_disabled"));
         }
         match &by {
-            AdmittedBy::Password(compared) => self.still_has(&mut tx, &user, compared).await?,
+            AdmittedBy::Password { compared, attempt } => {
+                self.still_has(&mut tx, &user, compared).await?;
+                self.was_right_in(&mut tx, attempt).await?;
+            }
             AdmittedBy::SecondFactor(spent) => self.spend(&mut tx, actor, &user, spent).await?,
         }
         let opening = Opening { user: &user, tenant, role, methods };

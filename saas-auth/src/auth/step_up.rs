@@ -9,12 +9,14 @@ use saas_core::{
 };
 
 use super::{
-    Auth, FactorProof, OpenedSession, RecoveryError, Tokens, measures,
+    Auth, FactorProof, OpenedSession, RecoveryError, Tokens,
+    guesses::Guess,
+    measures,
     second_factor::{Held, Trouble},
     sign_in::Use,
 };
 use crate::{
-    AuthMethod, Changed, Factor, GuessRules, HashError, Reauthentication, Rotation,
+    AuthMethod, Changed, Factor, HashError, Reauthentication, Rotation,
     audited::SESSION_REAUTHENTICATED, token::AccessClaims,
 };
 
@@ -188,12 +190,12 @@ impl Auth {
                 message,
             )]));
         }
-        self.count_guess(user, proof).await?;
+        let guess = self.count_guess(user, factor.is_some(), proof).await?;
         let proved = match proof {
             StepUpProof::Password(password) => self.own_password(actor, password).await?,
             StepUpProof::SecondFactor(proof) => self.own_factor(factor.as_ref(), proof)?,
         };
-        let Some((method, used)) = proved else { return self.refuse_step_up(actor, user).await };
+        let Some((method, used)) = proved else { return self.refuse_step_up(actor, user, guess).await };
         let mut tx = self.ports.storage.begin(REACH).await?;
         let counts = match &used {
             Some(used) => self.use_up_proof(&mut tx, actor, user.user, used).await?,
@@ -201,7 +203,7 @@ impl Auth {
         };
         if !counts {
             drop(tx);
-            return self.refuse_step_up(actor, user).await;
+            return self.refuse_step_up(actor, user, guess).await;
         }
         let renewed = self.renew_session(&mut tx, user, method).await?.ok_or(StepUpError::SessionEnded)?;
         let event = AuditEvent::new(SESSION_REAUTHENTICATED).in_tenant(user.tenant).about(user.session);
@@ -211,25 +213,27 @@ impl Auth {
         Ok(self.tokens_for(&renewed)?)
     }
 
-    /// Counts it before anything is compared, and commits that: of the session's guesses, and for a code of the app's.
-    async fn count_guess(&self, user: &UserPrincipal, proof: &StepUpProof) -> Result<(), StepUpError> {
-        let now = self.now();
+    /// Counts it before anything is compared, and commits that: of the session's guesses, and for a code of the user's.
+    async fn count_guess(
+        &self,
+        user: &UserPrincipal,
+        enrolled: bool,
+        proof: &StepUpProof,
+    ) -> Result<Option<Guess>, StepUpError> {
         let mut tx = self.ports.storage.begin(REACH).await?;
-        if let StepUpProof::SecondFactor(FactorProof::Code(_)) = proof
-            && !self.ports.second_factors.guess(&mut tx, user.user, &GuessRules::CODES, now).await?
-        {
-            drop(tx);
-            return Err(match self.held(user.user, now).await? {
-                Some(Held::For(retry_after)) => StepUpError::SecondFactorLocked { retry_after },
-                Some(Held::ForGood) => StepUpError::SecondFactorBlocked,
-                None => StepUpError::Refused,
-            });
-        }
-        if !self.ports.sessions.guess(&mut tx, user.user, user.session, GUESSES, now).await? {
+        if !self.ports.sessions.guess(&mut tx, user.user, user.session, GUESSES, self.now()).await? {
             return Err(StepUpError::Exhausted);
         }
         tx.commit().await?;
-        Ok(())
+        match proof {
+            StepUpProof::SecondFactor(proof) if enrolled => {
+                self.guess_at(user.user, proof).await?.map_err(|held| match held {
+                    Held::For(retry_after) => StepUpError::SecondFactorLocked { retry_after },
+                    Held::ForGood => StepUpError::SecondFactorBlocked,
+                })
+            }
+            _ => Ok(None),
+        }
     }
 
     /// Counted and compared as wherever a password is asked for once more.
@@ -253,7 +257,15 @@ impl Auth {
         Ok(self.proved(factor, proof)?.map(|used| (proof.method(), Some(used))))
     }
 
-    async fn refuse_step_up(&self, actor: &Actor, user: &UserPrincipal) -> Result<Tokens, StepUpError> {
+    async fn refuse_step_up(
+        &self,
+        actor: &Actor,
+        user: &UserPrincipal,
+        guess: Option<Guess>,
+    ) -> Result<Tokens, StepUpError> {
+        if let Some(guess) = guess {
+            self.guessed_wrong(actor, Some(user.user), &guess).await?;
+        }
         let event = AuditEvent::new(SESSION_REAUTHENTICATED).in_tenant(user.tenant).about(user.session);
         self.ports.audit.record_alone(actor, event.refused("wrong_proof")).await?;
         tracing::info!(user.id = %user.user, session.id = %user.session, "step-up refused");

@@ -1,12 +1,12 @@
 //! The contract of [`SecondFactorStore`].
 
-use std::{any::Any, sync::Arc, time::Duration};
+use std::{any::Any, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use saas_core::{Envelope, Storage, conformance::at_once};
 
 use super::{REACH, at, hash, user, user_id};
-use crate::{Factor, GuessRules, SecondFactorStore, UserStore};
+use crate::{Factor, SecondFactorStore, UserStore};
 
 saas_core::conformance_suite! {
     ($)
@@ -16,9 +16,7 @@ saas_core::conformance_suite! {
     [
         a_factor_takes_the_place_of_one_that_is_not_confirmed_alone,
         a_factor_is_confirmed_once_as_it_was_begun_and_its_step_is_used,
-        a_step_is_used_once_and_ends_the_failures,
-        no_more_guesses_are_let_through_than_are_free_and_the_next_ones_wait,
-        who_is_forgiven_has_no_failures,
+        a_step_is_used_once_and_none_before_it,
         a_code_is_used_once_and_new_ones_take_the_place_of_all,
         a_factor_is_removed_with_its_codes_and_nobody_elses,
     ]
@@ -36,8 +34,6 @@ pub struct SecondFactorStoreSubject {
 fn seed(number: u8) -> Envelope {
     Envelope::from_stored(vec![number; 65])
 }
-
-const RULES: GuessRules = GuessRules { most: 6, free: 3, ..GuessRules::CODES };
 
 macro_rules! in_a_transaction {
     ($subject:ident, $tx:ident => $done:expr) => {{
@@ -80,10 +76,6 @@ impl SecondFactorStoreSubject {
         in_a_transaction!(self, tx => self.factors.use_step(&mut tx, user_id(user), step))
     }
 
-    async fn guess(&self, user: u128, now: DateTime<Utc>) -> bool {
-        in_a_transaction!(self, tx => self.factors.guess(&mut tx, user_id(user), &RULES, now))
-    }
-
     async fn use_code(&self, user: u128, code: u8) -> bool {
         in_a_transaction!(self, tx => self.factors.use_code(&mut tx, user_id(user), &[code; 32]))
     }
@@ -123,8 +115,6 @@ async fn a_factor_takes_the_place_of_one_that_is_not_confirmed_alone(subject: Se
         seed: seed(8),
         created_at: at(1),
         confirmed_at: None,
-        failures: 0,
-        last_failed_at: None,
     };
     assert_eq!(subject.factor(1).await, Some(begun.clone()));
     assert!(subject.confirm(1, at(1), 100, at(2)).await);
@@ -146,50 +136,14 @@ async fn a_factor_is_confirmed_once_as_it_was_begun_and_its_step_is_used(subject
     assert!(subject.use_step(1, 101).await);
 }
 
-async fn a_step_is_used_once_and_ends_the_failures(subject: SecondFactorStoreSubject) {
+async fn a_step_is_used_once_and_none_before_it(subject: SecondFactorStoreSubject) {
     subject.confirmed().await;
-    assert!(subject.guess(1, at(2)).await);
-    let failed = subject.factor(1).await.unwrap();
-    assert_eq!((failed.failures, failed.last_failed_at), (1, Some(at(2))));
     let at_one_moment = &subject;
     let used = at_once(16, |_| at_one_moment.use_step(1, 102)).await;
     assert_eq!(used.into_iter().filter(|used| *used).count(), 1, "one of sixteen");
-    let forgiven = subject.factor(1).await.unwrap();
-    assert_eq!((forgiven.failures, forgiven.last_failed_at), (0, None));
     assert!(!subject.use_step(1, 101).await, "a later one was used");
     assert!(!subject.use_step(2, 103).await, "another user has none");
     assert!(subject.use_step(1, 103).await);
-}
-
-async fn no_more_guesses_are_let_through_than_are_free_and_the_next_ones_wait(
-    subject: SecondFactorStoreSubject,
-) {
-    subject.confirmed().await;
-    let at_one_moment = &subject;
-    let through = at_once(16, |_| at_one_moment.guess(1, at(10))).await;
-    assert_eq!(through.into_iter().filter(|through| *through).count(), 3, "three of sixteen are free");
-    let mut last = at(10);
-    for wait in [30, 60, 120] {
-        let wait = Duration::from_secs(wait);
-        assert!(!subject.guess(1, last + wait - Duration::from_millis(1)).await, "not yet: {wait:?}");
-        let through = at_once(8, |_| at_one_moment.guess(1, last + wait)).await;
-        assert_eq!(through.into_iter().filter(|through| *through).count(), 1, "then one: {wait:?}");
-        last += wait;
-    }
-    assert!(!subject.guess(1, last + Duration::from_hours(1_000)).await, "as many as may be");
-    assert!(!subject.guess(2, at(10)).await, "another user has none");
-}
-
-async fn who_is_forgiven_has_no_failures(subject: SecondFactorStoreSubject) {
-    subject.confirmed().await;
-    for _ in 0..3 {
-        assert!(subject.guess(1, at(10)).await);
-    }
-    assert!(!subject.guess(1, at(10)).await);
-    in_a_transaction!(subject, tx => subject.factors.forgive(&mut tx, user_id(2)));
-    assert!(!subject.guess(1, at(10)).await, "another user was forgiven");
-    in_a_transaction!(subject, tx => subject.factors.forgive(&mut tx, user_id(1)));
-    assert!(subject.guess(1, at(10)).await);
 }
 
 async fn a_code_is_used_once_and_new_ones_take_the_place_of_all(subject: SecondFactorStoreSubject) {

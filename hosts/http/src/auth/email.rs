@@ -78,7 +78,7 @@ pub(crate) struct OneTimeTokenRequest {
 }
 
 impl OneTimeTokenRequest {
-    fn token(self) -> Result<Secret<String>, Problem> {
+    pub(super) fn token(self) -> Result<Secret<String>, Problem> {
         let mut fields = Fields::default();
         let token = fields.required("token", self.token.as_ref(), token);
         token.ok_or_else(|| fields.problem().err().unwrap_or_else(Problem::internal))

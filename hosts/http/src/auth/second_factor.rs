@@ -34,6 +34,9 @@ pub(crate) struct SecondFactorRequest {
     /// One of the recovery codes, in place of `code`.
     #[schema(value_type = Option<String>, max_length = 64, example = "7G2K-M4QX-T9RB-W0CZ")]
     recovery_code: Option<Secret<String>>,
+    /// What an earlier sign-in on this device answered with, as with the password.
+    #[schema(value_type = Option<String>, max_length = 256, example = "saas_dt_oAaTzQAAAABpVbkAAZiQpdrJZ0u8zrMCCZqAVw")]
+    device_token: Option<Secret<String>>,
 }
 
 /// Exactly one of the two.
@@ -66,7 +69,9 @@ impl SecondFactorRequest {
         let proof = proof(&mut fields, self.code.as_ref(), self.recovery_code.as_ref());
         fields.problem()?;
         match (challenge, proof) {
-            (Some(challenge), Some(proof)) => Ok(SecondFactorSignIn::new(challenge, proof)),
+            (Some(challenge), Some(proof)) => {
+                Ok(SecondFactorSignIn::new(challenge, proof).with_device_token(self.device_token))
+            }
             _ => Err(Problem::internal()),
         }
     }

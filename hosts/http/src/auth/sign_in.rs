@@ -19,7 +19,7 @@ use crate::{
     fields::Fields,
     problem::described::{
         BodyProblems, InvalidRefreshToken, NotSignedIn, PasswordCompromised, RefreshTokenNotYours,
-        StepUpRequired, TenantRequired, Unauthenticated,
+        StepUpRequired, TenantRequired, TooManyAttempts, Unauthenticated,
     },
 };
 
@@ -38,6 +38,10 @@ pub(crate) struct TokenRequest {
         example = "01890a5d-ac96-774b-bcce-b302099a8057"
     )]
     tenant_id: Option<String>,
+    /// What an earlier sign-in on this device answered with: nobody elsewhere can lock it out then. One that is not good any more is like
+    /// none. Empty is the same as absent.
+    #[schema(value_type = Option<String>, max_length = 256, example = "saas_dt_oAaTzQAAAABpVbkAAZiQpdrJZ0u8zrMCCZqAVw")]
+    device_token: Option<Secret<String>>,
 }
 
 impl TokenRequest {
@@ -51,7 +55,7 @@ impl TokenRequest {
         match (email, password) {
             (Some(email), Some(password)) => {
                 fields.problem()?;
-                Ok(SignIn::new(email, password).with_tenant(tenant))
+                Ok(SignIn::new(email, password).with_tenant(tenant).with_device_token(self.device_token))
             }
             _ => Err(fields.problem().err().unwrap_or_else(Problem::internal)),
         }
@@ -87,6 +91,9 @@ fn choice(choice: &TenantChoice) -> Value {
 /// Signs in with a password.
 ///
 /// Who has a second factor gets a challenge instead of tokens, for `/api/v1/auth/token/second-factor`.
+///
+/// Wrong passwords lock an account for a while, which no answer tells: it is that of a wrong password. Send along the `device_token` of the
+/// last sign-in on the device, and nobody elsewhere can lock it out.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/token",
@@ -98,6 +105,7 @@ fn choice(choice: &TenantChoice) -> Value {
         NotSignedIn,
         PasswordCompromised,
         TenantRequired,
+        TooManyAttempts,
         BodyProblems
     )
 )]

@@ -67,6 +67,10 @@ pub(super) struct UserSessionResponse {
     password_change_required: bool,
     /// The session.
     session_id: Uuid,
+    /// At a sign-in: keep it on the device, past the session's end, and send it with the next sign-in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "saas_dt_oAaTzQAAAABpVbkAAZiQpdrJZ0u8zrMCCZqAVw")]
+    device_token: Option<String>,
 }
 
 impl From<Tokens> for UserSessionResponse {
@@ -85,6 +89,7 @@ impl From<Tokens> for UserSessionResponse {
             email_verified: tokens.email_verified,
             password_change_required: tokens.password_change_required,
             session_id: tokens.session.as_uuid(),
+            device_token: tokens.device_token.map(|token| token.expose().clone()),
         }
     }
 }

@@ -275,6 +275,9 @@ problems! {
     Misdirected MISDIRECTED_REQUEST "The request is for a host that is not one of ours." {
         "host_not_allowed" "this server does not answer to that host: its operator names hosts in ALLOWED_HOSTS";
     }
+    TooManyAttempts TOO_MANY_REQUESTS "Too many sign-ins that failed came from the client's network, whomever they were for." {
+        "too_many_attempts" "too many sign-ins that failed came from your network: try again later";
+    }
     TooManyRequests TOO_MANY_REQUESTS "Asked for too often: try again after `Retry-After`." {
         "too_many_requests" "that was asked for too often: try again later";
     }

@@ -24,6 +24,7 @@ mod harness;
 mod jwks;
 mod leaving;
 mod limits;
+mod lockout;
 mod metrics;
 mod network;
 mod openapi;

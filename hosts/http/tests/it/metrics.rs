@@ -59,6 +59,12 @@ async fn traffic(api: &Api) -> Vec<String> {
     let wrong = json!({ "email": "ada@example.com", "password": "not the password at all" });
     assert_eq!(status(api.send(post("/api/v1/auth/token").json(&wrong)).await), 401);
     assert_eq!(status(api.send(post("/api/v1/auth/token").text("{")).await), 400);
+    // Until the account is locked, and the network's quota used up.
+    let guess = || post("/api/v1/auth/token").json(&wrong).peer("198.51.100.99".parse().expect("an address"));
+    for _ in 0..50 {
+        assert_eq!(status(api.send(guess()).await), 401);
+    }
+    assert_eq!(status(api.send(guess()).await), 429);
 
     // Rotated, in grace, reused.
     let refresh =
@@ -150,6 +156,9 @@ fn assert_may_be(label: &Label, value: &str, of: &str) {
             value.split('.').all(|part| part.chars().all(|c| c.is_ascii_lowercase()))
         }
         _ if label.name == "action" => saas_core::audit::AuditAction::parse(value).is_ok(),
+        _ if ["reason", "quota", "scope"].contains(&label.name) => {
+            value.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        }
         _ => value == env!("CARGO_PKG_VERSION"),
     };
     assert!(may, "{of}: {}={value}", label.name);
@@ -164,7 +173,7 @@ fn what_happened_is_counted_once() {
         let text = scrape(&api).await;
         for (series, count) in [
             (r#"saas_sign_in_attempts_total{outcome="success"}"#, 2.0),
-            (r#"saas_sign_in_attempts_total{outcome="invalid_credentials"}"#, 1.0),
+            (r#"saas_sign_in_attempts_total{outcome="invalid_credentials"}"#, 51.0),
             (r#"saas_refresh_attempts_total{outcome="rotated"}"#, 1.0),
             (r#"saas_refresh_attempts_total{outcome="grace"}"#, 1.0),
             (r#"saas_refresh_attempts_total{outcome="reuse"}"#, 1.0),
@@ -176,8 +185,11 @@ fn what_happened_is_counted_once() {
             (r#"saas_authentications_total{decision="refused"}"#, 1.0),
             (r#"signup_attempts_total{policy="public",result="register_success"}"#, 1.0),
             (r#"signup_attempts_total{policy="public",result="register_error"}"#, 1.0),
-            // Of three sign-ins and two registrations.
-            ("saas_password_hash_duration_seconds_count", 5.0),
+            (r#"saas_sign_in_attempts_total{outcome="throttled"}"#, 1.0),
+            (r#"saas_guess_locks_total{kind="account",lock="wait"}"#, 1.0),
+            (r#"rate_limit_hits_total{quota="sign_in",scope="address"}"#, 1.0),
+            // Of three sign-ins, fifty more, and two registrations.
+            ("saas_password_hash_duration_seconds_count", 55.0),
             (r#"jwt_signings_total{result="success",token_use="access"}"#, 5.0),
             (r#"jwt_verifications_total{result="failure",token_use="unknown"}"#, 1.0),
             ("jwks_requests_total", 2.0),
@@ -188,7 +200,7 @@ fn what_happened_is_counted_once() {
             (r#"http_requests_total{method="GET",route="/api/v1/auth/me",status="401"}"#, 1.0),
             (r#"http_request_duration_seconds_count{method="GET",route="/api/v1/auth/me"}"#, 3.0),
             (r#"saas_audit_rows_total{action="auth.session.opened"}"#, 3.0),
-            (r#"saas_audit_rows_total{action="auth.sign_in.refused"}"#, 1.0),
+            (r#"saas_audit_rows_total{action="auth.sign_in.refused"}"#, 51.0),
             // The scrape itself.
             ("http_requests_in_flight", 1.0),
             ("saas_http_streams_open", 0.0),

@@ -49,6 +49,7 @@ fn every_route_is_described() {
             "POST /api/v1/auth/refresh",
             "POST /api/v1/auth/register",
             "POST /api/v1/auth/token",
+            "POST /api/v1/auth/unlock",
             "POST /api/v1/chat",
             "POST /api/v1/chat/stream",
             "POST /api/v1/runs/{run_id}/cancel",

@@ -83,6 +83,10 @@ impl Sender {
                 self.secured(id(token), |name, secured, _| Some(Letter::PasswordReset { name, secured }))
                     .await?
             }
+            SendMail::UnlockAccount { token } => {
+                self.secured(id(token), |name, secured, _| Some(Letter::UnlockAccount { name, secured }))
+                    .await?
+            }
             SendMail::PasswordResetByAdmin { token } => {
                 self.secured(id(token), |name, secured, _| {
                     Some(Letter::PasswordResetByAdmin { name, secured })

@@ -123,6 +123,8 @@ pub enum Section {
     SecondFactors,
     /// What a password must be and how it is hashed.
     Passwords,
+    /// How often one may guess, and what locks.
+    Lockout,
     /// Who may register.
     Signup,
     /// Proving addresses and setting passwords anew.
@@ -154,6 +156,7 @@ impl Section {
             Self::Sessions => "Sessions",
             Self::SecondFactors => "Second factors",
             Self::Passwords => "Passwords",
+            Self::Lockout => "Lockout",
             Self::Signup => "Signup",
             Self::Recovery => "Recovery",
             Self::Agents => "Agents",
@@ -171,9 +174,12 @@ impl Section {
             Self::Application | Self::Secrets | Self::Jobs | Self::Retention => "saas-kit",
             Self::Server | Self::Network | Self::Logging | Self::Metrics => "saas-http",
             Self::Database => "saas-sql",
-            Self::Tokens | Self::Sessions | Self::SecondFactors | Self::Passwords | Self::Recovery => {
-                "saas-auth"
-            }
+            Self::Tokens
+            | Self::Sessions
+            | Self::SecondFactors
+            | Self::Passwords
+            | Self::Lockout
+            | Self::Recovery => "saas-auth",
             Self::Signup => "saas-tenancy",
             Self::Agents => "saas-agents",
             Self::Mail => "saas-mail",

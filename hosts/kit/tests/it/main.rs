@@ -20,6 +20,7 @@ mod job_crash;
 mod jobs;
 mod keys;
 mod left_jobs;
+mod lockout;
 mod mail;
 mod migrations;
 mod passwords;

@@ -11,9 +11,12 @@ use std::{
 };
 
 use saas_agents::{ConversationKey, StartRun};
-use saas_auth::{FactorProof, RecoveryCode, SessionFilter, StepUpProof};
+use saas_auth::{
+    FactorProof, GuessId, GuessStore, RecoveryCode, Reserved, SessionFilter, SignIn, StepUpProof,
+};
+use saas_auth_sql::SqlGuesses;
 use saas_core::{
-    Actor, Client, Email, EventBounds, PageSize, Reach, Secret, Storage,
+    Actor, Client, Clock, Email, EventBounds, PageSize, Reach, Secret, Storage, UserId,
     audit::{AuditActor, AuditFilter, Chain},
 };
 use saas_kit::testing::{PASSWORD, TestEngine, TestSaas};
@@ -138,6 +141,7 @@ async fn use_everything(test: &TestSaas) {
     auth.revoke_session(&me, ada.tokens.session).await.unwrap();
     assert!(auth.logout(&me, &tokens.refresh_token).await.unwrap());
     recover(test).await;
+    guess(test, bob.user.id).await;
     auth.disable_user(&operator, bob.user.id).await.unwrap();
     let me = test.actor(&test.sign_in("ada@example.com").await.unwrap()).await;
     auth.logout_all(&me).await.unwrap();
@@ -184,6 +188,29 @@ async fn recover(test: &TestSaas) {
     auth.reset_password(&anybody, &mailed(test, "password_reset").await, &new).await.unwrap();
     auth.forgot_password(&anybody, &Email::parse("nobody@example.com").unwrap()).await.unwrap();
     test.saas.tenancy().delete_user(&Actor::system("test"), eve.user.id).await.unwrap();
+}
+
+/// Guesses wrong until it locks, with a device and without, and unlocks.
+async fn guess(test: &TestSaas, bob: UserId) {
+    let (auth, operator) = (test.saas.auth(), Actor::system("test"));
+    let device = test.sign_in("bob@example.com").await.unwrap().device_token;
+    for _ in 0..6 {
+        let wrong = SignIn::new(Email::parse("bob@example.com").unwrap(), Secret::new("not it".to_owned()));
+        auth.sign_in(&operator, wrong.with_device_token(device.clone())).await.unwrap_err();
+    }
+    test.clock.advance(Duration::from_mins(1));
+    for _ in 0..5 {
+        let wrong = SignIn::new(Email::parse("bob@example.com").unwrap(), Secret::new("not it".to_owned()));
+        auth.sign_in(&operator, wrong).await.unwrap_err();
+    }
+    auth.unlock(&operator, &mailed(test, "unlock_account").await).await.unwrap();
+    assert!(!auth.guesses(&operator, bob).await.unwrap().is_empty());
+    auth.unlock_user(&operator, bob).await.unwrap();
+    // A guess that is shed is taken back, which no test can have happen through the product's own pool.
+    let mut tx = test.begin().await;
+    let never = Reserved { failures: 1, consecutive: 1, open_from: test.clock.now(), is_news: false };
+    SqlGuesses.take_back(&mut tx, &GuessId::from_bytes([7; 32]), &never, test.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
 }
 
 /// What operators ask of the audit log, by each of the filters.

@@ -21,12 +21,13 @@ use crate::audit::commands::{SERVICES, sources};
 const NOTHING: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
 /// Those that join a transaction of whoever calls them, who has asked already who wants it; and what is not about permission.
-const NOT_ASKED: [(&str, &str); 11] = [
+const NOT_ASKED: [(&str, &str); 12] = [
     ("auth", "insert_in"),
     ("auth", "open_session_in"),
     ("auth", "begin_verification_of"),
     ("auth", "tell_already_registered"),
     ("auth", "delete_in"),
+    ("auth", "guessed_wrong"),
     ("tenancy", "register_in"),
     ("tenancy", "prepare_registration"),
     ("audit", "record"),
@@ -194,6 +195,9 @@ async fn who_may_do_what_is_what_was_decided() {
         "confirm_email_change": |actor| auth.confirm_email_change(actor, &nothing);
         "undo_email_change": |actor| auth.undo_email_change(actor, &nothing);
         "mailed_token": |actor| auth.mailed_token(actor, token);
+        "unlock": |actor| auth.unlock(actor, &nothing);
+        "unlock_user": |actor| auth.unlock_user(actor, user);
+        "guesses": |actor| auth.guesses(actor, user);
         "logout_all": |actor| auth.logout_all(actor);
     }
     let mut signed_out = Vec::new();

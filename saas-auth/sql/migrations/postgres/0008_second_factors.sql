@@ -3,9 +3,7 @@ CREATE TABLE saas_second_factors (
     seed_envelope bytea NOT NULL,
     created_at timestamptz NOT NULL,
     confirmed_at timestamptz,
-    last_step bigint NOT NULL,
-    failures bigint NOT NULL,
-    last_failed_at timestamptz
+    last_step bigint NOT NULL
 );
 
 CREATE TABLE saas_recovery_codes (

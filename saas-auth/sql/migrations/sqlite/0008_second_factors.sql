@@ -3,9 +3,7 @@ CREATE TABLE saas_second_factors (
     seed_envelope blob NOT NULL,
     created_at text NOT NULL,
     confirmed_at text,
-    last_step integer NOT NULL,
-    failures integer NOT NULL,
-    last_failed_at text
+    last_step integer NOT NULL
 ) STRICT;
 
 CREATE TABLE saas_recovery_codes (

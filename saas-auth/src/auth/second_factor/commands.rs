@@ -123,6 +123,7 @@ impl Auth {
     ) -> Result<(), SecondFactorError> {
         let removed =
             self.ports.second_factors.remove(tx, user).await?.ok_or(SecondFactorError::NotEnrolled)?;
+        self.forget_code_guesses(tx, user).await?;
         self.ports.audit.record(tx, actor, AuditEvent::new(FACTOR_REMOVED).about(user)).await?;
         if removed.confirmed_at.is_some() {
             self.tell(tx, &SendMail::FactorRemoved { user }).await?;

@@ -2,7 +2,9 @@
 
 use saas_core::{Conn, Role, TenantId, TenantState};
 
-use super::{REACH, SignInError, first_factor::Proven, refusal::NotSignedIn, second_factor::Spent};
+use super::{
+    REACH, SignInError, attempt::Attempt, first_factor::Proven, refusal::NotSignedIn, second_factor::Spent,
+};
 use crate::{Auth, AuthMethod, AuthMethods, PasswordHash, User};
 
 /// The most tenants that are offered to choose from.
@@ -20,7 +22,7 @@ pub(super) struct Admitted {
 /// What lets somebody in. It has to hold still as their session is opened, in one transaction with it.
 pub(super) enum AdmittedBy {
     /// A password alone, by the hash that it was compared with: they have no second factor.
-    Password(PasswordHash),
+    Password { compared: PasswordHash, attempt: Attempt },
     /// A second factor after the password; what proved it is used up.
     SecondFactor(Spent),
 }
@@ -39,9 +41,9 @@ impl Auth {
         if enrolled {
             return Err(self.challenge(&proven, tenant).await?);
         }
-        let Proven { user, password } = proven;
+        let Proven { user, password, attempt } = proven;
         let methods = AuthMethods::of(AuthMethod::Password);
-        Ok(Admitted { user, tenant, role, methods, by: AdmittedBy::Password(password) })
+        Ok(Admitted { user, tenant, role, methods, by: AdmittedBy::Password { compared: password, attempt } })
     }
 
     /// The tenant to sign in to: the named one, or the only one.

@@ -3,7 +3,11 @@
 use saas_core::{Actor, InternalError, StoreError, TenantId, UserId, audit::AuditEvent};
 
 use super::{REACH, SignInError};
-use crate::{Auth, HashError, audited::SIGN_IN_REFUSED, auth::second_factor::Trouble};
+use crate::{
+    Auth, HashError,
+    audited::SIGN_IN_REFUSED,
+    auth::{measures, second_factor::Trouble},
+};
 
 /// How a sign-in ended that let nobody in.
 pub(super) enum NotSignedIn {
@@ -57,6 +61,7 @@ impl Auth {
         user: Option<UserId>,
         reason: &'static str,
     ) -> Result<(), StoreError> {
+        measures::refused(reason);
         // Whoever is not there is asked for all the same: it has to cost the same.
         let asked = user.unwrap_or_else(|| UserId::generate(&*self.ports.clock, &*self.ports.entropy));
         let tenant = {

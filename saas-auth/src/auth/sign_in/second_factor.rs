@@ -1,6 +1,6 @@
 //! The second factor: a challenge after the password, and a code of the authenticator app or a recovery code against it.
 
-use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{SubsecRound, TimeDelta};
 use saas_core::{Actor, Secret, TenantId, Tx, UserId};
 
 use super::{
@@ -10,9 +10,9 @@ use super::{
     refusal::NotSignedIn,
 };
 use crate::{
-    Auth, AuthMethod, AuthMethods, Challenge, ChallengeId, GuessRules, RecoveryCode, Tokens, TotpCode, User,
+    Auth, AuthMethod, AuthMethods, Challenge, ChallengeId, RecoveryCode, Tokens, TotpCode, User,
     UserStatus,
-    auth::{measures, second_factor::Held},
+    auth::{guesses::Guess, measures, second_factor::Held},
     challenge::ChallengeToken,
 };
 
@@ -57,12 +57,21 @@ pub struct SecondFactorSignIn {
     pub challenge: Secret<String>,
     /// What proves the second factor.
     pub proof: FactorProof,
+    /// What an earlier sign-in gave this device, as in [`SignIn`](super::SignIn).
+    pub device_token: Option<Secret<String>>,
 }
 
 impl SecondFactorSignIn {
     /// This proof for that challenge.
     pub const fn new(challenge: Secret<String>, proof: FactorProof) -> Self {
-        Self { challenge, proof }
+        Self { challenge, proof, device_token: None }
+    }
+
+    /// On a device that had this token from an earlier sign-in.
+    #[must_use]
+    pub fn with_device_token(mut self, device_token: Option<Secret<String>>) -> Self {
+        self.device_token = device_token;
+        self
     }
 }
 
@@ -100,7 +109,7 @@ impl Auth {
         if !self.second_factor_keys.made(&token)? || token.is_over(self.now()) {
             return Err(SignInError::InvalidChallenge);
         }
-        match self.try_second_factor(actor, &token, &command.proof).await {
+        match self.try_second_factor(actor, &token, command).await {
             Ok(tokens) => Ok(tokens),
             Err(NotSignedIn::Refused { user, reason, answer }) => {
                 self.record_refusal(actor, Some(token.tenant), user, reason).await?;
@@ -114,11 +123,32 @@ impl Auth {
         &self,
         actor: &Actor,
         token: &ChallengeToken,
-        proof: &FactorProof,
+        command: &SecondFactorSignIn,
     ) -> Result<Tokens, NotSignedIn> {
-        let challenge = self.count_attempt(token, proof).await?;
-        let admitted = self.admit_by(challenge, token.tenant, proof).await?;
-        self.open_admitted(actor, admitted).await
+        let (challenge, guess) = self.count_attempt(token, &command.proof).await?;
+        let done = self.met_by(actor, token, challenge, command).await;
+        match (&done, &guess) {
+            (Err(NotSignedIn::Refused { answer: SignInError::InvalidCode, .. }), Some(guess)) => {
+                self.guessed_wrong(actor, Some(token.user), guess).await?;
+            }
+            (Err(_), Some(guess)) => self.take_back_or_say(guess).await,
+            _ => {}
+        }
+        done
+    }
+
+    async fn met_by(
+        &self,
+        actor: &Actor,
+        token: &ChallengeToken,
+        challenge: Challenge,
+        command: &SecondFactorSignIn,
+    ) -> Result<Tokens, NotSignedIn> {
+        let admitted = self.admit_by(challenge, token.tenant, &command.proof).await?;
+        let user = admitted.user.clone();
+        let mut tokens = self.open_admitted(actor, admitted).await?;
+        tokens.device_token = self.device_token_after(&user, command.device_token.as_ref()).await;
+        Ok(tokens)
     }
 
     /// Makes what somebody with the right password gets instead of a session.
@@ -152,31 +182,24 @@ impl Auth {
         &self,
         token: &ChallengeToken,
         proof: &FactorProof,
-    ) -> Result<Challenge, NotSignedIn> {
+    ) -> Result<(Challenge, Option<Guess>), NotSignedIn> {
         let now = self.now();
         let mut tx = self.ports.storage.begin(REACH).await?;
         let challenge = self.ports.challenges.attempt(&mut tx, token.id, ATTEMPTS, now).await?;
         let challenge = challenge
             .filter(|challenge| challenge.user == token.user)
             .ok_or(NotSignedIn::Failed(SignInError::InvalidChallenge))?;
-        let may_guess = match proof {
-            FactorProof::Code(_) => {
-                self.ports.second_factors.guess(&mut tx, token.user, &GuessRules::CODES, now).await?
-            }
-            // 80 random bits are nobody's to guess, and the way in for whom somebody else keeps out by wrong codes.
-            FactorProof::RecoveryCode(_) => true,
-        };
         tx.commit().await?;
-        if may_guess { Ok(challenge) } else { Err(self.locked(token.user, now).await?) }
-    }
-
-    async fn locked(&self, user: UserId, now: DateTime<Utc>) -> Result<NotSignedIn, NotSignedIn> {
-        let answer = match self.held(user, now).await? {
-            Some(Held::For(retry_after)) => SignInError::SecondFactorLocked { retry_after },
-            Some(Held::ForGood) => SignInError::SecondFactorBlocked,
-            None => SignInError::InvalidChallenge,
-        };
-        Ok(NotSignedIn::Refused { user: Some(user), reason: "second_factor_locked", answer })
+        match self.guess_at(token.user, proof).await? {
+            Ok(guess) => Ok((challenge, guess)),
+            Err(held) => {
+                let answer = match held {
+                    Held::For(retry_after) => SignInError::SecondFactorLocked { retry_after },
+                    Held::ForGood => SignInError::SecondFactorBlocked,
+                };
+                Err(NotSignedIn::Refused { user: Some(token.user), reason: "second_factor_locked", answer })
+            }
+        }
     }
 
     /// Compares, and asks again whether the user may come in: minutes may have passed since the password.

@@ -20,6 +20,7 @@ use saas_core::{
 };
 use saas_kit::testing::{Authenticator, PASSWORD, TestSaas};
 use saas_sql::SqlJobs;
+use saas_tenancy::Registered;
 use serde::{Deserialize, Serialize};
 
 use super::{operator, rows};
@@ -61,6 +62,9 @@ const METHODS: &[(&str, &str, What)] = &[
     ("auth", "begin_verification_of", Part("sign_up")),
     ("auth", "tell_already_registered", Part("sign_up")),
     ("auth", "mailed_token", Not("it writes nothing")),
+    ("auth", "unlock_user", Audited),
+    ("auth", "unlock", Audited),
+    ("auth", "guessed_wrong", Part("sign_in")),
     ("auth", "rotate_signing_keys", Audited),
     ("auth", "revoke_signing_keys", Audited),
     ("auth", "insert_in", Part("register")),
@@ -71,6 +75,11 @@ const METHODS: &[(&str, &str, What)] = &[
     ("auth", "judge_password", Not("it writes nothing")),
     ("auth", "advise", Not("it writes nothing")),
     ("auth", "remember_password", Not("it is a part of setting a password")),
+    ("auth", "guess_second_factor", Not("it counts what is recorded when it is wrong")),
+    ("auth", "guessed_right", Not("it is a part of what it opens")),
+    ("auth", "forgive", Not("it is a part of what gives new secrets")),
+    ("auth", "forget_devices", Not("it is a part of what gives new secrets")),
+    ("auth", "guesses", Not("it writes nothing")),
     ("auth", "me", Not("it writes nothing")),
     ("auth", "sessions", Not("it writes nothing")),
     ("auth", "users", Not("it writes nothing")),
@@ -202,6 +211,8 @@ fn no_action_is_forgotten() {
     agents.run.cancelled
     audit.chain.begun
     audit.chain.purged
+    auth.account.locked
+    auth.account.unlocked
     auth.email.change_requested
     auth.email.change_undone
     auth.email.changed
@@ -226,6 +237,7 @@ fn no_action_is_forgotten() {
     auth.sessions.ended
     auth.sign_in.refused
     auth.signing_keys.rotated
+    auth.stuffing.suspected
     auth.user.created
     auth.user.deleted
     auth.user.disabled
@@ -346,6 +358,31 @@ async fn second_factors(scribe: &mut Scribe<'_>) {
     scribe.note("auth", "remove_second_factor", "").await;
 }
 
+/// What wrong guesses leave, and what undoes them.
+async fn guess(scribe: &mut Scribe<'_>, ada: &Registered) {
+    let test = scribe.test;
+    let auth = test.saas.auth();
+    let lock = async || {
+        for _ in 0..5 {
+            assert!(!sign_in(test, "ada@example.com", "not the password at all").await);
+        }
+        assert!(!sign_in(test, "ada@example.com", PASSWORD).await);
+        mailed(test, "unlock_account").await
+    };
+    lock().await;
+    scribe.note("auth", "sign_in", ", until it locks").await;
+    auth.unlock_user(&operator(), ada.user.id).await.unwrap();
+    scribe.note("auth", "unlock_user", "").await;
+    let token = lock().await;
+    scribe.note("auth", "sign_in", ", until it locks again").await;
+    auth.unlock(&Actor::anonymous(None, Client::default()), &token).await.unwrap();
+    scribe.note("auth", "unlock", "").await;
+    for number in 0..15 {
+        assert!(!sign_in(test, &format!("user{number}@example.com"), PASSWORD).await);
+    }
+    scribe.note("auth", "sign_in", ", for fifteen accounts").await;
+}
+
 /// Every command, once at least.
 #[expect(clippy::too_many_lines, reason = "one line after the other, as they are listed")]
 async fn everything(scribe: &mut Scribe<'_>) {
@@ -438,6 +475,7 @@ async fn everything(scribe: &mut Scribe<'_>) {
     let command = SignIn::new(ada.user.email.clone(), Secret::new(PASSWORD.to_owned()));
     other.auth().sign_in(&Actor::anonymous(None, Client::default()), command).await.unwrap();
     scribe.note("auth", "sign_in", ", an old hash of a stolen password").await;
+    guess(scribe, &ada).await;
 
     let mut tx = test.begin().await;
     let job = jobs.prepare(&Greet {}).unwrap().in_tenant(ada.tenant.id);

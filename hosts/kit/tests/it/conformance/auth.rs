@@ -3,6 +3,7 @@
 mod breached_passwords;
 mod challenge_store;
 mod change_feed;
+mod guess_store;
 mod one_time_token_store;
 mod password_hasher;
 mod password_history;

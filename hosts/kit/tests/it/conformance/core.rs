@@ -7,6 +7,7 @@ mod event_log;
 mod job_store;
 mod mailer;
 mod memberships;
+mod rate_limiter;
 mod secret_store;
 mod storage;
 

@@ -3,7 +3,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use saas_agents::StartRun;
-use saas_auth::{SignIn, SignInError, UserStatus};
+use saas_auth::{DeviceToken, SecondFactorSignIn, SignIn, SignInError, UserStatus};
 use saas_core::{Actor, Client, Email, Role, Secret, clock::stored_now};
 use saas_kit::testing::{PASSWORD, TestSaas, at_once};
 use saas_tenancy::MembershipStore;
@@ -20,7 +20,7 @@ fn secret(text: &str) -> Secret<String> {
 }
 
 /// What Ada gets for that password.
-async fn challenge_for(test: &TestSaas, password: &Secret<String>) -> Secret<String> {
+pub(super) async fn challenge_for(test: &TestSaas, password: &Secret<String>) -> Secret<String> {
     let command = SignIn::new(Email::parse(ADA).unwrap(), password.clone());
     match test.saas.auth().sign_in(&nobody(), command).await {
         Err(SignInError::SecondFactorRequired { challenge, .. }) => challenge,
@@ -103,6 +103,28 @@ on_both_engines! {
         stage.test.meet(&first, stage.code()).await.unwrap();
         stage.test.next_code();
         stage.test.meet(&second, stage.code()).await.unwrap();
+    }
+
+    async fn a_device_gets_its_token_once_the_second_factor_is_shown(engine: TestEngine) {
+        let stage = stage(engine).await;
+        let tokens = stage.sign_in(stage.code()).await.unwrap();
+        let device = tokens.device_token.expect("it is for the next sign-in");
+        stage.test.next_code();
+        let command = SecondFactorSignIn::new(stage.test.challenge(ADA).await, stage.code());
+        let command = command.with_device_token(Some(device.clone()));
+        let tokens = stage.test.saas.auth().sign_in_with_second_factor(&nobody(), command).await.unwrap();
+        let [before, after] = [&device, &tokens.device_token.unwrap()].map(|token| DeviceToken::parse(token.expose()).unwrap());
+        assert_eq!(before.device, after.device, "it is the same device");
+        // Strangers lock the account, and not the device.
+        for _ in 0..6 {
+            let wrong = SignIn::new(Email::parse(ADA).unwrap(), secret("not the password at all"));
+            stage.test.saas.auth().sign_in(&nobody(), wrong).await.unwrap_err();
+        }
+        let locked = stage.test.saas.auth().sign_in(&nobody(), password(ADA)).await;
+        assert!(matches!(locked, Err(SignInError::InvalidCredentials)), "{locked:?}");
+        let known = stage.test.saas.auth().sign_in(&nobody(), password(ADA).with_device_token(Some(device))).await;
+        assert!(matches!(known, Err(SignInError::SecondFactorRequired { .. })), "{known:?}");
+        stage.test.drain_jobs().await;
     }
 
     async fn no_challenge_stands_on_a_password_that_is_replaced_at_the_same_time(engine: TestEngine) {

@@ -76,7 +76,7 @@ on_both_engines! {
         let actor = test.actor(&test.sign_in(ADA).await.unwrap()).await;
         let held = test.saas.auth().step_up(&actor, &password(PASSWORD)).await;
         assert!(matches!(held, Err(StepUpError::TooOften { .. })), "{held:?}");
-        test.clock.advance(Duration::from_hours(1));
+        test.clock.advance(Duration::from_hours(2));
         let actor = test.actor(&test.sign_in(ADA).await.unwrap()).await;
         for _ in 0..4 {
             test.saas.auth().step_up(&actor, &password("wrong")).await.unwrap_err();

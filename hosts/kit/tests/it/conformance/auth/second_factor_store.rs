@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_auth::{
-    Factor, GuessRules, SecondFactorStore,
+    Factor, SecondFactorStore,
     conformance::second_factor_store::{LINES, SecondFactorStoreSubject as Subject, check},
 };
 use saas_auth_sql::{SqlSecondFactors, SqlUsers};
@@ -65,28 +65,6 @@ impl SecondFactorStore for Broken {
     async fn use_step(&self, tx: &mut Tx, user: UserId, step: i64) -> Result<bool, StoreError> {
         let used = SqlSecondFactors.use_step(tx, user, step).await?;
         Ok(used || self.0.starts_with("a_step_is_used"))
-    }
-
-    async fn guess(
-        &self,
-        tx: &mut Tx,
-        user: UserId,
-        rules: &GuessRules,
-        now: DateTime<Utc>,
-    ) -> Result<bool, StoreError> {
-        let mut rules = *rules;
-        if self.0.starts_with("no_more_guesses") {
-            // The first one waits for nothing.
-            rules.waits[0] = std::time::Duration::ZERO;
-        }
-        SqlSecondFactors.guess(tx, user, &rules, now).await
-    }
-
-    async fn forgive(&self, tx: &mut Tx, user: UserId) -> Result<(), StoreError> {
-        if self.0.starts_with("who_is_forgiven") {
-            return Ok(());
-        }
-        SqlSecondFactors.forgive(tx, user).await
     }
 
     async fn replace_codes(
