@@ -9,8 +9,7 @@ use saas_core::{
 
 use crate::{
     BreachedPasswords, ChangeFeed, GuessKeys, GuessRules, GuessStore, Keyring, KeyringError, MailTokens,
-    OneTimeTokenStore, PasswordHasher, PasswordHistory, PasswordPolicy, RefreshKeys, SessionStore,
-    UserStore,
+    OneTimeTokenStore, PasswordHasher, PasswordHistory, PasswordPolicy, RefreshKeys, SessionStore, UserStore,
     keys::{KeySet, KeySetError},
     token::{AccessTokenRules, AccessTokens},
 };

@@ -35,9 +35,8 @@ pub use auth::{
     Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, Freshness, Guess,
     GuessCount, InsertError, JudgePasswordError, JudgedPassword, Locked, LogoutError, MailedToken,
     NewSession, OpenAuthError, OpenedSession, PasswordOwner, PrepareError, PreparedUser, Profile,
-    RecoveryError, RecoveryRules, RefreshError, RefusedPassword, Registration, RevokeError,
-    RotateKeysError, RotationReport, SessionsError, SignIn, SignInError, SigningKeysError, ThrottleRules,
-    Tokens, UsersError,
+    RecoveryError, RecoveryRules, RefreshError, RefusedPassword, Registration, RevokeError, RotateKeysError,
+    RotationReport, SessionsError, SignIn, SignInError, SigningKeysError, ThrottleRules, Tokens, UsersError,
 };
 pub use change_feed::{Change, ChangeFeed, ChangeId, Changed};
 pub use device::Device;
