@@ -440,10 +440,7 @@ async fn changing_a_password_counts_wrong_guesses_w39(engine: TestEngine) {
     // Another wrong one, and it takes twice as long.
     let wrong = ask_as(&api, &ada, "/password/change", &guess("not the password at all")).await;
     assert_eq!(problem(&wrong), (403, "wrong_password".to_owned()));
-    assert_eq!(
-        ask_as(&api, &ada, "/password/change", &guess(PASSWORD)).await.header("retry-after"),
-        "60"
-    );
+    assert_eq!(ask_as(&api, &ada, "/password/change", &guess(PASSWORD)).await.header("retry-after"), "60");
     api.test.clock.advance(Duration::from_mins(1));
     let ada = Session(ask(&api, "/refresh", &json!({ "refresh_token": ada.refresh() })).await.json());
     assert_eq!(ask_as(&api, &ada, "/password/change", &guess(PASSWORD)).await.status, 200);

@@ -12,8 +12,8 @@ use std::{
 
 use async_trait::async_trait;
 use saas_auth::{
-    Argon2id, Argon2idParams, CommandError, Forgiven, GuessKind, HashError, Keyring, Locked, Password, PasswordAdvice, PasswordHash,
-    PasswordHasher, RecoveryError, SignIn, SignInError, Tokens,
+    Argon2id, Argon2idParams, CommandError, Forgiven, GuessKind, HashError, Keyring, Locked, Password,
+    PasswordAdvice, PasswordHash, PasswordHasher, RecoveryError, SignIn, SignInError, Tokens,
     audited::{ACCOUNT_LOCKED, ACCOUNT_UNLOCKED, STUFFING_SUSPECTED},
 };
 use saas_core::{
@@ -304,7 +304,8 @@ on_both_engines! {
         attack.await.unwrap();
         let (compared, _) = hasher.take();
         // For the soak's report.
-        writeln!(std::io::stdout(), "lockout: {engine:?}: {requests} requests, {signed_in} sign-ins of the owner meanwhile, {compared} passwords compared").unwrap();
+        let mut report = std::io::stdout();
+        writeln!(report, "lockout: {engine:?}: {requests} requests, {signed_in} sign-ins of the owner meanwhile, {compared} passwords compared").unwrap();
         assert_eq!(compared, signed_in + 5, "the clock stands still: five guesses of the attack were compared");
         assert!(guess(&test, from("192.0.2.7"), "ada@example.com", PASSWORD).await.is_err(), "it is locked for others");
     }

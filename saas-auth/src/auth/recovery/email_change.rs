@@ -1,8 +1,6 @@
 //! Another address, and taking that back.
 
-use saas_core::{
-    Actor, Email, FieldError, Quota, Secret, SendMail, audit::AuditEvent, rate_limit::Subject,
-};
+use saas_core::{Actor, Email, FieldError, Quota, Secret, SendMail, audit::AuditEvent, rate_limit::Subject};
 
 use super::{HOUR, Issue, REACH, RecoveryError};
 use crate::{

@@ -70,7 +70,7 @@ impl RateLimiter for Broken {
             let now = self.clock.monotonic();
             let over = {
                 let mut began = self.began.lock().unwrap();
-                let over = began.is_some_and(|began| now - began >= quota.period / 2);
+                let over = began.is_some_and(|began| now.saturating_sub(began) >= quota.period / 2);
                 if over || began.is_none() {
                     *began = Some(now);
                 }
