@@ -39,11 +39,11 @@ mod user;
 pub use auth::{
     AddedFactor, Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, FactorProof,
     Freshness, Guess, GuessCount, InsertError, JudgePasswordError, JudgedPassword, Locked, LogoutError,
-    MailedToken, NewSession, NewUser, OpenAuthError, OpenedSession, PasswordOwner, PrepareError, PreparedUser,
-    Profile, RecoveryError, RecoveryRules, RefreshError, RefusedPassword, Registration, RevokeError,
-    RotateKeysError, RotationReport, SecondFactorError, SecondFactorSignIn, SecondFactorState, SessionsError,
-    SignIn, SignInError, SigningKeysError, StepUpError, StepUpProof, StepUpRequired, ThrottleRules, Tokens,
-    TotpEnrolment, UsersError,
+    MailedToken, NewSession, NewUser, OpenAuthError, OpenedSession, PasswordOwner, PrepareError,
+    PreparedUser, Profile, RecoveryError, RecoveryRules, RefreshError, RefusedPassword, Registration,
+    RevokeError, RotateKeysError, RotationReport, SecondFactorError, SecondFactorSignIn, SecondFactorState,
+    SessionsError, SignIn, SignInError, SigningKeysError, StepUpError, StepUpProof, StepUpRequired,
+    ThrottleRules, Tokens, TotpEnrolment, UsersError,
 };
 pub use auth_methods::{AuthMethod, AuthMethods};
 pub use challenge::{Challenge, ChallengeId, ChallengeStore};

@@ -16,8 +16,8 @@ use super::{
     sign_in::Use,
 };
 use crate::{
-    AuthMethod, Changed, Factor, HashError, Reauthentication, Rotation,
-    audited::SESSION_REAUTHENTICATED, token::AccessClaims,
+    AuthMethod, Changed, Factor, HashError, Reauthentication, Rotation, audited::SESSION_REAUTHENTICATED,
+    token::AccessClaims,
 };
 
 /// How many wrong proofs a session may bring in a row. Who holds nothing but a session does not learn its password by trying.

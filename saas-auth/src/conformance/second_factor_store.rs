@@ -110,12 +110,7 @@ async fn a_factor_takes_the_place_of_one_that_is_not_confirmed_alone(subject: Se
     assert!(subject.factor(1).await.is_none());
     assert!(subject.begin(1, 7, at(0)).await);
     assert!(subject.begin(1, 8, at(1)).await, "the one before is not confirmed");
-    let begun = Factor {
-        user: user_id(1),
-        seed: seed(8),
-        created_at: at(1),
-        confirmed_at: None,
-    };
+    let begun = Factor { user: user_id(1), seed: seed(8), created_at: at(1), confirmed_at: None };
     assert_eq!(subject.factor(1).await, Some(begun.clone()));
     assert!(subject.confirm(1, at(1), 100, at(2)).await);
     assert!(!subject.begin(1, 9, at(3)).await, "the one before is confirmed");

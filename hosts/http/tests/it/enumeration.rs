@@ -162,15 +162,8 @@ async fn asking_writes_the_same_for_every_account_w31(engine: TestEngine) {
     let mut sent: Vec<_> =
         mails[before..].iter().map(|mail| (mail.template, mail.to.address.as_str())).collect();
     sent.sort_unstable();
-    let reset = [
-        "foreign",
-        "no_membership",
-        "no_password",
-        "second_factor",
-        "suspended",
-        "unverified",
-        "wrong",
-    ];
+    let reset =
+        ["foreign", "no_membership", "no_password", "second_factor", "suspended", "unverified", "wrong"];
     let reset = reset.map(address);
     let mut expected: Vec<_> = reset.iter().map(|address| ("password_reset", address.as_str())).collect();
     expected.push(("verify_email", "unverified@example.com"));

@@ -78,6 +78,7 @@ async fn a_second_factor_is_added_shown_and_removed(engine: TestEngine) {
     let gone = api.send(delete(TOTP).bearer(added.access())).await;
     assert_eq!(gone.problem(), (404, "second_factor_not_found".to_owned()));
     api.sign_in(ADA).await;
+    api.test.drain_jobs().await;
 }
 
 async fn what_is_sensitive_asks_for_a_proof_as_rfc_9470_says(engine: TestEngine) {
@@ -111,6 +112,7 @@ async fn what_is_sensitive_asks_for_a_proof_as_rfc_9470_says(engine: TestEngine)
     let body = json!({ "recovery_code": added.0["recovery_codes"][0] });
     let exhausted = api.send(post(STEP_UP).bearer(added.access()).json(&body)).await;
     assert_eq!(exhausted.problem(), (403, "step_up_exhausted".to_owned()));
+    api.test.drain_jobs().await;
 }
 
 async fn a_forged_challenge_is_answered_alike_whatever_comes_with_it(engine: TestEngine) {
@@ -136,6 +138,7 @@ async fn a_forged_challenge_is_answered_alike_whatever_comes_with_it(engine: Tes
     }
     assert_eq!(answers.len(), 1, "{answers:?}");
     assert!(answers.iter().all(|answer| answer.contains("invalid_challenge")));
+    api.test.drain_jobs().await;
 }
 
 async fn codes_are_held_back_with_the_time_to_wait(engine: TestEngine) {
@@ -158,6 +161,7 @@ async fn codes_are_held_back_with_the_time_to_wait(engine: TestEngine) {
     api.test.clock.advance(Duration::from_secs(30));
     let body = json!({ "challenge": challenge(&api).await, "code": app.shown() });
     assert_eq!(meet(&api, &body).await.status, 200);
+    api.test.drain_jobs().await;
 }
 
 async fn fields_that_are_missing_or_both_there_are_named(engine: TestEngine) {

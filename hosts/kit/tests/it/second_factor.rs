@@ -119,6 +119,7 @@ on_both_engines! {
         assert_eq!(done.into_iter().filter(|signed_in| *signed_in).count(), 1);
         let actor = stage.test.actor(&stage.tokens).await;
         assert_eq!(stage.test.saas.auth().second_factor(&actor).await.unwrap().recovery_codes_left, 9);
+        stage.test.drain_jobs().await;
     }
 
     async fn a_code_is_good_once_and_not_after_a_later_one(engine: TestEngine) {
@@ -157,6 +158,7 @@ on_both_engines! {
         let used = ("auth.recovery_code.used".to_owned(), String::new());
         assert_eq!(audited(&stage.test).await.into_iter().filter(|row| *row == used).count(), 1);
         assert!(stage.sign_in(stage.recovery(1)).await.is_ok(), "the others are still good");
+        stage.test.drain_jobs().await;
     }
 
     async fn new_recovery_codes_void_the_old_ones(engine: TestEngine) {
@@ -167,6 +169,7 @@ on_both_engines! {
         assert!(matches!(stage.sign_in(stage.recovery(0)).await, Err(SignInError::InvalidCode)));
         stage.codes = fresh;
         assert!(stage.sign_in(stage.recovery(0)).await.is_ok());
+        stage.test.drain_jobs().await;
     }
 
     async fn an_app_that_is_not_confirmed_counts_for_nothing_and_can_be_begun_again(engine: TestEngine) {
@@ -187,6 +190,7 @@ on_both_engines! {
         for again in [auth.confirm_totp(&actor, &second.code()).await.err(), auth.enrol_totp(&actor).await.err()] {
             assert!(matches!(again, Some(SecondFactorError::AlreadyEnrolled)), "{again:?}");
         }
+        test.drain_jobs().await;
     }
 
     async fn who_removes_it_signs_in_by_password_and_is_told(engine: TestEngine) {

@@ -10,8 +10,7 @@ use super::{
     refusal::NotSignedIn,
 };
 use crate::{
-    Auth, AuthMethod, AuthMethods, Challenge, ChallengeId, RecoveryCode, Tokens, TotpCode, User,
-    UserStatus,
+    Auth, AuthMethod, AuthMethods, Challenge, ChallengeId, RecoveryCode, Tokens, TotpCode, User, UserStatus,
     auth::{guesses::Guess, measures, second_factor::Held},
     challenge::ChallengeToken,
 };

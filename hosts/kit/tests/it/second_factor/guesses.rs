@@ -45,6 +45,7 @@ on_both_engines! {
         // The owner is not kept out by whoever guesses: that is what recovery codes are for, and they end it.
         stage.sign_in(stage.recovery(0)).await.unwrap();
         stage.sign_in(stage.code()).await.unwrap();
+        stage.test.drain_jobs().await;
     }
 
     async fn waits_grow_and_a_hundred_wrong_codes_end_it_but_for_a_recovery_code(engine: TestEngine) {
@@ -67,6 +68,7 @@ on_both_engines! {
         assert!(matches!(right, Err(SignInError::SecondFactorBlocked)), "{right:?}");
         stage.sign_in(stage.recovery(0)).await.unwrap();
         stage.sign_in(stage.code()).await.unwrap();
+        stage.test.drain_jobs().await;
     }
 
     async fn wrong_codes_lock_no_password_and_wrong_passwords_no_codes(engine: TestEngine) {

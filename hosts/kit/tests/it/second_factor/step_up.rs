@@ -53,6 +53,7 @@ on_both_engines! {
         let renewed = auth.step_up(&actor, &StepUpProof::SecondFactor(FactorProof::Code(app.code()))).await.unwrap();
         assert_eq!(claims(&test, &renewed).await.amr, ["pwd", "otp", "mfa"]);
         auth.remove_totp(&test.actor(&renewed).await).await.unwrap();
+        test.drain_jobs().await;
     }
 
     async fn a_session_learns_no_password_by_trying_w39(engine: TestEngine) {
@@ -143,6 +144,7 @@ on_both_engines! {
         assert!(matches!(locked, Err(StepUpError::SecondFactorLocked { .. })), "{locked:?}");
         let tokens = auth.step_up(&actor, &StepUpProof::SecondFactor(stage.recovery(0))).await.unwrap();
         assert_eq!(claims(&stage.test, &tokens).await.amr, ["pwd", "otp", "kba", "mfa"]);
+        stage.test.drain_jobs().await;
     }
 
     async fn a_session_that_has_ended_does_not_step_up(engine: TestEngine) {
