@@ -34,6 +34,7 @@ pub mod job_store;
 pub mod mail_service;
 pub mod mailer;
 pub mod memberships;
+pub mod rate_limiter;
 pub mod secret_store;
 pub mod storage;
 

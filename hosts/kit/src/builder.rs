@@ -7,14 +7,15 @@ use std::{
 
 use saas_agents::{AgentsConfig, ChatModel, ConversationStore, ModelName, Models, RunStore};
 use saas_auth::{
-    AuthConfig, BreachedPasswords, OneTimeTokenStore, PasswordHasher, PasswordHistory, RecoveryRules,
-    SessionStore, UserStore,
+    AuthConfig, BreachedPasswords, ChallengeStore, GuessRules, GuessStore, OneTimeTokenStore, PasswordHasher,
+    PasswordHistory, RecoveryRules, SecondFactorPolicy, SecondFactorStore, SessionStore, ThrottleRules,
+    UserStore,
     keys::KeySet,
     password::Argon2idParams,
     token::{AccessTokenRules, InvalidRules},
 };
 use saas_core::{
-    AuditLog, Background, Clock, Entropy, EventLog, GeoLocator, Mailer, SecretStore,
+    AuditLog, Background, Clock, Entropy, EventLog, GeoLocator, Mailer, RateLimiter, SecretStore,
     entropy::SystemEntropy,
     jobs::{Job, JobStore},
 };
@@ -26,7 +27,7 @@ use crate::{
     jobs::{JobHandler, Schedule},
     mail,
     ports::Ports,
-    settings::{DatabaseUrl, MailTransport, Settings, SignupAccessPolicy, SqliteSynchronous},
+    settings::{DatabaseUrl, MailTransport, SecondFactor, Settings, SignupAccessPolicy, SqliteSynchronous},
 };
 
 /// Takes settings and any port that you bring; the rest is filled from the settings.
@@ -144,6 +145,20 @@ impl SaasBuilder {
         self
     }
 
+    /// Your store of guesses, on connections of the product's storage.
+    #[must_use]
+    pub fn guess_store(mut self, guesses: Arc<dyn GuessStore>) -> Self {
+        self.ports.guesses = Some(guesses);
+        self
+    }
+
+    /// Your counting of quotas instead of that in the process, which each process does for itself.
+    #[must_use]
+    pub fn rate_limiter(mut self, limiter: Arc<dyn RateLimiter>) -> Self {
+        self.ports.limiter = Some(limiter);
+        self
+    }
+
     /// What does jobs of your own kind, `at_once` of them at a time in a process. A second handler of a kind replaces the first.
     #[must_use]
     pub fn job_handler<J: Job>(mut self, at_once: usize, handler: impl JobHandler<J>) -> Self {
@@ -184,6 +199,20 @@ impl SaasBuilder {
     #[must_use]
     pub fn one_time_token_store(mut self, tokens: Arc<dyn OneTimeTokenStore>) -> Self {
         self.ports.one_time_tokens = Some(tokens);
+        self
+    }
+
+    /// Your store of second factors, on connections of the product's storage.
+    #[must_use]
+    pub fn second_factor_store(mut self, second_factors: Arc<dyn SecondFactorStore>) -> Self {
+        self.ports.second_factors = Some(second_factors);
+        self
+    }
+
+    /// Your store of challenges, on connections of the product's storage.
+    #[must_use]
+    pub fn challenge_store(mut self, challenges: Arc<dyn ChallengeStore>) -> Self {
+        self.ports.challenges = Some(challenges);
         self
     }
 
@@ -321,7 +350,25 @@ fn auth_config(settings: &Settings) -> Result<AuthConfig, InvalidRules> {
         absolute_lifetime: settings.auth_session_absolute_ttl.duration(),
         refresh_grace: settings.auth_refresh_grace.duration(),
         decision_max_age: settings.auth_decision_max_age.duration(),
+        guesses: GuessRules {
+            threshold: settings.auth_lockout_threshold,
+            longest_wait: settings.auth_lockout_duration.duration(),
+            window: settings.auth_lockout_window.duration(),
+            ceiling: settings.auth_lockout_ceiling,
+            ..GuessRules::default()
+        },
+        throttle: ThrottleRules {
+            address_guesses: settings.auth_ip_lockout_threshold,
+            subnet_guesses: settings.auth_subnet_lockout_threshold,
+            window: settings.auth_ip_lockout_window.duration(),
+            stuffing_accounts: settings.auth_stuffing_threshold,
+            stuffing_window: settings.auth_stuffing_window.duration(),
+        },
+        device_token_lifetime: settings.auth_device_token_ttl.duration(),
         password_policy: breached::policy(settings),
+        second_factor: second_factor(settings.auth_second_factor),
+        totp_issuer: settings.app_name.clone(),
+        step_up_max_age: settings.auth_step_up_max_age.duration(),
         recovery: recovery(settings),
         locate_sessions: false,
         mail_new_sign_ins: settings
@@ -351,6 +398,14 @@ fn models(settings: &Settings) -> Models {
         triage: or_default(&settings.agent_model_triage),
         code: or_default(&settings.agent_model_code),
         data: or_default(&settings.agent_model_data),
+    }
+}
+
+fn second_factor(policy: SecondFactor) -> SecondFactorPolicy {
+    match policy {
+        SecondFactor::Optional => SecondFactorPolicy::Optional,
+        SecondFactor::RequiredForAdmins => SecondFactorPolicy::RequiredForAdmins,
+        SecondFactor::Required => SecondFactorPolicy::Required,
     }
 }
 

@@ -138,13 +138,15 @@ impl Auth {
             .filter(|standing| standing.tenant_state == TenantState::Active)
             .ok_or(AuthenticateError::SessionEnded)?;
         let opened = OpenedSession::new(&family, standing.role, &user);
-        let claims = self.tokens.claims(opened.grant());
+        let claims = self.tokens.claims(self.grant(&opened));
         let claims_json = to_raw_value(&claims).map_err(InternalError::new)?;
         let verified = Verified { signed: SmallVec::new(), claims, claims_json, kid: "".into() };
         let snapshot = Snapshot {
             user,
             tenant: family.session.tenant,
             version: family.session.version,
+            authenticated_at: family.session.authenticated_at,
+            methods: family.session.methods,
             revoked: family.session.revoked_at.is_some(),
             expires_at: family.session.refresh_expires_at(),
         };

@@ -230,7 +230,8 @@ impl Auth {
         let opened = OpenedSession {
             lineage: Lineage { tenant: to, ..successor },
             version: rotated.version,
-            created_at: rotated.created_at,
+            authenticated_at: rotated.authenticated_at,
+            methods: rotated.methods,
             refresh_expires_at: rotation.idle_expires_at.min(rotated.absolute_expires_at),
             session_expires_at: rotated.absolute_expires_at,
             role,

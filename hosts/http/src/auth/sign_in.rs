@@ -10,7 +10,7 @@ use saas_kit::Saas;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::wire::{NO_STORE, SignedIn, SuccessResponse, signed_in, signed_out};
+use super::wire::{NO_STORE, SignedIn, SuccessResponse, date, signed_in, signed_out};
 use crate::{
     Problem,
     answer::Answer,
@@ -19,8 +19,8 @@ use crate::{
     cookie::{Carrier, CarrierParams, Presented},
     fields::Fields,
     problem::described::{
-        BodyProblems, CrossSiteRequest, InvalidCredentials, InvalidRefreshToken, PasswordCompromised,
-        RefreshTokenNotYours, TenantRequired, Unauthenticated,
+        BodyProblems, CrossSiteRequest, InvalidRefreshToken, NotSignedIn, PasswordCompromised,
+        RefreshTokenNotYours, StepUpRequired, TenantRequired, TooManyAttempts, Unauthenticated,
     },
 };
 
@@ -39,6 +39,10 @@ pub(crate) struct TokenRequest {
         example = "01890a5d-ac96-774b-bcce-b302099a8057"
     )]
     tenant_id: Option<String>,
+    /// What an earlier sign-in on this device answered with: nobody elsewhere can lock it out then. One that is not good any more is like
+    /// none. Empty is the same as absent.
+    #[schema(value_type = Option<String>, max_length = 256, example = "saas_dt_oAaTzQAAAABpVbkAAZiQpdrJZ0u8zrMCCZqAVw")]
+    device_token: Option<Secret<String>>,
 }
 
 impl TokenRequest {
@@ -52,23 +56,32 @@ impl TokenRequest {
         match (email, password) {
             (Some(email), Some(password)) => {
                 fields.problem()?;
-                Ok(SignIn::new(email, password).with_tenant(tenant))
+                Ok(SignIn::new(email, password).with_tenant(tenant).with_device_token(self.device_token))
             }
             _ => Err(fields.problem().err().unwrap_or_else(Problem::internal)),
         }
     }
 }
 
-/// The tenants to choose from go with the answer.
+/// The tenants to choose from go with the answer, and so does the challenge for a second factor.
 fn problem(error: SignInError) -> Problem {
     let choices: Option<Vec<Value>> = match &error {
         SignInError::TenantRequired { choices } => Some(choices.iter().map(choice).collect()),
         _ => None,
     };
+    let challenge = match &error {
+        SignInError::SecondFactorRequired { challenge, expires_at } => {
+            Some((challenge.expose().clone(), date(*expires_at)))
+        }
+        _ => None,
+    };
     let problem = Problem::from(error);
-    match choices {
-        Some(choices) => problem.with_member("tenants", choices.into()),
-        None => problem,
+    match (choices, challenge) {
+        (Some(choices), _) => problem.with_member("tenants", choices.into()),
+        (None, Some((challenge, expires_at))) => {
+            problem.with_member("challenge", challenge.into()).with_member("expires_at", expires_at.into())
+        }
+        (None, None) => problem,
     }
 }
 
@@ -77,6 +90,11 @@ fn choice(choice: &TenantChoice) -> Value {
 }
 
 /// Signs in with a password.
+///
+/// Who has a second factor gets a challenge instead of tokens, for `/api/v1/auth/token/second-factor`.
+///
+/// Wrong passwords lock an account for a while, which no answer tells: it is that of a wrong password. Send along the `device_token` of the
+/// last sign-in on the device, and nobody elsewhere can lock it out.
 ///
 /// A browser sends `X-Session: cookie` where the operator has `AUTH_COOKIES` on: it gets a cookie that no script can read, and no tokens.
 #[utoipa::path(
@@ -88,9 +106,10 @@ fn choice(choice: &TenantChoice) -> Value {
     params(CarrierParams),
     responses(
         (status = 200, description = "Signed in.", body = SignedIn),
-        InvalidCredentials,
+        NotSignedIn,
         PasswordCompromised,
         TenantRequired,
+        TooManyAttempts,
         BodyProblems
     )
 )]
@@ -208,6 +227,8 @@ pub(crate) struct RevokedCount {
 }
 
 /// Signs out everywhere.
+///
+/// Only after a fresh proof of who one is, for it ends other sessions.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/logout/all",
@@ -216,7 +237,7 @@ pub(crate) struct RevokedCount {
     security(("bearer" = [])),
     responses(
         (status = 200, description = "Every session has ended.", body = SuccessResponse<RevokedCount>),
-        Unauthenticated
+        StepUpRequired
     )
 )]
 pub(crate) async fn logout_all(

@@ -72,6 +72,10 @@ pub(super) struct UserSessionResponse {
     password_change_required: bool,
     /// The session.
     session_id: Uuid,
+    /// At a sign-in: keep it on the device, past the session's end, and send it with the next sign-in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "saas_dt_oAaTzQAAAABpVbkAAZiQpdrJZ0u8zrMCCZqAVw")]
+    device_token: Option<String>,
 }
 
 impl From<Tokens> for UserSessionResponse {
@@ -90,6 +94,7 @@ impl From<Tokens> for UserSessionResponse {
             email_verified: tokens.email_verified,
             password_change_required: tokens.password_change_required,
             session_id: tokens.session.as_uuid(),
+            device_token: tokens.device_token.map(|token| token.expose().clone()),
         }
     }
 }
@@ -119,6 +124,10 @@ pub(super) struct CookieSessionResponse {
     password_change_required: bool,
     /// The session.
     session_id: Uuid,
+    /// At a sign-in: keep it on the device, past the session's end, and send it with the next sign-in. It opens nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "saas_dt_oAaTzQAAAABpVbkAAZiQpdrJZ0u8zrMCCZqAVw")]
+    device_token: Option<String>,
 }
 
 impl From<&Tokens> for CookieSessionResponse {
@@ -133,6 +142,7 @@ impl From<&Tokens> for CookieSessionResponse {
             email_verified: tokens.email_verified,
             password_change_required: tokens.password_change_required,
             session_id: tokens.session.as_uuid(),
+            device_token: tokens.device_token.as_ref().map(|token| token.expose().clone()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::{HeaderName, header};
-use saas_kit::testing::{PASSWORD, TestEngine};
+use saas_kit::testing::{Authenticator, PASSWORD, TestEngine};
 use saas_sql::execute;
 use serde_json::{Value, json};
 
@@ -22,6 +22,7 @@ on_both_engines! {
     registering_with_a_cookie_answers_no_tokens,
     refreshing_by_a_cookie_keeps_it_and_says_what_its_user_may_do_by_now,
     a_new_password_gives_the_browser_a_new_cookie_and_ends_the_old_one,
+    a_second_factor_and_each_proof_of_who_one_is_give_the_browser_a_new_cookie,
     a_cookie_says_who_one_is_where_that_may_be_left_out,
     signing_out_takes_the_cookie_away,
     the_end_of_the_account_takes_the_cookie_away,
@@ -269,6 +270,43 @@ async fn a_new_password_gives_the_browser_a_new_cookie_and_ends_the_old_one(engi
     assert!(answer.json()["access_token"].is_null() && answer.json()["refresh_token"].is_null());
     assert_eq!(api.send(with(get(ME), &cookie)).await.problem(), (401, "session_ended".into()));
     assert_eq!(api.send(with(get(ME), &new)).await.status, 200);
+    api.test.drain_jobs().await;
+}
+
+async fn a_second_factor_and_each_proof_of_who_one_is_give_the_browser_a_new_cookie(engine: TestEngine) {
+    const TOTP: &str = "/api/v1/auth/second-factor/totp";
+    let (api, first) = browser(engine).await;
+    let begun = api.send(from_us(with(post(TOTP), &first))).await.json();
+    let app = Authenticator::new(begun["data"]["secret"].as_str().expect("a secret"), api.test.clock.clone());
+    let code = || json!({ "code": app.shown() });
+    let confirm = post(&format!("{TOTP}/confirm")).json(&code());
+    let added = api.send(from_us(with(confirm, &first))).await;
+    let second = given(&added);
+    assert!(added.json()["recovery_codes"].is_array() && added.json()["access_token"].is_null());
+    api.test.next_code();
+
+    let asked = sign_in(&api).await;
+    assert_eq!((asked.problem(), asked.header("set-cookie")), ((401, "second_factor_required".into()), ""));
+    let body = json!({ "challenge": asked.json()["challenge"], "code": app.shown() });
+    let meet = || post("/api/v1/auth/token/second-factor").json(&body).header(X_SESSION, "cookie");
+    let stranger = api.send(meet().header(header::ORIGIN, "https://evil.example")).await;
+    assert_eq!(stranger.problem(), (403, "cross_site_request".into()));
+    let met = api.send(meet().header(header::ORIGIN, ORIGIN)).await;
+    let third = given(&met);
+    assert!(met.json()["access_token"].is_null() && met.json()["refresh_token"].is_null());
+    api.test.next_code();
+
+    let stepped = api.send(from_us(with(post("/api/v1/auth/step-up").json(&code()), &third))).await;
+    let fourth = given(&stepped);
+    assert!(stepped.json()["access_token"].is_null() && stepped.json()["refresh_token"].is_null());
+    for old in [&first, &third] {
+        assert_eq!(api.send(with(get(ME), old)).await.problem(), (401, "session_ended".into()));
+    }
+    for live in [&second, &fourth] {
+        assert_eq!(api.send(with(get(ME), live)).await.status, 200);
+    }
+    let me = api.send(with(get(ME), &fourth)).await.json();
+    assert_eq!(me["data"]["token_payload"]["amr"], json!(["pwd", "otp", "mfa"]));
     api.test.drain_jobs().await;
 }
 

@@ -10,8 +10,9 @@ use super::load::{Loader, Slot};
 use super::{
     AllowedHosts, AllowedOrigins, BreachedChoice, BreachedSignInChoice, Condition, DatabaseEngine,
     DatabaseUrl, Days, ForwardedHeader, GeoChoice, LogFormat, LogLevel, MailTransport, Minutes, Origin,
-    Profile, ProxyNetworks, PublicUrl, RootKey, Seconds, SecretList, Section, Setting, SettingValue,
-    SettingWarning, SignupAccessPolicy, SmtpEncryption, SqliteSynchronous, TextList, UnknownChoice,
+    Profile, ProxyNetworks, PublicUrl, RootKey, SecondFactor, Seconds, SecretList, Section, Setting,
+    SettingValue, SettingWarning, SignupAccessPolicy, SmtpEncryption, SqliteSynchronous, TextList,
+    UnknownChoice,
 };
 
 settings! {
@@ -374,6 +375,20 @@ settings! {
             fix: "set a number of networks, for example 4096",
         }
     }
+    SecondFactors {
+        /// Who has to have a second factor: nobody, admins and owners of a tenant, or everybody. Whoever has to and has none may sign in and do
+        /// nothing but add one.
+        auth_second_factor: SecondFactor = "AUTH_SECOND_FACTOR" {
+            default: Text("optional"),
+            fix: "use optional, required_for_admins or required",
+        }
+        /// How long ago a user may have proved who they are for what is sensitive, as removing a second factor; else they prove it again.
+        auth_step_up_max_age: Seconds = "AUTH_STEP_UP_MAX_AGE_SECONDS" {
+            default: Text("600"),
+            range: 30..=3_600,
+            fix: "set a number of seconds, for example 600 for 10 minutes",
+        }
+    }
     Passwords {
         /// How many characters a new password needs that is the only factor. A hardened environment takes no fewer than 15
         /// (NIST SP 800-63B-4, 3.1.1.2).
@@ -471,6 +486,72 @@ settings! {
             default: Text("128"),
             range: 1..=100_000,
             fix: "set a number of requests, for example 128",
+        }
+    }
+    Lockout {
+        /// The wrong password that locks an account, or a device that its owner has signed in on: 30 s for this one, twice as long for each
+        /// further one, up to `AUTH_LOCKOUT_DURATION_MINUTES`. Signing in several times at once counts while it lasts.
+        auth_lockout_threshold: u32 = "AUTH_LOCKOUT_THRESHOLD" {
+            default: Text("5"),
+            range: 3..=100,
+            fix: "set a number of wrong passwords, for example 5",
+        }
+        /// After how long without a guess, from the end of the last lock on, an account's locks begin with 30 s again.
+        auth_lockout_window: Minutes = "AUTH_LOCKOUT_WINDOW_MINUTES" {
+            default: Text("60"),
+            range: 1..=10_080,
+            fix: "set a number of minutes, for example 60",
+        }
+        /// The longest that an account is locked for a wrong password.
+        auth_lockout_duration: Minutes = "AUTH_LOCKOUT_DURATION_MINUTES" {
+            default: Text("60"),
+            range: 1..=1_440,
+            fix: "set a number of minutes, for example 60",
+        }
+        /// The wrong password, of all since the last right one, that locks an account until a mail, a new password or an operator unlocks
+        /// it. NIST SP 800-63B-4 (3.2.2) allows no more than 100.
+        auth_lockout_ceiling: u32 = "AUTH_LOCKOUT_CEILING" {
+            default: Text("100"),
+            range: 3..=100,
+            fix: "set 100 or fewer, and no fewer than AUTH_LOCKOUT_THRESHOLD",
+        }
+        /// How many wrong passwords one network may try in `AUTH_IP_LOCKOUT_WINDOW_MINUTES`, for whichever accounts: an IPv4 address, or a
+        /// /64 of IPv6. They come back evenly. Right passwords count while they are checked.
+        auth_ip_lockout_threshold: u32 = "AUTH_IP_LOCKOUT_THRESHOLD" {
+            default: Text("50"),
+            range: 5..=1_000_000,
+            fix: "set a number of wrong passwords, for example 50; more where many people share an address",
+        }
+        /// How many the networks around it may try together: a /24 of IPv4, a /48 of IPv6.
+        auth_subnet_lockout_threshold: u32 = "AUTH_SUBNET_LOCKOUT_THRESHOLD" {
+            default: Text("250"),
+            range: 5..=10_000_000,
+            fix: "set a number of wrong passwords, for example 250, and no fewer than AUTH_IP_LOCKOUT_THRESHOLD",
+        }
+        /// How long it takes until a network that has used up its wrong passwords has all of them again.
+        auth_ip_lockout_window: Minutes = "AUTH_IP_LOCKOUT_WINDOW_MINUTES" {
+            default: Text("10"),
+            range: 1..=1_440,
+            fix: "set a number of minutes, for example 10",
+        }
+        /// For how many accounts a network may fail, or one password may be wrong, in `AUTH_STUFFING_WINDOW_MINUTES` until it is suspected
+        /// of trying out stolen passwords: then each guess counts for a fifth of `AUTH_IP_LOCKOUT_THRESHOLD`.
+        auth_stuffing_threshold: u32 = "AUTH_STUFFING_THRESHOLD" {
+            default: Text("15"),
+            range: 2..=100_000,
+            fix: "set a number of accounts, for example 15; more where many people share an address",
+        }
+        /// How long an account that failed counts toward `AUTH_STUFFING_THRESHOLD`.
+        auth_stuffing_window: Minutes = "AUTH_STUFFING_WINDOW_MINUTES" {
+            default: Text("180"),
+            range: 1..=10_080,
+            fix: "set a number of minutes, for example 180",
+        }
+        /// For how long a device that somebody has signed in on has guesses of its own, so that nobody elsewhere can lock its owner out.
+        auth_device_token_ttl: Days = "AUTH_DEVICE_TOKEN_TTL_DAYS" {
+            default: Text("180"),
+            range: 1..=3_650,
+            fix: "set a number of days, for example 180",
         }
     }
     Signup {

@@ -18,9 +18,16 @@ pub(crate) fn operator() -> Actor {
 
 /// All rows of a chain, or of all of them, oldest first.
 pub(crate) async fn rows(saas: &Saas, filter: &AuditFilter) -> Vec<AuditRow> {
-    let page = saas.audit().list(&operator(), filter, None, PageSize::new(100).unwrap()).await.unwrap();
-    assert!(page.next.is_none(), "more than a page");
-    page.items.into_iter().rev().collect()
+    let (mut rows, mut after) = (Vec::new(), None);
+    loop {
+        let size = PageSize::new(100).unwrap();
+        let page = saas.audit().list(&operator(), filter, after.as_ref(), size).await.unwrap();
+        rows.extend(page.items);
+        let Some(next) = page.next else { break };
+        after = Some(next);
+    }
+    rows.reverse();
+    rows
 }
 
 fn of(chain: Chain) -> AuditFilter {

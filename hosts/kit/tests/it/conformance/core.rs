@@ -8,6 +8,7 @@ mod geo_locator;
 mod job_store;
 mod mailer;
 mod memberships;
+mod rate_limiter;
 mod secret_store;
 mod storage;
 
