@@ -31,6 +31,7 @@ mod renewal;
 mod sessions;
 mod sign_in;
 mod users;
+mod view;
 
 pub use authenticate::{AuthenticateError, Authenticated, Freshness};
 pub use guesses::{Guess, GuessCount, Locked};
