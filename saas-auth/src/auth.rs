@@ -35,6 +35,7 @@ mod sessions;
 mod sign_in;
 mod step_up;
 mod users;
+mod view;
 
 pub use authenticate::{AuthenticateError, Authenticated, Freshness};
 pub use guesses::{Guess, GuessCount, Locked};
