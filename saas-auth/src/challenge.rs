@@ -144,7 +144,9 @@ const CODE: &[u8] = b"saas/recovery-code/v1\0";
 fn mac(key: &Secret<[u8; 32]>, what: &[u8], parts: &[&[u8]]) -> Result<[u8; 32], InternalError> {
     let mut mac = Hmac::<Sha256>::new_from_slice(key.expose()).map_err(InternalError::new)?;
     mac.update(what);
-    parts.iter().for_each(|part| mac.update(part));
+    for part in parts {
+        mac.update(part);
+    }
     Ok(mac.finalize().into_bytes().into())
 }
 

@@ -87,14 +87,14 @@ impl SecondFactorStore for SqlSecondFactors {
     }
 
     async fn use_step(&self, tx: &mut Tx, user: UserId, step: i64) -> Result<bool, StoreError> {
-        let used = execute!(
+        let done = execute!(
             tx.conn(),
             "UPDATE saas_second_factors SET last_step = $2 \
              WHERE user_id = $1 AND last_step < $2 AND confirmed_at IS NOT NULL",
             user.as_uuid(),
             step,
         )?;
-        Ok(used == 1)
+        Ok(done == 1)
     }
 
     async fn replace_codes(
@@ -118,13 +118,13 @@ impl SecondFactorStore for SqlSecondFactors {
     }
 
     async fn use_code(&self, tx: &mut Tx, user: UserId, hash: &[u8; 32]) -> Result<bool, StoreError> {
-        let used = execute!(
+        let done = execute!(
             tx.conn(),
             "DELETE FROM saas_recovery_codes WHERE user_id = $1 AND code_hash = $2",
             user.as_uuid(),
             hash.as_slice(),
         )?;
-        Ok(used == 1)
+        Ok(done == 1)
     }
 
     async fn codes_left(&self, conn: &mut Conn, user: UserId) -> Result<i64, StoreError> {

@@ -155,9 +155,9 @@ impl Auth {
         tx: &mut Tx,
         actor: &Actor,
         user: UserId,
-        used: &Use,
+        what: &Use,
     ) -> Result<bool, Trouble> {
-        let was_good = match used {
+        let was_good = match what {
             Use::Step(step) => self.ports.second_factors.use_step(tx, user, *step).await?,
             Use::Code(hashes) => self.use_code(tx, actor, user, hashes).await?,
         };

@@ -195,10 +195,10 @@ impl Auth {
             StepUpProof::Password(password) => self.own_password(actor, password).await?,
             StepUpProof::SecondFactor(proof) => self.own_factor(factor.as_ref(), proof)?,
         };
-        let Some((method, used)) = proved else { return self.refuse_step_up(actor, user, guess).await };
+        let Some((method, what)) = proved else { return self.refuse_step_up(actor, user, guess).await };
         let mut tx = self.ports.storage.begin(REACH).await?;
-        let counts = match &used {
-            Some(used) => self.use_up_proof(&mut tx, actor, user.user, used).await?,
+        let counts = match &what {
+            Some(what) => self.use_up_proof(&mut tx, actor, user.user, what).await?,
             None => true,
         };
         if !counts {
@@ -254,7 +254,7 @@ impl Auth {
 
     fn own_factor(&self, factor: Option<&Factor>, proof: &FactorProof) -> Result<Proved, StepUpError> {
         let Some(factor) = factor else { return Ok(None) };
-        Ok(self.proved(factor, proof)?.map(|used| (proof.method(), Some(used))))
+        Ok(self.proved(factor, proof)?.map(|what| (proof.method(), Some(what))))
     }
 
     async fn refuse_step_up(

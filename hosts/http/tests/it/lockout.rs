@@ -131,6 +131,7 @@ async fn a_locked_account_answers_the_same_bytes_as_a_wrong_password_and_an_unkn
     for body in [wrong("ada@example.com"), wrong("bob@example.com"), wrong("nobody@example.com")] {
         assert_eq!(masked(&body).await, locked);
     }
+    api.test.drain_jobs().await;
 }
 
 async fn a_device_token_gets_its_owner_in_while_the_account_is_locked(engine: TestEngine) {
@@ -154,6 +155,7 @@ async fn a_device_token_gets_its_owner_in_while_the_account_is_locked(engine: Te
     assert!(answer.json()["device_token"].as_str().is_some_and(|token| token.starts_with("saas_dt_")));
     let wrong_type = guess(&api, "192.0.2.1", &[], &with(json!(7))).await;
     assert_eq!(wrong_type.problem().0, 422);
+    api.test.drain_jobs().await;
 }
 
 async fn the_token_of_the_mail_unlocks(engine: TestEngine) {
@@ -195,4 +197,5 @@ async fn the_token_of_the_mail_unlocks(engine: TestEngine) {
     "#);
     assert_eq!(unlock(json!({ "token": token })).await.problem(), (422, "invalid_one_time_token".to_owned()));
     assert_eq!(guess(&api, "192.0.2.1", &[], &credentials("ada@example.com")).await.status, 200);
+    api.test.drain_jobs().await;
 }

@@ -18,16 +18,17 @@ pub(crate) fn operator() -> Actor {
 
 /// All rows of a chain, or of all of them, oldest first.
 pub(crate) async fn rows(saas: &Saas, filter: &AuditFilter) -> Vec<AuditRow> {
-    let (mut rows, mut after) = (Vec::new(), None);
+    let (mut found, mut next) = (Vec::new(), None);
     loop {
-        let size = PageSize::new(100).unwrap();
-        let page = saas.audit().list(&operator(), filter, after.as_ref(), size).await.unwrap();
-        rows.extend(page.items);
-        let Some(next) = page.next else { break };
-        after = Some(next);
+        let page =
+            saas.audit().list(&operator(), filter, next.as_ref(), PageSize::new(100).unwrap()).await.unwrap();
+        found.extend(page.items);
+        next = page.next;
+        if next.is_none() {
+            found.reverse();
+            return found;
+        }
     }
-    rows.reverse();
-    rows
 }
 
 fn of(chain: Chain) -> AuditFilter {

@@ -86,7 +86,7 @@ pub(in crate::auth) enum Use {
 /// A challenge that was met.
 pub(super) struct Spent {
     challenge: Challenge,
-    used: Use,
+    what: Use,
 }
 
 impl Auth {
@@ -225,9 +225,9 @@ impl Auth {
         let factor = self.second_factor_of(&mut conn, user.id).await?;
         drop(conn);
         let factor = factor.ok_or_else(|| over("no_second_factor"))?;
-        let used = self.proved(&factor, proof)?.ok_or_else(|| wrong_code(user.id))?;
+        let what = self.proved(&factor, proof)?.ok_or_else(|| wrong_code(user.id))?;
         let methods = AuthMethods::of(AuthMethod::Password).and(proof.method());
-        let by = AdmittedBy::SecondFactor(Spent { challenge, used });
+        let by = AdmittedBy::SecondFactor(Spent { challenge, what });
         Ok(Admitted { user, tenant, role, methods, by })
     }
 
@@ -247,7 +247,7 @@ impl Auth {
         if !self.ports.challenges.close(tx, spent.challenge.id).await? {
             return Err(over("challenge_ended"));
         }
-        if self.use_up_proof(tx, actor, user.id, &spent.used).await? {
+        if self.use_up_proof(tx, actor, user.id, &spent.what).await? {
             Ok(())
         } else {
             Err(wrong_code(user.id))

@@ -63,8 +63,8 @@ impl SecondFactorStore for Broken {
     }
 
     async fn use_step(&self, tx: &mut Tx, user: UserId, step: i64) -> Result<bool, StoreError> {
-        let used = SqlSecondFactors.use_step(tx, user, step).await?;
-        Ok(used || self.0.starts_with("a_step_is_used"))
+        let done = SqlSecondFactors.use_step(tx, user, step).await?;
+        Ok(done || self.0.starts_with("a_step_is_used"))
     }
 
     async fn replace_codes(
