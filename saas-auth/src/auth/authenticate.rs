@@ -214,15 +214,16 @@ impl Auth {
         standing: Option<Standing>,
     ) -> Option<Arc<Decision>> {
         let standing = standing.filter(|standing| standing.tenant_state == TenantState::Active)?;
+        let permitted = self.permitted(standing.role, snapshot.methods);
+        let permitted =
+            if token.is_cookie() { permitted } else { permitted.narrowed_to(&token.claims.scope) };
         let principal = UserPrincipal {
             user: snapshot.user.id,
             tenant: snapshot.tenant,
             session: token.claims.sid,
             role: standing.role,
             email_verified: snapshot.user.email_verified_at.is_some(),
-            permissions: self
-                .decisions
-                .shared(self.permitted(standing.role, snapshot.methods).narrowed_to(&token.claims.scope)),
+            permissions: self.decisions.shared(permitted),
             authenticated_at: snapshot.authenticated_at,
             second_factor: snapshot.methods.has_second_factor(),
         };

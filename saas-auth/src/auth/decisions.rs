@@ -89,6 +89,13 @@ pub(super) struct Verified {
     pub(super) kid: Arc<str>,
 }
 
+impl Verified {
+    /// Whether it stands for a cookie, which claims nothing by itself: it is worth what its session is.
+    pub(super) fn is_cookie(&self) -> bool {
+        self.signed.is_empty()
+    }
+}
+
 /// A verified token and what was decided by it.
 #[derive(Debug)]
 pub(super) struct Decision {

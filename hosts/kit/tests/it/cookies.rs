@@ -5,7 +5,7 @@ use std::time::Duration;
 use saas_auth::{
     AuthenticateError, Authenticated, Freshness, SessionCookie, SessionCredential, SwitchError, Tokens,
 };
-use saas_core::{Actor, Client, Secret};
+use saas_core::{Actor, Client, Role, Secret};
 use saas_kit::testing::TestSaas;
 use saas_sql::execute;
 
@@ -34,6 +34,29 @@ on_both_engines! {
         tx.commit().await.expect("the database answers");
         let strict = test.saas.auth().authenticate_cookie(Freshness::Strict, cookie.expose(), None, Client::default());
         assert!(matches!(strict.await, Err(AuthenticateError::SessionEnded)));
+    }
+
+    async fn a_cookie_is_worth_what_its_users_role_is_by_now(engine: TestEngine) {
+        let test = TestSaas::start(engine).await;
+        let ada = test.register("ada@example.com").await.tokens;
+        let cookie = cookie(&test, &ada);
+        let be = async |role: &str| {
+            let mut tx = test.begin().await;
+            execute!(tx.conn(), "UPDATE saas_memberships SET role = $1", role).expect("the statement is valid");
+            tx.commit().await.expect("the database answers");
+        };
+        for (role, expected) in [("owner", Role::Owner), ("viewer", Role::Viewer), ("admin", Role::Admin)] {
+            be(role).await;
+            // Half of its time is over: what is in use is renewed, and after all of it asked for anew.
+            for seconds in [3, 3] {
+                test.clock.advance(Duration::from_secs(seconds));
+                drop(by_cookie(&test, &cookie).await);
+                test.saas.auth().renew_decisions().await.expect("the database answers");
+            }
+            let me = by_cookie(&test, &cookie).await.expect("the session is live").actor;
+            let me = me.user().expect("a user");
+            assert_eq!((me.role, &me.permissions), (expected, &expected.permissions()), "{role}");
+        }
     }
 
     async fn a_cookie_ends_with_its_session_at_once_w6(engine: TestEngine) {
