@@ -29,6 +29,18 @@ pub const ACCOUNT_LOCKED: AuditAction = AuditAction::new("auth.account.locked");
 pub const ACCOUNT_UNLOCKED: AuditAction = AuditAction::new("auth.account.unlocked");
 /// Passwords were wrong for many accounts, from one network or one password for all; the subject is a name for it that tells nothing.
 pub const STUFFING_SUSPECTED: AuditAction = AuditAction::new("auth.stuffing.suspected");
+/// Somebody proved again who they are within a session, or tried to.
+pub const SESSION_REAUTHENTICATED: AuditAction = AuditAction::new("auth.session.reauthenticated");
+/// Somebody began to set up an authenticator app; it counts for nothing yet.
+pub const FACTOR_BEGUN: AuditAction = AuditAction::new("auth.second_factor.begun");
+/// An authenticator app was added: signing in asks for its code from now on.
+pub const FACTOR_ADDED: AuditAction = AuditAction::new("auth.second_factor.added");
+/// An authenticator app was removed, and the recovery codes with it.
+pub const FACTOR_REMOVED: AuditAction = AuditAction::new("auth.second_factor.removed");
+/// New recovery codes took the place of the old ones.
+pub const RECOVERY_CODES_REPLACED: AuditAction = AuditAction::new("auth.recovery_codes.replaced");
+/// A recovery code was used in the place of an authenticator app.
+pub const RECOVERY_CODE_USED: AuditAction = AuditAction::new("auth.recovery_code.used");
 /// A refresh token was used again, and its session ended: somebody holds a copy.
 pub const REFRESH_TOKEN_REUSED: AuditAction = AuditAction::new("auth.refresh_token.reused");
 /// A step of a rotation of the signing keys was made; the reason says which.
@@ -70,6 +82,12 @@ pub const ACTIONS: &[AuditAction] = &[
     ACCOUNT_LOCKED,
     ACCOUNT_UNLOCKED,
     STUFFING_SUSPECTED,
+    SESSION_REAUTHENTICATED,
+    FACTOR_BEGUN,
+    FACTOR_ADDED,
+    FACTOR_REMOVED,
+    RECOVERY_CODES_REPLACED,
+    RECOVERY_CODE_USED,
     REFRESH_TOKEN_REUSED,
     SIGNING_KEYS_ROTATED,
     EMAIL_VERIFIED,

@@ -8,8 +8,10 @@ use saas_core::{
 };
 
 use crate::{
-    BreachedPasswords, ChangeFeed, GuessKeys, GuessRules, GuessStore, Keyring, KeyringError, MailTokens,
-    OneTimeTokenStore, PasswordHasher, PasswordHistory, PasswordPolicy, RefreshKeys, SessionStore, UserStore,
+    BreachedPasswords, ChallengeStore, ChangeFeed, GuessKeys, GuessRules, GuessStore, Keyring, KeyringError,
+    MailTokens, OneTimeTokenStore, PasswordHasher, PasswordHistory, PasswordPolicy, RefreshKeys,
+    SecondFactorPolicy, SecondFactorStore, SessionStore, UserStore,
+    challenge::SecondFactorKeys,
     keys::{KeySet, KeySetError},
     token::{AccessTokenRules, AccessTokens},
 };
@@ -28,8 +30,10 @@ mod recovery;
 mod refresh;
 mod registration;
 mod renewal;
+mod second_factor;
 mod sessions;
 mod sign_in;
+mod step_up;
 mod users;
 mod view;
 
@@ -40,9 +44,11 @@ pub use open_session::{NewSession, OpenedSession, Tokens};
 pub use passwords::{JudgePasswordError, JudgedPassword, PasswordOwner, RefusedPassword};
 pub use recovery::{MailedToken, RecoveryError, RecoveryRules};
 pub use refresh::RefreshError;
-pub use registration::{InsertError, PrepareError, PreparedUser, Registration};
+pub use registration::{InsertError, NewUser, PrepareError, PreparedUser, Registration};
+pub use second_factor::{AddedFactor, SecondFactorError, SecondFactorState, TotpEnrolment};
 pub use sessions::{LogoutError, RevokeError, SessionsError};
-pub use sign_in::{SignIn, SignInError, ThrottleRules};
+pub use sign_in::{FactorProof, SecondFactorSignIn, SignIn, SignInError, ThrottleRules};
+pub use step_up::{StepUpError, StepUpProof, StepUpRequired};
 pub use users::{CommandError, Profile, UsersError};
 
 /// What auth works with.
@@ -56,6 +62,10 @@ pub struct AuthPorts {
     pub sessions: Arc<dyn SessionStore>,
     /// Where one-time tokens are.
     pub one_time_tokens: Arc<dyn OneTimeTokenStore>,
+    /// Where second factors are.
+    pub second_factors: Arc<dyn SecondFactorStore>,
+    /// Where those are who have shown their password and not yet their second factor.
+    pub challenges: Arc<dyn ChallengeStore>,
     /// Who belongs to which tenant.
     pub memberships: Arc<dyn Memberships>,
     /// How other processes hear of changes; call [`Auth::hear_changes`] every second.
@@ -100,6 +110,12 @@ pub struct AuthConfig {
     pub decision_max_age: Duration,
     /// What new passwords must be, and what becomes of known ones.
     pub password_policy: PasswordPolicy,
+    /// Who has to have a second factor.
+    pub second_factor: SecondFactorPolicy,
+    /// What authenticator apps call the product.
+    pub totp_issuer: String,
+    /// How long ago a user may have proved who they are for what is sensitive; else they prove it again ([`Auth::step_up`]).
+    pub step_up_max_age: Duration,
     /// How addresses are proved, and passwords set anew.
     pub recovery: RecoveryRules,
     /// How many wrong guesses lock, and for how long.
@@ -115,7 +131,8 @@ pub struct AuthConfig {
 
 impl AuthConfig {
     /// The product's defaults: a session ends after 30 days without use and after 90 in any case, a replaced refresh token is forgiven
-    /// for 10 s, a request is decided by what was true 5 s ago at the latest, a new password has 15 characters, others may cache the JWKS for 5 minutes.
+    /// for 10 s, a request is decided by what was true 5 s ago at the latest, a new password has 15 characters, nobody has to have a second factor,
+    /// what is sensitive takes somebody who proved who they are 10 minutes ago at the latest, others may cache the JWKS for 5 minutes.
     pub fn new(tokens: AccessTokenRules) -> Self {
         let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
         Self {
@@ -125,6 +142,9 @@ impl AuthConfig {
             refresh_grace: Duration::from_secs(10),
             decision_max_age: Duration::from_secs(5),
             password_policy: PasswordPolicy::default(),
+            second_factor: SecondFactorPolicy::default(),
+            totp_issuer: "SaaS".to_owned(),
+            step_up_max_age: Duration::from_mins(10),
             recovery: RecoveryRules::default(),
             guesses: GuessRules::default(),
             throttle: ThrottleRules::default(),
@@ -150,6 +170,7 @@ pub struct Auth {
     tokens: Arc<AccessTokens>,
     refresh_keys: RefreshKeys,
     mail_tokens: MailTokens,
+    second_factor_keys: SecondFactorKeys,
     guess_keys: GuessKeys,
     owed: Arc<guesses::Owed>,
     unknown_keys: Arc<keys::Throttle>,
@@ -176,6 +197,7 @@ impl Auth {
         let (secrets, clock, entropy) = (&*ports.secrets, &ports.clock, &ports.entropy);
         let masters = Keyring::load_or_create(secrets, crate::refresh_token::MASTERS, &**entropy).await?;
         let mailed = Keyring::load_or_create(secrets, crate::mail_token::MASTERS, &**entropy).await?;
+        let second_factor_keys = Keyring::load_or_create(secrets, SecondFactorKeys::NAME, &**entropy).await?;
         let guess_keys = Keyring::load_or_create(secrets, GUESS_KEYS, &**entropy).await?;
         let keys = KeySet::load_or_create(secrets, &**clock, &**entropy).await?;
         let tokens = AccessTokens::new(config.tokens.clone(), keys, Arc::clone(clock), Arc::clone(entropy));
@@ -186,6 +208,7 @@ impl Auth {
             tokens: Arc::new(tokens),
             refresh_keys: RefreshKeys::new(masters),
             mail_tokens: MailTokens::new(mailed),
+            second_factor_keys: SecondFactorKeys::new(second_factor_keys),
             guess_keys: GuessKeys::new(guess_keys),
             owed: Arc::default(),
             unknown_keys: Arc::default(),

@@ -17,6 +17,8 @@
 
 pub mod audited;
 mod auth;
+mod auth_methods;
+mod challenge;
 mod change_feed;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -26,18 +28,25 @@ pub mod keys;
 mod mail_token;
 mod one_time_token;
 pub mod password;
+mod recovery_code;
 mod refresh_token;
+mod second_factor;
 mod session;
 pub mod token;
+mod totp;
 mod user;
 
 pub use auth::{
-    Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, Freshness, Guess,
-    GuessCount, InsertError, JudgePasswordError, JudgedPassword, Locked, LogoutError, MailedToken,
-    NewSession, OpenAuthError, OpenedSession, PasswordOwner, PrepareError, PreparedUser, Profile,
-    RecoveryError, RecoveryRules, RefreshError, RefusedPassword, Registration, RevokeError, RotateKeysError,
-    RotationReport, SessionsError, SignIn, SignInError, SigningKeysError, ThrottleRules, Tokens, UsersError,
+    AddedFactor, Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, FactorProof,
+    Freshness, Guess, GuessCount, InsertError, JudgePasswordError, JudgedPassword, Locked, LogoutError,
+    MailedToken, NewSession, NewUser, OpenAuthError, OpenedSession, PasswordOwner, PrepareError,
+    PreparedUser, Profile, RecoveryError, RecoveryRules, RefreshError, RefusedPassword, Registration,
+    RevokeError, RotateKeysError, RotationReport, SecondFactorError, SecondFactorSignIn, SecondFactorState,
+    SessionsError, SignIn, SignInError, SigningKeysError, StepUpError, StepUpProof, StepUpRequired,
+    ThrottleRules, Tokens, TotpEnrolment, UsersError,
 };
+pub use auth_methods::{AuthMethod, AuthMethods};
+pub use challenge::{Challenge, ChallengeId, ChallengeStore};
 pub use change_feed::{Change, ChangeFeed, ChangeId, Changed};
 pub use device::Device;
 pub use guess::{
@@ -51,10 +60,13 @@ pub use password::{
     PasswordAdvice, PasswordHash, PasswordHasher, PasswordHistory, PasswordPolicy, PasswordTooLong,
     WeakPassword, WhenUnknown,
 };
+pub use recovery_code::{InvalidRecoveryCode, RecoveryCode};
 pub use refresh_token::{InvalidRefreshToken, Lineage, RefreshKeys, RefreshToken};
 pub use saas_core::{Keyring, KeyringError};
+pub use second_factor::{Factor, SecondFactorPolicy, SecondFactorStore};
 pub use session::{
-    Family, PageStart, Revocation, Rotated, Rotation, Session, SessionFilter, SessionPage, SessionStore,
-    Snapshot,
+    Family, PageStart, Reauthentication, Revocation, Rotated, Rotation, Session, SessionFilter, SessionPage,
+    SessionStore, Snapshot,
 };
+pub use totp::{InvalidTotpCode, TotpCode, TotpSeed};
 pub use user::{Credentials, InsertUserError, User, UserStatus, UserStore};

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_core::{Conn, Envelope, Field, Page, Secret, SessionId, StoreError, TenantId, Tx, UserId};
 
-use crate::{Device, Lineage, User};
+use crate::{AuthMethods, Device, Lineage, User};
 
 /// A sign-in on one device in one tenant.
 #[derive(Debug, Clone)]
@@ -21,6 +21,10 @@ pub struct Session {
     pub version: i64,
     /// When the user signed in.
     pub created_at: DateTime<Utc>,
+    /// When they last proved who they are: `auth_time` in tokens.
+    pub authenticated_at: DateTime<Utc>,
+    /// What they proved it with, in all.
+    pub methods: AuthMethods,
     /// When it was last refreshed.
     pub last_seen_at: DateTime<Utc>,
     /// When it ends unless it is refreshed before.
@@ -114,14 +118,29 @@ pub struct Rotated {
     pub version: i64,
     /// Which master its tokens are derived from.
     pub key_id: String,
-    /// When the user signed in.
-    pub created_at: DateTime<Utc>,
+    /// When the user last proved who they are.
+    pub authenticated_at: DateTime<Utc>,
+    /// What they proved it with.
+    pub methods: AuthMethods,
     /// When the session ends whatever happens.
     pub absolute_expires_at: DateTime<Utc>,
     /// Whether its user's address is verified.
     pub email_verified: bool,
     /// Whether their password was found among stolen ones.
     pub password_compromised: bool,
+}
+
+/// That a user proved again who they are, in a session of theirs.
+#[derive(Debug, Clone, Copy)]
+pub struct Reauthentication {
+    /// The session.
+    pub session: SessionId,
+    /// Whose it has to be.
+    pub user: UserId,
+    /// All that they proved it with, from now on.
+    pub methods: AuthMethods,
+    /// The present.
+    pub now: DateTime<Utc>,
 }
 
 /// Why a session ended.
@@ -144,6 +163,8 @@ pub enum Revocation {
     PasswordReset,
     /// The user took their old address back.
     EmailChangeUndone,
+    /// An operator removed the user's second factor.
+    FactorRemoved,
 }
 
 impl Revocation {
@@ -158,6 +179,7 @@ impl Revocation {
             Self::PasswordChange => "password_change",
             Self::PasswordReset => "password_reset",
             Self::EmailChangeUndone => "email_change_undone",
+            Self::FactorRemoved => "factor_removed",
         }
     }
 }
@@ -171,6 +193,10 @@ pub struct Snapshot {
     pub tenant: TenantId,
     /// Its version now.
     pub version: i64,
+    /// When the user last proved who they are.
+    pub authenticated_at: DateTime<Utc>,
+    /// What they proved it with.
+    pub methods: AuthMethods,
     /// Whether it was ended.
     pub revoked: bool,
     /// When it ends by itself.
@@ -237,6 +263,9 @@ pub struct SessionPage {
 /// - A session of another user is not listed and not revoked.
 /// - `snapshot` shows what was committed last, of the session and of its user; it ends at the earlier of its two ends.
 /// - `snapshots` shows the same of each session that is there, once, in any order, and of no other.
+/// - `authenticate_again` notes time and methods in a live session of that user and raises its version, in that session alone.
+/// - `guess` is one conditional statement: in a live session of that user it lets so many guesses through and no more, however many come at
+///   once, until `authenticate_again` ends them.
 /// - `list` gives each session that the filter lets through once, last seen first and then by id, greatest first; `count` agrees with it.
 #[async_trait]
 pub trait SessionStore: Debug + Send + Sync + 'static {
@@ -263,6 +292,17 @@ pub trait SessionStore: Debug + Send + Sync + 'static {
         why: Revocation,
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError>;
+    /// Notes that the user proved again who they are; `false` when there is no such live session.
+    async fn authenticate_again(&self, tx: &mut Tx, again: &Reauthentication) -> Result<bool, StoreError>;
+    /// Counts a guess at who the user is, before it is compared; `false` when it must not be.
+    async fn guess(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        id: SessionId,
+        most: i64,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError>;
     /// What deciding a request needs.
     async fn snapshot(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Snapshot>, StoreError>;
     /// The same of many sessions in one read.

@@ -68,6 +68,21 @@ pub enum SendMail {
         /// The row of the token that undoes it.
         token: Uuid,
     },
+    /// To somebody who has a second factor from now on.
+    FactorAdded {
+        /// Who has it.
+        user: UserId,
+    },
+    /// To somebody whose second factor was removed.
+    FactorRemoved {
+        /// Who had it.
+        user: UserId,
+    },
+    /// To somebody one of whose recovery codes was used.
+    RecoveryCodeUsed {
+        /// Whose it was.
+        user: UserId,
+    },
 }
 
 impl Job for SendMail {
@@ -97,6 +112,16 @@ mod tests {
         let expected = r#"{"mail":"password_reset","token":"00000000-0000-0000-0000-000000000007"}"#;
         assert_eq!(serde_json::to_string(&reset).unwrap(), expected);
         assert_eq!(SendMail::read(1, expected).unwrap(), reset);
+        let user = UserId::from_uuid(id);
+        for (mail, name) in [
+            (SendMail::FactorAdded { user }, "factor_added"),
+            (SendMail::FactorRemoved { user }, "factor_removed"),
+            (SendMail::RecoveryCodeUsed { user }, "recovery_code_used"),
+        ] {
+            let expected = format!(r#"{{"mail":"{name}","user":"00000000-0000-0000-0000-000000000007"}}"#);
+            assert_eq!(serde_json::to_string(&mail).unwrap(), expected);
+            assert_eq!(SendMail::read(1, &expected).unwrap(), mail);
+        }
         let unlock = SendMail::UnlockAccount { token: id };
         let expected = r#"{"mail":"unlock_account","token":"00000000-0000-0000-0000-000000000007"}"#;
         assert_eq!(serde_json::to_string(&unlock).unwrap(), expected);

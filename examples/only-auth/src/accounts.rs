@@ -13,7 +13,8 @@ use saas_auth::{
     PrepareError, Registration, Tokens, token::AccessTokenRules,
 };
 use saas_auth_sql::{
-    AUTH, SqlChanges, SqlGuesses, SqlOneTimeTokens, SqlPasswordHistory, SqlSessions, SqlUsers,
+    AUTH, SqlChallenges, SqlChanges, SqlGuesses, SqlOneTimeTokens, SqlPasswordHistory, SqlSecondFactors,
+    SqlSessions, SqlUsers,
 };
 use saas_core::{
     Actor, Audit, Clock, DisplayName, Entropy, ErrorKind, Fault, FieldCipher, InternalError, RateLimits,
@@ -93,6 +94,8 @@ impl Accounts {
             users: Arc::new(SqlUsers),
             sessions: Arc::new(SqlSessions),
             one_time_tokens: Arc::new(SqlOneTimeTokens),
+            second_factors: Arc::new(SqlSecondFactors),
+            challenges: Arc::new(SqlChallenges),
             memberships: Arc::new(Alone),
             changes: Arc::new(SqlChanges),
             guesses: Arc::new(SqlGuesses),

@@ -147,6 +147,26 @@ pub(crate) enum Users {
     ///
     /// A tenant whose only member they are is suspended; the only owner of a tenant with other members is refused.
     Delete(WhichUser),
+    /// Shows a user's second factor, or removes one that is lost.
+    SecondFactor(SecondFactorOf),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SecondFactorOf {
+    #[command(flatten)]
+    pub(crate) which: WhichUser,
+    #[command(subcommand)]
+    pub(crate) what: SecondFactor,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum SecondFactor {
+    /// Shows whether the user has one, and how many recovery codes are left.
+    Show,
+    /// Removes it with the recovery codes, ends the user's sessions, and tells them by mail.
+    ///
+    /// For somebody who has lost both and has proved by other means who they are.
+    Remove,
 }
 
 #[derive(Debug, Args)]

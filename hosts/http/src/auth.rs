@@ -8,8 +8,10 @@ mod deletion;
 mod email;
 mod lock;
 mod password;
+mod second_factor;
 mod session;
 mod sign_in;
+mod step_up;
 pub(crate) mod wire;
 
 pub(crate) fn routes() -> OpenApiRouter<Saas> {
@@ -30,6 +32,12 @@ pub(crate) fn routes() -> OpenApiRouter<Saas> {
         .routes(routes!(sign_in::refresh))
         .routes(routes!(sign_in::logout))
         .routes(routes!(sign_in::logout_all))
+        .routes(routes!(second_factor::token))
+        .routes(routes!(second_factor::state))
+        .routes(routes!(second_factor::enrol, second_factor::remove))
+        .routes(routes!(second_factor::confirm))
+        .routes(routes!(second_factor::recovery_codes))
+        .routes(routes!(step_up::step_up))
         .routes(routes!(lock::unlock))
         .routes(routes!(session::list))
         .routes(routes!(session::revoke))

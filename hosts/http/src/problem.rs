@@ -12,6 +12,9 @@ pub(crate) mod described;
 
 use described::ProblemMembers;
 
+/// The member that says how many seconds ago the user may have proved who they are.
+const MAX_AGE: &str = "max_age";
+
 /// An error answer. The routers of this crate render it once more at their edge, where the request's id is known.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -109,6 +112,12 @@ impl Problem {
         self
     }
 
+    /// That the user has to prove again who they are, no longer ago than this (RFC 9470).
+    #[must_use]
+    pub fn with_step_up(self, max_age: Duration) -> Self {
+        self.with_member(MAX_AGE, max_age.as_secs().into())
+    }
+
     /// The body in full.
     fn body(self, request_id: Option<RequestId>) -> ProblemBody {
         let field = |error: FieldError| ProblemField {
@@ -130,15 +139,17 @@ impl Problem {
 
     /// The answer in full.
     pub(crate) fn render(self, request_id: Option<RequestId>) -> Response {
-        let (status, authenticate, retry_after) = (self.status, self.authenticate, self.retry_after);
+        let (status, retry_after) = (self.status, self.retry_after);
+        let authenticate =
+            self.authenticate.then(|| authenticate(self.members.get(MAX_AGE).and_then(Value::as_u64)));
         // A map of strings and numbers always serializes.
         let json = serde_json::to_vec(&self.body(request_id)).unwrap_or_default();
         let mut response = (status, json).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if authenticate {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        if let Some(authenticate) = authenticate {
+            headers.insert(header::WWW_AUTHENTICATE, authenticate);
         }
         if let Some(wait) = retry_after {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -146,6 +157,14 @@ impl Problem {
         }
         response
     }
+}
+
+/// What is to be shown: a token, or one of a user who proved a short time ago who they are (RFC 9470 section 3).
+fn authenticate(max_age: Option<u64>) -> HeaderValue {
+    let plain = HeaderValue::from_static("Bearer");
+    let Some(max_age) = max_age else { return plain };
+    let text = format!("Bearer error=\"insufficient_user_authentication\", max_age=\"{max_age}\"");
+    HeaderValue::from_str(&text).unwrap_or(plain)
 }
 
 /// In full, so that it says what it is in a program of your own, too.
@@ -190,7 +209,12 @@ impl<E: Fault> From<E> for Problem {
         let retry_after = report
             .retry_after
             .or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1)));
-        Self { errors: report.fields.to_vec(), retry_after, ..Self::new(status, report.code, detail) }
+        let problem =
+            Self { errors: report.fields.to_vec(), retry_after, ..Self::new(status, report.code, detail) };
+        match report.step_up {
+            Some(max_age) => problem.with_step_up(max_age),
+            None => problem,
+        }
     }
 }
 

@@ -9,7 +9,8 @@ use saas_auth::{
     password::{Argon2idParams, OpenArgon2idError},
 };
 use saas_auth_sql::{
-    AUTH, SqlChanges, SqlGuesses, SqlOneTimeTokens, SqlPasswordHistory, SqlSessions, SqlUsers,
+    AUTH, SqlChallenges, SqlChanges, SqlGuesses, SqlOneTimeTokens, SqlPasswordHistory, SqlSecondFactors,
+    SqlSessions, SqlUsers,
 };
 use saas_core::{
     Actor, Audit, Background, Clock, Entropy, EventLog, FieldCipher, KeyringError, Mailer, RateLimiter,
@@ -203,6 +204,8 @@ impl Blueprint {
             users: or(self.ports.users.as_ref(), || Arc::new(SqlUsers)),
             sessions: or(self.ports.sessions.as_ref(), || Arc::new(SqlSessions)),
             one_time_tokens: or(self.ports.one_time_tokens.as_ref(), || Arc::new(SqlOneTimeTokens)),
+            second_factors: or(self.ports.second_factors.as_ref(), || Arc::new(SqlSecondFactors)),
+            challenges: or(self.ports.challenges.as_ref(), || Arc::new(SqlChallenges)),
             memberships: memberships.clone(),
             changes: Arc::new(Announced { feed: SqlChanges, signals: signals.clone() }),
             guesses: or(self.ports.guesses.as_ref(), || Arc::new(SqlGuesses)),

@@ -7,8 +7,9 @@ use std::{
 
 use saas_agents::{AgentsConfig, ChatModel, ConversationStore, ModelName, Models, RunStore};
 use saas_auth::{
-    AuthConfig, BreachedPasswords, GuessRules, GuessStore, OneTimeTokenStore, PasswordHasher,
-    PasswordHistory, RecoveryRules, SessionStore, ThrottleRules, UserStore,
+    AuthConfig, BreachedPasswords, ChallengeStore, GuessRules, GuessStore, OneTimeTokenStore, PasswordHasher,
+    PasswordHistory, RecoveryRules, SecondFactorPolicy, SecondFactorStore, SessionStore, ThrottleRules,
+    UserStore,
     keys::KeySet,
     password::Argon2idParams,
     token::{AccessTokenRules, InvalidRules},
@@ -26,7 +27,7 @@ use crate::{
     jobs::{JobHandler, Schedule},
     mail,
     ports::Ports,
-    settings::{DatabaseUrl, Settings, SignupAccessPolicy, SqliteSynchronous},
+    settings::{DatabaseUrl, SecondFactor, Settings, SignupAccessPolicy, SqliteSynchronous},
 };
 
 /// Takes settings and any port that you bring; the rest is filled from the settings.
@@ -194,6 +195,20 @@ impl SaasBuilder {
         self
     }
 
+    /// Your store of second factors, on connections of the product's storage.
+    #[must_use]
+    pub fn second_factor_store(mut self, second_factors: Arc<dyn SecondFactorStore>) -> Self {
+        self.ports.second_factors = Some(second_factors);
+        self
+    }
+
+    /// Your store of challenges, on connections of the product's storage.
+    #[must_use]
+    pub fn challenge_store(mut self, challenges: Arc<dyn ChallengeStore>) -> Self {
+        self.ports.challenges = Some(challenges);
+        self
+    }
+
     /// Your store of tenants, on connections of the product's storage.
     #[must_use]
     pub fn tenant_store(mut self, tenants: Arc<dyn TenantStore>) -> Self {
@@ -338,6 +353,9 @@ fn auth_config(settings: &Settings) -> Result<AuthConfig, InvalidRules> {
         },
         device_token_lifetime: settings.auth_device_token_ttl.duration(),
         password_policy: breached::policy(settings),
+        second_factor: second_factor(settings.auth_second_factor),
+        totp_issuer: settings.app_name.clone(),
+        step_up_max_age: settings.auth_step_up_max_age.duration(),
         recovery: recovery(settings),
         key_publish_delay: settings.auth_jwks_max_age.duration() + KeySet::RELOAD_SLACK,
     })
@@ -363,6 +381,14 @@ fn models(settings: &Settings) -> Models {
         triage: or_default(&settings.agent_model_triage),
         code: or_default(&settings.agent_model_code),
         data: or_default(&settings.agent_model_data),
+    }
+}
+
+fn second_factor(policy: SecondFactor) -> SecondFactorPolicy {
+    match policy {
+        SecondFactor::Optional => SecondFactorPolicy::Optional,
+        SecondFactor::RequiredForAdmins => SecondFactorPolicy::RequiredForAdmins,
+        SecondFactor::Required => SecondFactorPolicy::Required,
     }
 }
 

@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 
 use saas_agents::{ChatModel, ConversationStore, RunStore};
 use saas_auth::{
-    BreachedPasswords, GuessStore, OneTimeTokenStore, PasswordHasher, PasswordHistory, SessionStore,
-    UserStore,
+    BreachedPasswords, ChallengeStore, GuessStore, OneTimeTokenStore, PasswordHasher, PasswordHistory,
+    SecondFactorStore, SessionStore, UserStore,
 };
 use saas_core::{AuditLog, Background, EventLog, Mailer, RateLimiter, SecretStore, jobs::JobStore};
 use saas_tenancy::{MembershipStore, TenantStore};
@@ -24,6 +24,8 @@ pub(crate) struct Ports {
     pub(crate) users: Option<Arc<dyn UserStore>>,
     pub(crate) sessions: Option<Arc<dyn SessionStore>>,
     pub(crate) one_time_tokens: Option<Arc<dyn OneTimeTokenStore>>,
+    pub(crate) second_factors: Option<Arc<dyn SecondFactorStore>>,
+    pub(crate) challenges: Option<Arc<dyn ChallengeStore>>,
     pub(crate) tenants: Option<Arc<dyn TenantStore>>,
     pub(crate) memberships: Option<Arc<dyn MembershipStore>>,
     pub(crate) conversations: Option<Arc<dyn ConversationStore>>,

@@ -209,7 +209,11 @@ impl Auth {
             session: token.claims.sid,
             role: standing.role,
             email_verified: snapshot.user.email_verified_at.is_some(),
-            permissions: self.decisions.shared(standing.role.permissions().narrowed_to(&token.claims.scope)),
+            permissions: self
+                .decisions
+                .shared(self.permitted(standing.role, snapshot.methods).narrowed_to(&token.claims.scope)),
+            authenticated_at: snapshot.authenticated_at,
+            second_factor: snapshot.methods.has_second_factor(),
         };
         Some(Arc::new(Decision {
             token,

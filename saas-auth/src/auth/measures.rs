@@ -5,7 +5,8 @@
 use metrics::{Counter, counter};
 
 use super::{
-    AuthenticateError, JudgePasswordError, JudgedPassword, RecoveryError, RefreshError, SignInError, Tokens,
+    AuthenticateError, JudgePasswordError, JudgedPassword, RecoveryError, RefreshError, SignInError,
+    StepUpError, Tokens,
 };
 use crate::{GuessKind, HashError, Revocation, WeakPassword, password::BreachedError};
 
@@ -42,12 +43,39 @@ pub(super) fn sign_in(result: &Result<Tokens, SignInError>) {
         Ok(_) => "success",
         Err(SignInError::InvalidCredentials) => "invalid_credentials",
         Err(SignInError::TenantRequired { .. }) => "tenant_required",
+        Err(SignInError::SecondFactorRequired { .. }) => "second_factor_required",
         Err(SignInError::Throttled { .. }) => "throttled",
         Err(SignInError::PasswordCompromised) => "password_compromised",
         Err(SignInError::Hash(HashError::Overloaded { .. })) => "overloaded",
         Err(_) => "error",
     };
     counter!("saas_sign_in_attempts_total", "outcome" => outcome).increment(1);
+}
+
+pub(super) fn second_factor(result: &Result<Tokens, SignInError>, factor: &'static str) {
+    let outcome = match result {
+        Ok(_) => "success",
+        Err(SignInError::InvalidChallenge) => "invalid_challenge",
+        Err(SignInError::InvalidCode) => "invalid_code",
+        Err(SignInError::SecondFactorLocked { .. } | SignInError::SecondFactorBlocked) => "locked",
+        Err(_) => "error",
+    };
+    counter!("saas_second_factor_attempts_total", "factor" => factor, "outcome" => outcome).increment(1);
+}
+
+pub(super) fn step_up(result: &Result<Tokens, StepUpError>) {
+    let outcome = match result {
+        Ok(_) => "success",
+        Err(StepUpError::Refused) => "refused",
+        Err(StepUpError::Exhausted) => "exhausted",
+        Err(
+            StepUpError::TooOften { .. }
+            | StepUpError::SecondFactorLocked { .. }
+            | StepUpError::SecondFactorBlocked,
+        ) => "locked",
+        Err(_) => "error",
+    };
+    counter!("saas_step_ups_total", "outcome" => outcome).increment(1);
 }
 
 /// Counts a sign-in that let nobody in after a password was compared, or was not to be.

@@ -7,23 +7,38 @@ use saas_core::{
     entropy::random,
 };
 
-use super::{Auth, measures};
+use super::{Auth, NewUser, measures};
 use crate::{
-    Device, Family, Lineage, Session, User,
+    AuthMethod, AuthMethods, Device, Family, Lineage, Session, User,
     audited::SESSION_OPENED,
     device,
     token::{AccessClaims, AccessGrant},
 };
 
-/// A session to open, for a user whose credentials were checked.
+/// The first session of somebody who is registered in the same transaction. Everybody else gets theirs by signing in: nothing but a registration
+/// makes a [`NewUser`].
+///
+/// ```compile_fail,E0451
+/// # fn cannot(user: saas_auth::User) {
+/// let new = saas_auth::NewUser { user };
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct NewSession<'a> {
     /// The user.
-    pub user: &'a User,
+    pub user: &'a NewUser,
     /// The tenant that they will act in.
     pub tenant: TenantId,
     /// Their role in it.
     pub role: Role,
+}
+
+/// A session to write, for whom signing in or registering let in.
+pub(super) struct Opening<'a> {
+    pub(super) user: &'a User,
+    pub(super) tenant: TenantId,
+    pub(super) role: Role,
+    pub(super) methods: AuthMethods,
 }
 
 /// A session that was written, and is there once its transaction commits.
@@ -31,7 +46,8 @@ pub struct NewSession<'a> {
 pub struct OpenedSession {
     pub(super) lineage: Lineage,
     pub(super) version: i64,
-    pub(super) created_at: DateTime<Utc>,
+    pub(super) authenticated_at: DateTime<Utc>,
+    pub(super) methods: AuthMethods,
     pub(super) refresh_expires_at: DateTime<Utc>,
     pub(super) role: Role,
     pub(super) email_verified: bool,
@@ -43,7 +59,8 @@ impl OpenedSession {
         Self {
             lineage: family.lineage(),
             version: family.session.version,
-            created_at: family.session.created_at,
+            authenticated_at: family.session.authenticated_at,
+            methods: family.session.methods,
             refresh_expires_at: family.session.refresh_expires_at(),
             role,
             email_verified: user.email_verified_at.is_some(),
@@ -83,12 +100,25 @@ pub struct Tokens {
 }
 
 impl Auth {
-    /// Writes a session into the caller's transaction. Sign the tokens with [`Auth::tokens_for`] once it is committed.
+    /// Writes the first session of a new user into the caller's transaction. Sign the tokens with [`Auth::tokens_for`] once it is committed.
     pub async fn open_session_in(
         &self,
         tx: &mut Tx,
         actor: &Actor,
         new: NewSession<'_>,
+    ) -> Result<OpenedSession, StoreError> {
+        let NewSession { user, tenant, role } = new;
+        // They have just chosen their password.
+        let opening = Opening { user, tenant, role, methods: AuthMethods::of(AuthMethod::Password) };
+        self.write_session(tx, actor, opening).await
+    }
+
+    /// The one place where sessions begin.
+    pub(super) async fn write_session(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        new: Opening<'_>,
     ) -> Result<OpenedSession, StoreError> {
         let now = self.now();
         let user_agent = actor.client.user_agent();
@@ -105,6 +135,8 @@ impl Auth {
             tenant: new.tenant,
             version: 1,
             created_at: now,
+            authenticated_at: now,
+            methods: new.methods,
             last_seen_at: now,
             idle_expires_at: now + self.config.idle_lifetime,
             absolute_expires_at: now + self.config.absolute_lifetime,
@@ -138,8 +170,11 @@ impl Auth {
     /// Signs the tokens of a committed session.
     pub fn tokens_for(&self, opened: &OpenedSession) -> Result<Tokens, InternalError> {
         let Lineage { session, user, tenant, generation, .. } = opened.lineage;
-        let grant = AccessGrant::new(user, tenant, session, opened.version, opened.role, opened.created_at)
-            .with_email_verified(opened.email_verified);
+        let grant =
+            AccessGrant::new(user, tenant, session, opened.version, opened.role, opened.authenticated_at)
+                .with_scope(self.permitted(opened.role, opened.methods))
+                .with_authentication(opened.methods)
+                .with_email_verified(opened.email_verified);
         let scopes = grant.scope.clone();
         let access = self.tokens.issue(grant)?;
         if generation == Family::FIRST {

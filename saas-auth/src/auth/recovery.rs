@@ -8,18 +8,19 @@ use std::time::Duration;
 
 use saas_core::{
     Actor, Email, ErrorKind, Fault, FieldError, Grant, InternalError, Quota, RateLimitError, Reach, Report,
-    Secret, SendMail, StoreError, Tx,
+    Secret, SendMail, StoreError, Tx, UserId,
     jobs::EnqueueError,
     rate_limit::{Subject, WhenAway},
 };
 use uuid::Uuid;
 
 use super::{
-    Auth, JudgePasswordError, PasswordOwner,
+    Auth, JudgePasswordError, PasswordOwner, StepUpRequired,
     network::{ADDRESS, places},
 };
 use crate::{
-    HashError, MailPurpose, MailToken, OneTimeToken, OneTimeTokenId, Password, PasswordHash, User, UserStatus,
+    HashError, MailPurpose, MailToken, OneTimeToken, OneTimeTokenId, Password, PasswordHash, Undos, User,
+    UserStatus,
 };
 
 mod email_change;
@@ -85,6 +86,9 @@ pub enum RecoveryError {
     /// Wrong, used, over, replaced by a newer one, or made for what is not so any more: the answer does not tell which.
     #[error("the token is not good: ask for a new mail")]
     InvalidToken,
+    /// The user has a second factor, and did not show it lately.
+    #[error(transparent)]
+    StepUp(#[from] StepUpRequired),
     /// The current password is wrong.
     #[error("the current password is wrong")]
     WrongPassword,
@@ -127,6 +131,7 @@ impl Fault for RecoveryError {
             Self::Forbidden => Report::new(ErrorKind::Forbidden, "forbidden"),
             Self::NotFound => Report::new(ErrorKind::NotFound, "user_not_found"),
             Self::InvalidToken => Report::new(ErrorKind::Invalid, "invalid_one_time_token"),
+            Self::StepUp(error) => error.report(),
             Self::WrongPassword => Report::new(ErrorKind::Forbidden, "wrong_password"),
             Self::NewPassword(error) => error.report(),
             Self::SameAddress(fields) => {
@@ -231,6 +236,17 @@ impl Auth {
         } else {
             Err(RecoveryError::InvalidToken)
         }
+    }
+
+    /// Ends what was given out on the word of what is not so any more: mailed tokens, and challenges for a second factor.
+    pub(super) async fn end_given_out(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        undos: Undos,
+    ) -> Result<(), StoreError> {
+        self.ports.one_time_tokens.end(tx, user, undos).await?;
+        self.ports.challenges.end(tx, user).await
     }
 
     /// Uses a token up: one of all that try.

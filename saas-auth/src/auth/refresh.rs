@@ -107,7 +107,8 @@ impl Auth {
         Ok(rotated.map(|rotated| OpenedSession {
             lineage: token.successor(rotated.key_id),
             version: rotated.version,
-            created_at: rotated.created_at,
+            authenticated_at: rotated.authenticated_at,
+            methods: rotated.methods,
             refresh_expires_at: rotation.idle_expires_at.min(rotated.absolute_expires_at),
             role,
             email_verified: rotated.email_verified,

@@ -1,29 +1,34 @@
-//! Signing in: a first factor, then what is asked of whoever has it, then the session.
+//! Signing in: a first factor, then what is asked of whoever has it, a second factor if they have one, then the session.
 //!
-//! Each step takes what the one before it made, and nothing else makes it: [`Proven`] comes out of a first factor, [`Admitted`] out of the
-//! admission, and a session is opened for nobody who is not admitted. So no first factor, whichever come later, can go around what follows it.
+//! Each step takes what the one before it made, and nothing else makes it: [`Proven`](first_factor::Proven) comes out of a first factor, [`Admitted`] out of the
+//! admission, which a user with a second factor passes with it alone, and a session is opened for nobody who is not admitted. So no first
+//! factor, whichever come later, can go around what follows it.
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use saas_core::{
     Actor, Email, ErrorKind, Fault, InternalError, RateLimitError, Reach, Report, Secret, StoreError,
-    TenantChoice, TenantId,
+    TenantChoice, TenantId, Tx,
 };
 
 use self::{
-    admission::Admitted,
-    first_factor::{Proven, Right},
+    admission::{Admitted, AdmittedBy},
+    first_factor::Right,
     refusal::NotSignedIn,
 };
-use super::{Auth, NewSession, Tokens, measures};
-use crate::{HashError, UserStatus, password::BreachedError};
+use super::{Auth, Tokens, measures, open_session::Opening};
+use crate::{HashError, PasswordHash, User, UserStatus, password::BreachedError};
 
 mod admission;
 mod attempt;
 mod first_factor;
 mod refusal;
+mod second_factor;
 mod throttle;
 
+pub(super) use second_factor::Use;
+pub use second_factor::{FactorProof, SecondFactorSignIn};
 pub use throttle::ThrottleRules;
 
 /// Who wants in, and where.
@@ -89,6 +94,29 @@ pub enum SignInError {
     /// It could not be asked whether others know the password, and the policy wants to know.
     #[error(transparent)]
     Breached(#[from] BreachedError),
+    /// The password is right and the user has a second factor: show it together with the challenge.
+    #[error("the second factor is asked for: send a code of it with the challenge")]
+    SecondFactorRequired {
+        /// Stands for the password until then.
+        challenge: Secret<String>,
+        /// When it ends.
+        expires_at: DateTime<Utc>,
+    },
+    /// The challenge is forged, over, used, has seen too many codes, or what it was made for is not so any more.
+    #[error("the challenge is not good any more: sign in again")]
+    InvalidChallenge,
+    /// It is no code of the second factor, or one that was used.
+    #[error("the code is wrong or was used already")]
+    InvalidCode,
+    /// Too many codes were wrong: later.
+    #[error("too many codes were wrong: try again later, or use a recovery code")]
+    SecondFactorLocked {
+        /// How much later.
+        retry_after: Duration,
+    },
+    /// As many codes were wrong as may be.
+    #[error("too many codes were wrong: use a recovery code, or ask support")]
+    SecondFactorBlocked,
     /// The password could not be checked.
     #[error(transparent)]
     Hash(#[from] HashError),
@@ -111,6 +139,15 @@ impl Fault for SignInError {
             Self::Limits(error) => error.report(),
             Self::PasswordCompromised => Report::new(ErrorKind::Forbidden, "password_compromised"),
             Self::Breached(error) => error.report(),
+            Self::SecondFactorRequired { .. } => {
+                Report::new(ErrorKind::Unauthenticated, "second_factor_required")
+            }
+            Self::InvalidChallenge => Report::new(ErrorKind::Unauthenticated, "invalid_challenge"),
+            Self::InvalidCode => Report::new(ErrorKind::Unauthenticated, "invalid_second_factor"),
+            Self::SecondFactorLocked { retry_after } => {
+                Report::new(ErrorKind::RateLimited, "second_factor_locked").with_retry_after(*retry_after)
+            }
+            Self::SecondFactorBlocked => Report::new(ErrorKind::Forbidden, "second_factor_blocked"),
             Self::Hash(error) => error.report(),
             Self::Store(error) => error.report(),
             Self::Internal(_) => Report::internal(),
@@ -135,7 +172,7 @@ impl Auth {
         match self.try_sign_in(actor, &command).await {
             Ok(tokens) => Ok(tokens),
             Err(NotSignedIn::Refused { user, reason, answer }) => {
-                self.record_refusal(actor, &command, user, reason).await?;
+                self.record_refusal(actor, command.tenant, user, reason).await?;
                 Err(answer)
             }
             Err(NotSignedIn::Failed(error)) => Err(error),
@@ -184,7 +221,7 @@ impl Auth {
     }
 
     async fn open_admitted(&self, actor: &Actor, admitted: Admitted) -> Result<Tokens, NotSignedIn> {
-        let Admitted { proven: Proven { user, password, attempt }, tenant, role } = admitted;
+        let Admitted { user, tenant, role, methods, by } = admitted;
         let mut tx = self.ports.storage.begin(REACH).await?;
         // Held until the commit: whoever disables the user now either comes first and is seen, or finds this session and ends it.
         let still_active = self
@@ -196,15 +233,26 @@ impl Auth {
         if !still_active {
             return Err(NotSignedIn::refused(user.id, "user_disabled"));
         }
-        // So does whoever sets a new password: it ends the sessions that are there, and no later one shall stand on the old one.
-        let held = self.ports.users.credentials(tx.conn(), &user.email).await?;
-        if held.is_none_or(|held| held.user.id != user.id || held.password != Some(password)) {
-            return Err(NotSignedIn::refused(user.id, PASSWORD_REPLACED));
+        match &by {
+            AdmittedBy::Password { compared, attempt } => {
+                self.still_has(&mut tx, &user, compared).await?;
+                self.was_right_in(&mut tx, attempt).await?;
+            }
+            AdmittedBy::SecondFactor(spent) => self.spend(&mut tx, actor, &user, spent).await?,
         }
-        let opened = self.open_session_in(&mut tx, actor, NewSession { user: &user, tenant, role }).await?;
-        self.was_right_in(&mut tx, &attempt).await?;
+        let opening = Opening { user: &user, tenant, role, methods };
+        let opened = self.write_session(&mut tx, actor, opening).await?;
         tx.commit().await?;
         tracing::info!(user.id = %user.id, tenant.id = %tenant, session.id = %opened.lineage.session, "signed in");
         Ok(self.tokens_for(&opened)?)
+    }
+
+    /// That the user, whose row is held, has the password that was compared. Whoever sets a new one waits for the row, then ends what stands on the
+    /// old one: sessions and challenges. None that comes later shall stand on it.
+    async fn still_has(&self, tx: &mut Tx, user: &User, compared: &PasswordHash) -> Result<(), NotSignedIn> {
+        let held = self.ports.users.credentials(tx.conn(), &user.email).await?;
+        let has =
+            held.is_some_and(|held| held.user.id == user.id && held.password.as_ref() == Some(compared));
+        if has { Ok(()) } else { Err(NotSignedIn::refused(user.id, PASSWORD_REPLACED)) }
     }
 }

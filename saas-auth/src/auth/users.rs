@@ -148,7 +148,7 @@ impl Auth {
         }
         let ended = if status == UserStatus::Disabled {
             self.forget_devices(&mut tx, user).await?;
-            self.ports.one_time_tokens.end(&mut tx, user, Undos::End).await?;
+            self.end_given_out(&mut tx, user, Undos::End).await?;
             self.ports.sessions.revoke_all(&mut tx, user, Revocation::UserDisabled, now).await?
         } else {
             0

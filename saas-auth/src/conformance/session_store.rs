@@ -7,8 +7,8 @@ use saas_core::{SessionId, Storage, conformance::at_once};
 
 use super::{REACH, at, family, hash, session_id, tenant_id, user, user_id};
 use crate::{
-    Family, PageStart, Revocation, Rotated, Rotation, SessionFilter, SessionStore, User, UserStatus,
-    UserStore,
+    AuthMethod, Family, PageStart, Reauthentication, Revocation, Rotated, Rotation, SessionFilter,
+    SessionStore, User, UserStatus, UserStore,
 };
 
 saas_core::conformance_suite! {
@@ -25,6 +25,8 @@ saas_core::conformance_suite! {
         a_session_of_another_user_is_not_listed_and_not_revoked,
         a_snapshot_shows_what_is_true_now,
         snapshots_show_each_session_that_is_there_once_as_it_is_now,
+        who_authenticates_again_has_it_noted_in_that_live_session_alone,
+        no_more_guesses_are_let_through_than_may_be_until_somebody_authenticates_again,
         the_list_gives_each_session_once_last_seen_first_and_the_count_agrees,
     ]
 }
@@ -91,6 +93,21 @@ impl SessionStoreSubject {
         revoked
     }
 
+    async fn authenticate_again(&self, again: &Reauthentication) -> bool {
+        let mut tx = self.storage.begin(REACH).await.unwrap();
+        let noted = self.sessions.authenticate_again(&mut tx, again).await.unwrap();
+        tx.commit().await.unwrap();
+        noted
+    }
+
+    /// Three are let through.
+    async fn guess(&self, number: u128, user: u128, now: DateTime<Utc>) -> bool {
+        let mut tx = self.storage.begin(REACH).await.unwrap();
+        let through = self.sessions.guess(&mut tx, user_id(user), session_id(number), 3, now).await.unwrap();
+        tx.commit().await.unwrap();
+        through
+    }
+
     async fn revoke_all(&self, user: u128, now: DateTime<Utc>) -> u64 {
         let mut tx = self.storage.begin(REACH).await.unwrap();
         let ended =
@@ -142,9 +159,10 @@ async fn of_several_rotations_of_a_generation_one_moves_the_family_on(subject: S
     let won: Vec<&Rotated> = rotated.iter().flatten().collect();
     assert_eq!(won.len(), 1, "one of eight moves the family on");
     let new = subject.family(1).await.expect("it is there");
-    let Rotated { version, key_id, created_at, absolute_expires_at, .. } = won[0].clone();
+    let Rotated { version, key_id, authenticated_at, methods, absolute_expires_at, .. } = won[0].clone();
     assert_eq!((version, key_id), (new.session.version, new.key_id.clone()));
-    assert_eq!((created_at, absolute_expires_at), (at(0), new.session.absolute_expires_at));
+    assert_eq!((authenticated_at, absolute_expires_at), (at(0), new.session.absolute_expires_at));
+    assert_eq!(methods, new.session.methods);
     assert_eq!((new.generation, new.rotated_at, new.session.last_seen_at), (2, at(60), at(60)));
     assert_eq!(new.session.idle_expires_at, at(60) + chrono::TimeDelta::hours(1));
     assert_eq!(new.session.absolute_expires_at, family(1, 1, 1).session.absolute_expires_at);
@@ -275,6 +293,47 @@ async fn snapshots_show_each_session_that_is_there_once_as_it_is_now(subject: Se
     ];
     assert_eq!(shown, expected);
     assert!(subject.sessions.snapshots(&mut conn, &[]).await.unwrap().is_empty(), "none was asked for");
+}
+
+async fn who_authenticates_again_has_it_noted_in_that_live_session_alone(subject: SessionStoreSubject) {
+    subject.seed(&[family(1, 1, 1), family(2, 1, 1), family(3, 1, 1)]).await;
+    assert!(subject.revoke(1, 3, Revocation::Logout, at(10)).await);
+    let methods = family(1, 1, 1).session.methods.and(AuthMethod::Otp);
+    let again = Reauthentication { session: session_id(1), user: user_id(1), methods, now: at(60) };
+    for (wrong, what) in [
+        (Reauthentication { user: user_id(2), ..again }, "another user's"),
+        (Reauthentication { session: session_id(3), ..again }, "one that was revoked"),
+        (Reauthentication { session: session_id(4), ..again }, "one that is not there"),
+        (Reauthentication { now: at(3_600), ..again }, "one that is over"),
+    ] {
+        assert!(!subject.authenticate_again(&wrong).await, "{what}");
+    }
+    assert!(subject.authenticate_again(&again).await);
+    let sessions = [subject.family(1).await, subject.family(2).await].map(|family| family.unwrap().session);
+    let noted = sessions.map(|session| (session.authenticated_at, session.methods, session.version));
+    assert_eq!(noted, [(at(60), methods, 2), (at(0), family(1, 1, 1).session.methods, 1)]);
+    let mut conn = subject.storage.read(REACH).await.unwrap();
+    let snapshot = subject.sessions.snapshot(&mut conn, session_id(1)).await.unwrap().unwrap();
+    assert_eq!((snapshot.authenticated_at, snapshot.methods, snapshot.version), (at(60), methods, 2));
+    let rotated = subject.rotate(1, 1, at(61)).await.expect("it is live");
+    assert_eq!((rotated.authenticated_at, rotated.methods, rotated.version), (at(60), methods, 2));
+}
+
+async fn no_more_guesses_are_let_through_than_may_be_until_somebody_authenticates_again(
+    subject: SessionStoreSubject,
+) {
+    subject.seed(&[family(1, 1, 1), family(2, 1, 1)]).await;
+    let through = at_once(8, |_| subject.guess(1, 1, at(1))).await;
+    assert_eq!(through.into_iter().filter(|through| *through).count(), 3, "three of eight at once");
+    assert!(!subject.guess(1, 1, at(2)).await, "and none after them");
+    assert!(!subject.guess(2, 2, at(2)).await, "it is another user's");
+    assert!(subject.guess(2, 1, at(2)).await, "another session has its own");
+    let methods = family(1, 1, 1).session.methods;
+    let again = Reauthentication { session: session_id(1), user: user_id(1), methods, now: at(3) };
+    assert!(subject.authenticate_again(&again).await);
+    assert!(subject.guess(1, 1, at(4)).await);
+    assert!(subject.revoke(1, 1, Revocation::Logout, at(5)).await);
+    assert!(!subject.guess(1, 1, at(6)).await, "it was revoked");
 }
 
 async fn the_list_gives_each_session_once_last_seen_first_and_the_count_agrees(subject: SessionStoreSubject) {

@@ -160,6 +160,15 @@ impl Words<'_> {
                 reason: self.account(),
                 ..Content::default()
             },
+            Letter::RecoveryCodeUsed { name, at, left } => Content {
+                subject: format!("A recovery code of your account with {product} was used"),
+                greeting: Some(greeting(name.as_ref())),
+                paragraphs: vec!["It stood in for your second factor, and is good for nothing any more.".to_owned()],
+                facts: vec![Fact { name: "Codes left", value: left.to_string() }, when(*at)],
+                closing: vec![self.not_you()],
+                reason: self.account(),
+                ..Content::default()
+            },
             Letter::Invitation { tenant, inviter, role, secured } => {
                 let tenant = unlinked(tenant.as_str());
                 let inviter = inviter.as_ref().map_or_else(|| "Somebody".to_owned(), |name| unlinked(name.as_str()));

@@ -1,4 +1,4 @@
-//! `saas users`: registering, listing, showing, unlocking, disabling, enabling, resetting and deleting.
+//! `saas users`: registering, listing, showing, unlocking, disabling, enabling, resetting, deleting, second factors.
 
 use saas_auth::{GuessCount, Locked, User, UserStatus};
 use saas_core::{Actor, Client};
@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{date, operator};
 use crate::{
-    arguments::{CreateUser, ListUsers, UserName, Users},
+    arguments::{CreateUser, ListUsers, SecondFactor, SecondFactorOf, UserName, Users},
     context::Context,
     failure::Failure,
     input::Input,
@@ -26,6 +26,7 @@ pub(crate) fn run(context: &Context, command: Users) -> Result<(), Failure> {
         Users::Enable(which) => set_status(context, &which.user, UserStatus::Active),
         Users::ResetPassword(which) => reset_password(context, &which.user),
         Users::Delete(which) => delete(context, &which.user),
+        Users::SecondFactor(of) => second_factor(context, &of),
     }
 }
 
@@ -254,6 +255,37 @@ fn delete(context: &Context, name: &UserName) -> Result<(), Failure> {
     })?;
     context.out().data(&Deleted { user: (&user).into(), deleted: true }, |Deleted { user, .. }| {
         pairs([("user", user.id.as_str()), ("email", user.email.as_str()), ("status", "deleted")])
+    })
+}
+
+#[derive(Serialize)]
+struct FactorView {
+    user: UserView,
+    enrolled_at: Option<String>,
+    recovery_codes_left: i64,
+}
+
+fn second_factor(context: &Context, SecondFactorOf { which, what }: &SecondFactorOf) -> Result<(), Failure> {
+    let view = context.with_saas(async |saas| {
+        let (auth, actor) = (saas.auth(), operator());
+        let user = find(saas, &actor, &which.user).await?;
+        if let SecondFactor::Remove = what {
+            auth.remove_second_factor(&actor, user.id).await.map_err(Failure::fault)?;
+        }
+        let state = auth.second_factor_of_user(&actor, user.id).await.map_err(Failure::fault)?;
+        Ok(FactorView {
+            user: (&user).into(),
+            enrolled_at: state.enrolled_at.map(date),
+            recovery_codes_left: state.recovery_codes_left,
+        })
+    })?;
+    context.out().data(&view, |FactorView { user, enrolled_at, recovery_codes_left }| {
+        pairs([
+            ("user", user.id.as_str()),
+            ("email", user.email.as_str()),
+            ("second factor", enrolled_at.as_deref().unwrap_or("none")),
+            ("recovery codes", recovery_codes_left.to_string().as_str()),
+        ])
     })
 }
 

@@ -7,6 +7,7 @@ use crate::harness::{PASSWORD, Place, on_both_engines, snapshots};
 on_both_engines! {
     a_user_is_created_listed_disabled_and_enabled,
     the_list_comes_in_pages_and_misses_nobody,
+    a_second_factor_that_is_not_there_is_shown_as_none_and_not_removed,
     a_user_who_is_locked_is_shown_so_and_unlocked,
 }
 
@@ -80,6 +81,23 @@ fn the_list_comes_in_pages_and_misses_nobody(place: &Place) {
         let forged = place.run(&["users", "list", "--after", cursor, "--output", "json"]);
         assert_eq!((forged.code, forged.error()["code"].clone()), (2, json!("invalid_cursor")), "{forged}");
     }
+}
+
+fn a_second_factor_that_is_not_there_is_shown_as_none_and_not_removed(place: &Place) {
+    assert_eq!(place.run(&["migrate"]).code, 0);
+    place.register("ada@example.com");
+    let shown = place.run(&["users", "second-factor", "ada@example.com", "show", "--output", "json"]);
+    assert_eq!(shown.code, 0, "{shown}");
+    let view = shown.json();
+    assert_eq!((&view["enrolled_at"], &view["recovery_codes_left"]), (&Value::Null, &json!(0)));
+    let removed = place.run(&["users", "second-factor", "ada@example.com", "remove", "--output", "json"]);
+    assert_eq!(
+        (removed.code, removed.error()["code"].clone()),
+        (1, json!("second_factor_not_found")),
+        "{removed}"
+    );
+    let nobody = place.run(&["users", "second-factor", "eve@example.com", "remove", "--output", "json"]);
+    assert_eq!((nobody.code, nobody.error()["code"].clone()), (1, json!("user_not_found")), "{nobody}");
 }
 
 fn a_user_who_is_locked_is_shown_so_and_unlocked(place: &Place) {

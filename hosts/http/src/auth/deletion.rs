@@ -15,7 +15,7 @@ use crate::{
     bearer::Bearer,
     body::Json,
     fields::Fields,
-    problem::described::{BodyProblems, LastOwner, TooManyRequests, Unauthenticated, WrongPassword},
+    problem::described::{BodyProblems, LastOwner, StepUpRequired, TooManyRequests, WrongPassword},
 };
 
 /// That somebody means it.
@@ -37,6 +37,7 @@ pub(crate) struct AccountDeleted {
 ///
 /// Sessions and memberships are gone at once, conversations within moments. A tenant whose only member leaves is suspended; its only owner
 /// cannot leave other members behind. Wrong passwords are counted.
+/// Who has a second factor shows it first, at `/api/v1/auth/step-up`, unless they did lately.
 #[utoipa::path(
     delete,
     path = "/api/v1/auth/account",
@@ -50,7 +51,7 @@ pub(crate) struct AccountDeleted {
         WrongPassword,
         LastOwner,
         TooManyRequests,
-        Unauthenticated
+        StepUpRequired
     )
 )]
 pub(crate) async fn delete(

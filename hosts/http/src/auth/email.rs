@@ -17,7 +17,8 @@ use crate::{
     body::Json,
     fields::Fields,
     problem::described::{
-        BodyProblems, EmailTaken, InvalidOneTimeToken, TooManyRequests, Unauthenticated, WrongPassword,
+        BodyProblems, EmailTaken, InvalidOneTimeToken, StepUpRequired, TooManyRequests, Unauthenticated,
+        WrongPassword,
     },
 };
 
@@ -131,6 +132,7 @@ pub(crate) struct ChangeEmailRequest {
 ///
 /// The new address is mailed what confirms it, and nothing changes before; the old one is mailed what undoes it, for seven days. The answer
 /// does not tell whether somebody has the new address. Wrong passwords are counted.
+/// Who has a second factor shows it first, at `/api/v1/auth/step-up`, unless they did lately.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/email/change",
@@ -143,7 +145,7 @@ pub(crate) struct ChangeEmailRequest {
         BodyProblems,
         WrongPassword,
         TooManyRequests,
-        Unauthenticated
+        StepUpRequired
     )
 )]
 pub(crate) async fn change(

@@ -18,7 +18,7 @@ use crate::{
     fields::Fields,
     problem::described::{
         BodyProblems, InvalidPasswordChange, InvalidReset, PasswordChangedMeanwhile, RoleTooLow,
-        TooManyRequests, Unauthenticated, UserNotFound, WrongPassword,
+        StepUpRequired, TooManyRequests, Unauthenticated, UserNotFound, WrongPassword,
     },
 };
 
@@ -124,6 +124,7 @@ pub(crate) struct ChangePasswordRequest {
 /// Changes the password, and ends the user's other sessions.
 ///
 /// The session goes on with the tokens of the answer; those before it have ended. Wrong passwords are counted.
+/// Who has a second factor shows it first, at `/api/v1/auth/step-up`, unless they did lately.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/password/change",
@@ -138,7 +139,7 @@ pub(crate) struct ChangePasswordRequest {
         WrongPassword,
         PasswordChangedMeanwhile,
         TooManyRequests,
-        Unauthenticated
+        StepUpRequired
     )
 )]
 pub(crate) async fn change(

@@ -18,7 +18,7 @@ use crate::{
     bearer::Bearer,
     fields::Fields,
     path::Path,
-    problem::described::{InvalidParameters, PageProblems, SessionNotFound, Unauthenticated},
+    problem::described::{InvalidParameters, PageProblems, SessionNotFound, StepUpRequired, Unauthenticated},
     query::Query,
 };
 
@@ -239,6 +239,8 @@ pub(crate) struct SessionRevoked {
 }
 
 /// Ends one of one's own sessions.
+///
+/// Another one than the session that asks only after a fresh proof of who one is.
 #[utoipa::path(
     delete,
     path = "/api/v1/auth/sessions/{session_id}",
@@ -250,7 +252,7 @@ pub(crate) struct SessionRevoked {
         (status = 200, description = "The session has ended.", body = SuccessResponse<SessionRevoked>),
         SessionNotFound,
         InvalidParameters,
-        Unauthenticated
+        StepUpRequired
     )
 )]
 pub(crate) async fn revoke(

@@ -10,7 +10,7 @@ use saas_kit::Saas;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::wire::{NO_STORE, SuccessResponse, UserSessionResponse};
+use super::wire::{NO_STORE, SuccessResponse, UserSessionResponse, date};
 use crate::{
     Problem,
     answer::Answer,
@@ -18,8 +18,8 @@ use crate::{
     body::Json,
     fields::Fields,
     problem::described::{
-        BodyProblems, InvalidCredentials, InvalidRefreshToken, PasswordCompromised, RefreshTokenNotYours,
-        TenantRequired, TooManyAttempts, Unauthenticated,
+        BodyProblems, InvalidRefreshToken, NotSignedIn, PasswordCompromised, RefreshTokenNotYours,
+        StepUpRequired, TenantRequired, TooManyAttempts, Unauthenticated,
     },
 };
 
@@ -62,16 +62,25 @@ impl TokenRequest {
     }
 }
 
-/// The tenants to choose from go with the answer.
+/// The tenants to choose from go with the answer, and so does the challenge for a second factor.
 fn problem(error: SignInError) -> Problem {
     let choices: Option<Vec<Value>> = match &error {
         SignInError::TenantRequired { choices } => Some(choices.iter().map(choice).collect()),
         _ => None,
     };
+    let challenge = match &error {
+        SignInError::SecondFactorRequired { challenge, expires_at } => {
+            Some((challenge.expose().clone(), date(*expires_at)))
+        }
+        _ => None,
+    };
     let problem = Problem::from(error);
-    match choices {
-        Some(choices) => problem.with_member("tenants", choices.into()),
-        None => problem,
+    match (choices, challenge) {
+        (Some(choices), _) => problem.with_member("tenants", choices.into()),
+        (None, Some((challenge, expires_at))) => {
+            problem.with_member("challenge", challenge.into()).with_member("expires_at", expires_at.into())
+        }
+        (None, None) => problem,
     }
 }
 
@@ -80,6 +89,8 @@ fn choice(choice: &TenantChoice) -> Value {
 }
 
 /// Signs in with a password.
+///
+/// Who has a second factor gets a challenge instead of tokens, for `/api/v1/auth/token/second-factor`.
 ///
 /// Wrong passwords lock an account for a while, which no answer tells: it is that of a wrong password. Send along the `device_token` of the
 /// last sign-in on the device, and nobody elsewhere can lock it out.
@@ -91,7 +102,7 @@ fn choice(choice: &TenantChoice) -> Value {
     request_body = TokenRequest,
     responses(
         (status = 200, description = "Signed in.", body = UserSessionResponse),
-        InvalidCredentials,
+        NotSignedIn,
         PasswordCompromised,
         TenantRequired,
         TooManyAttempts,
@@ -190,6 +201,8 @@ pub(crate) struct RevokedCount {
 }
 
 /// Signs out everywhere.
+///
+/// Only after a fresh proof of who one is, for it ends other sessions.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/logout/all",
@@ -198,7 +211,7 @@ pub(crate) struct RevokedCount {
     security(("bearer" = [])),
     responses(
         (status = 200, description = "Every session has ended.", body = SuccessResponse<RevokedCount>),
-        Unauthenticated
+        StepUpRequired
     )
 )]
 pub(crate) async fn logout_all(

@@ -67,7 +67,7 @@ pub(super) struct UserSessionResponse {
     password_change_required: bool,
     /// The session.
     session_id: Uuid,
-    /// At a sign-in with a password alone: keep it on the device, past the session's end, and send it with the next sign-in.
+    /// At a sign-in: keep it on the device, past the session's end, and send it with the next sign-in.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false, example = "saas_dt_oAaTzQAAAABpVbkAAZiQpdrJZ0u8zrMCCZqAVw")]
     device_token: Option<String>,

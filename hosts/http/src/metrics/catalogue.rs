@@ -126,7 +126,7 @@ metrics! {
     "saas_http_streams_open" Kind::Gauge, [], "Streams of events that somebody follows.";
 
     "saas_sign_in_attempts_total" Kind::Counter,
-        [listed("outcome", &["success", "invalid_credentials", "tenant_required", "password_compromised", "throttled", "overloaded", "error"])],
+        [listed("outcome", &["success", "invalid_credentials", "tenant_required", "second_factor_required", "password_compromised", "throttled", "overloaded", "error"])],
         "Sign-ins with a password, by what came of them.";
     "saas_sign_in_refusals_total" Kind::Counter,
         [of_the_program("reason", "why, as `wrong_password`, `unknown_account` or `locked`")],
@@ -140,6 +140,13 @@ metrics! {
     "rate_limit_hits_total" Kind::Counter,
         [of_the_program("quota", "the quota, as `sign_in` or `password_reset`"), of_the_program("scope", "whose it was, as `address`, `subnet` or `email`")],
         "Requests that a quota turned away.";
+    "saas_second_factor_attempts_total" Kind::Counter,
+        [listed("factor", &["totp", "recovery_code"]), listed("outcome", &["success", "invalid_challenge", "invalid_code", "locked", "error"])],
+        "Second factors that were shown after a password, by what came of them.";
+    "saas_second_factors_total" Kind::Counter, [listed("change", &["added", "removed"])],
+        "Authenticator apps that were added and removed.";
+    "saas_step_ups_total" Kind::Counter, [listed("outcome", &["success", "refused", "exhausted", "locked", "error"])],
+        "Users who were to prove again who they are within a session, by what came of it.";
     "saas_refresh_attempts_total" Kind::Counter,
         [listed("outcome", &["rotated", "grace", "reuse", "invalid", "error"])],
         "Uses of refresh tokens, by what came of them; `reuse` ended a session, because somebody else may hold a copy.";
@@ -147,7 +154,7 @@ metrics! {
         "Mails that prove an address or set a password, as they were asked for and used; changes of passwords and addresses.";
     "saas_sessions_opened_total" Kind::Counter, [], "Sessions whose first tokens were given out.";
     "saas_sessions_revoked_total" Kind::Counter,
-        [listed("reason", &["logout", "logout_all", "revoked_from_list", "refresh_reuse", "user_disabled", "password_change", "password_reset", "email_change_undone"])],
+        [listed("reason", &["logout", "logout_all", "revoked_from_list", "refresh_reuse", "user_disabled", "factor_removed", "password_change", "password_reset", "email_change_undone"])],
         "Sessions that were ended; those that expire are not in it.";
     "saas_authentications_total" Kind::Counter,
         [listed("decision", &["remembered", "asked", "refused", "error"])],

@@ -2,7 +2,10 @@
 //!
 //! A handler names the types of this file among its `responses`. What can happen to every operation is added by `description.rs`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use http::StatusCode;
 use saas_core::{FieldError, RequestId, Role};
@@ -37,6 +40,15 @@ pub(crate) struct ProblemMembers {
     /// With `tenant_required`: the tenants to choose from.
     #[schema(required = false)]
     tenants: Vec<ProblemTenant>,
+    /// With `second_factor_required`: what stands for the password until `expires_at`.
+    #[schema(required = false)]
+    challenge: String,
+    /// With `second_factor_required`: when the challenge ends.
+    #[schema(required = false, format = DateTime)]
+    expires_at: String,
+    /// With `step_up_required`: how many seconds ago the user may have proved who they are.
+    #[schema(required = false)]
+    max_age: u64,
     /// With `invalid_password`: how hard the password would be to guess.
     #[schema(required = false)]
     password_advice: PasswordAdviceBody,
@@ -100,8 +112,35 @@ problems! {
         "token_expired" "the access token has expired";
         "session_ended" "the session has ended: sign in again";
     }
-    InvalidCredentials UNAUTHORIZED "Address or password wrong." {
+    NotSignedIn UNAUTHORIZED "Address or password wrong, or a second factor is asked for: `challenge` stands for the password until `expires_at`." {
         "invalid_credentials" "the e-mail address or the password is wrong";
+        "second_factor_required" "the second factor is asked for: send a code of it with the challenge".with_challenge();
+    }
+    SecondFactorRefused UNAUTHORIZED "The code is wrong, or the challenge is not good any more." {
+        "invalid_second_factor" "the code is wrong or was used already";
+        "invalid_challenge" "the challenge is not good any more: sign in again";
+    }
+    SecondFactorBlocked FORBIDDEN "As many codes were wrong as may be." {
+        "second_factor_blocked" "too many codes were wrong: use a recovery code, or ask support";
+    }
+    SecondFactorHeld TOO_MANY_REQUESTS "Too many codes were wrong: try again after `Retry-After`, or use a recovery code." {
+        "second_factor_locked" "too many codes were wrong: try again later, or use a recovery code".with_retry_after(Duration::from_secs(30));
+    }
+    StepUpHeld TOO_MANY_REQUESTS "Too many codes or passwords were wrong: try again after `Retry-After`." {
+        "second_factor_locked" "too many codes were wrong: try again later".with_retry_after(Duration::from_secs(30));
+        "too_many_requests" "too many passwords were wrong: try again later".with_retry_after(Duration::from_mins(12));
+    }
+    StepUpRequired UNAUTHORIZED "No good access token, or the user has to prove again who they are, `max_age` seconds ago at the latest: see `/api/v1/auth/step-up`." {
+        "unauthenticated" "send an access token as Authorization: Bearer <token>";
+        "invalid_token" "the access token is not well formed";
+        "token_expired" "the access token has expired";
+        "session_ended" "the session has ended: sign in again";
+        "step_up_required" "prove again who you are: with your second factor if you have one, else with your password".with_step_up(Duration::from_mins(10));
+    }
+    StepUpRefused FORBIDDEN "It proves nothing, or too many did not." {
+        "step_up_refused" "the password or the code is wrong";
+        "step_up_exhausted" "too many passwords or codes were wrong in this session: sign in again";
+        "second_factor_blocked" "too many codes were wrong: use a recovery code, or ask support";
     }
     InvalidRefreshToken UNAUTHORIZED "The refresh token is not good any more: sign in again." {
         "invalid_refresh_token" "the refresh token is not valid: sign in again";
@@ -138,6 +177,9 @@ problems! {
     UserNotFound NOT_FOUND "The tenant has no such member." {
         "user_not_found" "there is no such user";
     }
+    NoSecondFactor NOT_FOUND "The user has no second factor." {
+        "second_factor_not_found" "there is no second factor";
+    }
     AgentNotFound NOT_FOUND "There is no such agent." {
         "agent_not_found" "there is no such agent";
     }
@@ -156,6 +198,13 @@ problems! {
     }
     EmailTaken CONFLICT "The address is registered already." {
         "email_taken" "the e-mail address is already registered";
+    }
+    SecondFactorExists CONFLICT "There is an authenticator app already." {
+        "second_factor_enrolled" "there is an authenticator app already: remove it first";
+    }
+    SecondFactorNotBegun CONFLICT "No authenticator app waits for its first code." {
+        "second_factor_not_begun" "no authenticator app waits for its first code: begin to add one first";
+        "second_factor_enrolled" "there is an authenticator app already: remove it first";
     }
     LastOwner CONFLICT "The user is the only owner of a tenant with other members." {
         "last_owner" "the user is the only owner of a tenant with other members: give somebody the role, or remove the members first";
@@ -190,6 +239,13 @@ problems! {
     InvalidPage UNPROCESSABLE_ENTITY "Parameters are not valid, or the cursor is not of this list." {
         "invalid_request" "some fields are not valid".naming("limit", "invalid", "send a number from 1 to 100");
         "invalid_cursor" "the cursor does not belong to this list: start again without one";
+    }
+    InvalidTotpCode UNPROCESSABLE_ENTITY "The code is not that of the app now, or has not the form of one." {
+        "invalid_request" "some fields are not valid".naming("code", "required", "this field is required");
+        "invalid_code" "the code is wrong: type the one that the app shows now, and see that the device's time is right";
+    }
+    InvalidStepUp UNPROCESSABLE_ENTITY "Fields are not valid, or a password came where the second factor is asked for." {
+        "invalid_request" "some fields are not valid".naming("password", "second_factor_needed", "this user has a second factor: send a code of it, or a recovery code");
     }
     InvalidRegistration UNPROCESSABLE_ENTITY "Fields are not valid, or the password is weak; `errors` says why." {
         "invalid_request" "some fields are not valid".naming("email", "invalid", "the address needs the form name@domain");
@@ -308,6 +364,11 @@ impl Problem {
 
     fn trimmed(self) -> Self {
         self.with_member("after", json!("1.42")).with_member("run_id", json!(REQUEST))
+    }
+
+    fn with_challenge(self) -> Self {
+        self.with_member("challenge", json!("saas_sf_AZiQpdrJZ0u8zrMCCZqAVw"))
+            .with_member("expires_at", json!("2026-01-01T00:05:00Z"))
     }
 
     fn of_password(self, code: &'static str, message: &str) -> Self {

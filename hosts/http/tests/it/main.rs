@@ -32,6 +32,7 @@ mod outage;
 mod problems;
 mod program;
 mod recovery;
+mod second_factor;
 mod server;
 mod sessions;
 mod streaming_guide;

@@ -100,6 +100,23 @@ impl Sender {
                 })
                 .await?
             }
+            SendMail::FactorAdded { user } => {
+                let Some(user) = self.user(user).await? else { return Ok(None) };
+                let (name, at) = (user.display_name.clone(), attempt.enqueued_at());
+                Some((Letter::FactorAdded { name, at, factor: authenticator() }, mailbox(user)))
+            }
+            SendMail::FactorRemoved { user } => {
+                let Some(user) = self.user(user).await? else { return Ok(None) };
+                let (name, at) = (user.display_name.clone(), attempt.enqueued_at());
+                Some((Letter::FactorRemoved { name, at, factor: authenticator() }, mailbox(user)))
+            }
+            SendMail::RecoveryCodeUsed { user } => {
+                let Some(user) = self.user(user).await? else { return Ok(None) };
+                let state = self.auth.second_factor_of_user(&actor(), user.id).await;
+                let left = state.map_err(|error| JobError::Retry(chain(&error)))?.recovery_codes_left;
+                let (name, at) = (user.display_name.clone(), attempt.enqueued_at());
+                Some((Letter::RecoveryCodeUsed { name, at, left }, mailbox(user)))
+            }
             other => return Err(JobError::Retry(format!("this release does not know the mail {other:?}"))),
         })
     }
@@ -184,6 +201,11 @@ impl Sender {
             .increment(1);
         histogram!("email_delivery_latency_seconds", "transport" => transport).record(took);
     }
+}
+
+/// The one kind of second factor that there is.
+fn authenticator() -> DisplayName {
+    DisplayName::from_stored("Authenticator app".to_owned())
 }
 
 fn actor() -> Actor {

@@ -10,8 +10,8 @@ use super::load::{Loader, Slot};
 use super::{
     AllowedHosts, AllowedOrigins, BreachedChoice, BreachedSignInChoice, Condition, DatabaseEngine,
     DatabaseUrl, Days, ForwardedHeader, LogFormat, LogLevel, MailTransport, Minutes, Origin, Profile,
-    ProxyNetworks, PublicUrl, RootKey, Seconds, SecretList, Section, Setting, SettingValue, SettingWarning,
-    SignupAccessPolicy, SmtpEncryption, SqliteSynchronous, TextList, UnknownChoice,
+    ProxyNetworks, PublicUrl, RootKey, SecondFactor, Seconds, SecretList, Section, Setting, SettingValue,
+    SettingWarning, SignupAccessPolicy, SmtpEncryption, SqliteSynchronous, TextList, UnknownChoice,
 };
 
 settings! {
@@ -314,6 +314,20 @@ settings! {
             default: Text("5"),
             range: 0..=5,
             fix: "set 5 seconds or fewer",
+        }
+    }
+    SecondFactors {
+        /// Who has to have a second factor: nobody, admins and owners of a tenant, or everybody. Whoever has to and has none may sign in and do
+        /// nothing but add one.
+        auth_second_factor: SecondFactor = "AUTH_SECOND_FACTOR" {
+            default: Text("optional"),
+            fix: "use optional, required_for_admins or required",
+        }
+        /// How long ago a user may have proved who they are for what is sensitive, as removing a second factor; else they prove it again.
+        auth_step_up_max_age: Seconds = "AUTH_STEP_UP_MAX_AGE_SECONDS" {
+            default: Text("600"),
+            range: 30..=3_600,
+            fix: "set a number of seconds, for example 600 for 10 minutes",
         }
     }
     Passwords {

@@ -59,6 +59,18 @@ choice! {
 }
 
 choice! {
+    /// Who has to have a second factor.
+    SecondFactor {
+        /// Nobody; whoever has one is asked for it.
+        Optional = "optional",
+        /// Admins and owners of a tenant.
+        RequiredForAdmins = "required_for_admins",
+        /// Everybody.
+        Required = "required",
+    }
+}
+
+choice! {
     /// Which header proxies tell a client's address in.
     ForwardedHeader {
         /// `X-Forwarded-For`, with `X-Forwarded-Proto` beside it.

@@ -119,6 +119,8 @@ pub enum Section {
     Tokens,
     /// How long a login lasts.
     Sessions,
+    /// Who has to have a second factor, and when it is asked for again.
+    SecondFactors,
     /// What a password must be and how it is hashed.
     Passwords,
     /// How often one may guess, and what locks.
@@ -152,6 +154,7 @@ impl Section {
             Self::Secrets => "Secrets",
             Self::Tokens => "Tokens",
             Self::Sessions => "Sessions",
+            Self::SecondFactors => "Second factors",
             Self::Passwords => "Passwords",
             Self::Lockout => "Lockout",
             Self::Signup => "Signup",
@@ -171,7 +174,12 @@ impl Section {
             Self::Application | Self::Secrets | Self::Jobs | Self::Retention => "saas-kit",
             Self::Server | Self::Network | Self::Logging | Self::Metrics => "saas-http",
             Self::Database => "saas-sql",
-            Self::Tokens | Self::Sessions | Self::Passwords | Self::Lockout | Self::Recovery => "saas-auth",
+            Self::Tokens
+            | Self::Sessions
+            | Self::SecondFactors
+            | Self::Passwords
+            | Self::Lockout
+            | Self::Recovery => "saas-auth",
             Self::Signup => "saas-tenancy",
             Self::Agents => "saas-agents",
             Self::Mail => "saas-mail",

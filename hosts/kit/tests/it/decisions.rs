@@ -11,8 +11,8 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_auth::{
-    Auth, AuthenticateError, Changed, Family, Freshness, PageStart, Revocation, Rotated, Rotation, Session,
-    SessionFilter, SessionStore, Snapshot, Tokens, User, token::TokenError,
+    Auth, AuthenticateError, Changed, Family, Freshness, PageStart, Reauthentication, Revocation, Rotated,
+    Rotation, Session, SessionFilter, SessionStore, Snapshot, Tokens, User, token::TokenError,
 };
 use saas_auth_sql::SqlSessions;
 use saas_core::{Actor, Client, Conn, SessionId, StoreError, Tx, UserId};
@@ -69,6 +69,21 @@ impl SessionStore for Counted {
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
         SqlSessions.revoke_all(tx, user, why, now).await
+    }
+
+    async fn authenticate_again(&self, tx: &mut Tx, again: &Reauthentication) -> Result<bool, StoreError> {
+        SqlSessions.authenticate_again(tx, again).await
+    }
+
+    async fn guess(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        id: SessionId,
+        most: i64,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        SqlSessions.guess(tx, user, id, most, now).await
     }
 
     async fn snapshot(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Snapshot>, StoreError> {

@@ -29,6 +29,7 @@ mod refresh;
 mod retention;
 mod roles;
 mod schedules;
+mod second_factor;
 mod secrets;
 mod settings_page;
 mod sign_in;

@@ -11,7 +11,9 @@ use std::{
 };
 
 use saas_agents::{ConversationKey, StartRun};
-use saas_auth::{GuessId, GuessStore, Reserved, SessionFilter, SignIn};
+use saas_auth::{
+    FactorProof, GuessId, GuessStore, RecoveryCode, Reserved, SessionFilter, SignIn, StepUpProof,
+};
 use saas_auth_sql::SqlGuesses;
 use saas_core::{
     Actor, Client, Clock, Email, EventBounds, PageSize, Reach, Secret, Storage, UserId,
@@ -129,6 +131,7 @@ async fn use_everything(test: &TestSaas) {
     assert!(agents.purge_events(&nothing_new).await.unwrap() > 0);
     agents.stop_cancelled().await.unwrap();
 
+    use_second_factors(test).await;
     auth.hear_changes().await.unwrap();
     test.clock.advance(Duration::from_secs(3));
     test.actor(&tokens).await;
@@ -144,6 +147,23 @@ async fn use_everything(test: &TestSaas) {
     auth.logout_all(&me).await.unwrap();
     assert!(test.saas.readiness().await.is_ready());
     read_the_audit_log(test, &ada).await;
+}
+
+/// A second factor from its beginning to its end, guesses and all.
+async fn use_second_factors(test: &TestSaas) {
+    let (auth, email) = (test.saas.auth(), "carol@example.com");
+    let (app, added) = test.add_authenticator(&test.register(email).await.tokens).await;
+    test.meet(&test.challenge(email).await, FactorProof::Code(app.wrong())).await.unwrap_err();
+    test.meet(&test.challenge(email).await, FactorProof::Code(app.code())).await.unwrap();
+    let code = RecoveryCode::parse(added.recovery_codes[0].expose()).unwrap();
+    test.meet(&test.challenge(email).await, FactorProof::RecoveryCode(code)).await.unwrap();
+    test.next_code();
+    let proof = StepUpProof::SecondFactor(FactorProof::Code(app.code()));
+    let me = test.actor(&added.tokens).await;
+    let me = test.actor(&auth.step_up(&me, &proof).await.unwrap()).await;
+    auth.second_factor(&me).await.unwrap();
+    auth.replace_recovery_codes(&me).await.unwrap();
+    auth.remove_totp(&me).await.unwrap();
 }
 
 /// The token of the last mail of a template.

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write, sync::Arc, time::Duration};
 
 use saas_agents::{ConversationKey, ConversationTitle, RunId, ScriptedModel, StartRun};
-use saas_auth::{OneTimeTokenId, SessionFilter, SignIn};
+use saas_auth::{OneTimeTokenId, SessionFilter, SignIn, StepUpProof, TotpCode};
 use saas_core::{
     Actor, Client, Clock, Email, ErrorKind, Fault, PageSize, Permission, Role, Secret, SessionId, TenantId,
     TenantName, UserId,
@@ -126,6 +126,7 @@ async fn who_may_do_what_is_what_was_decided() {
     let token: OneTimeTokenId = NOTHING.parse().unwrap();
     let [password, short, nothing] =
         [PASSWORD, "short", "saas_mt_forged"].map(|text| Secret::new(text.to_owned()));
+    let code = TotpCode::parse("123456").unwrap();
     let long_ago = test.clock.now() - Duration::from_hours(24 * 365);
     let register = || {
         let name = TenantName::parse("Engines").unwrap();
@@ -195,6 +196,15 @@ async fn who_may_do_what_is_what_was_decided() {
         "confirm_email_change": |actor| auth.confirm_email_change(actor, &nothing);
         "undo_email_change": |actor| auth.undo_email_change(actor, &nothing);
         "mailed_token": |actor| auth.mailed_token(actor, token);
+        "second_factor": |actor| auth.second_factor(actor);
+        "second_factor_of_user": |actor| auth.second_factor_of_user(actor, user);
+        "remove_second_factor": |actor| auth.remove_second_factor(actor, user);
+        "require_step_up": |actor| auth.require_step_up(actor, Duration::from_mins(10));
+        "step_up": |actor| auth.step_up(actor, &StepUpProof::Password(password.clone()));
+        "enrol_totp": |actor| auth.enrol_totp(actor);
+        "confirm_totp": |actor| auth.confirm_totp(actor, &code);
+        "replace_recovery_codes": |actor| auth.replace_recovery_codes(actor);
+        "remove_totp": |actor| auth.remove_totp(actor);
         "unlock": |actor| auth.unlock(actor, &nothing);
         "unlock_user": |actor| auth.unlock_user(actor, user);
         "guesses": |actor| auth.guesses(actor, user);
@@ -207,6 +217,7 @@ async fn who_may_do_what_is_what_was_decided() {
     table.note("auth", "logout", &signed_out);
     // A credential asks for itself: it is wrong for everybody.
     table.note("auth", "sign_in", &vec![true; table.actors.len()]);
+    table.note("auth", "sign_in_with_second_factor", &vec![true; table.actors.len()]);
     table.note("auth", "refresh", &vec![true; table.actors.len()]);
 
     // What nobody comes back from.

@@ -80,7 +80,7 @@ impl Auth {
             return Err(RecoveryError::InvalidToken);
         }
         self.use_up(&mut tx, &token).await?;
-        self.ports.one_time_tokens.end(&mut tx, user.id, Undos::Stay).await?;
+        self.end_given_out(&mut tx, user.id, Undos::Stay).await?;
         self.note_change(&mut tx, Changed::User(user.id)).await?;
         self.ports.audit.record(&mut tx, actor, AuditEvent::new(EMAIL_CHANGED).about(user.id)).await?;
         tx.commit().await?;
@@ -115,7 +115,7 @@ impl Auth {
         }
         self.ports.users.set_password(&mut tx, user.id, None, now).await?;
         self.use_up(&mut tx, &token).await?;
-        self.ports.one_time_tokens.end(&mut tx, user.id, Undos::StayBefore(token.id)).await?;
+        self.end_given_out(&mut tx, user.id, Undos::StayBefore(token.id)).await?;
         let why = Revocation::EmailChangeUndone;
         let ended = self.ports.sessions.revoke_all(&mut tx, user.id, why, now).await?;
         self.note_change(&mut tx, Changed::User(user.id)).await?;

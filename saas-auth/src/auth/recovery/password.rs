@@ -7,9 +7,9 @@ use saas_core::{
 
 use super::{Issue, Quotas, REACH, RecoveryError, verification::about};
 use crate::{
-    Auth, Changed, Forgiven, MailPurpose, NewSession, Revocation, Tokens, Undos, User, UserStatus,
+    Auth, AuthMethod, Changed, Forgiven, MailPurpose, Revocation, Tokens, Undos, User, UserStatus,
     audited::{PASSWORD_CHANGED, PASSWORD_RESET, PASSWORD_RESET_REQUESTED},
-    auth::measures,
+    auth::{measures, open_session::Opening},
 };
 
 impl Auth {
@@ -78,7 +78,7 @@ impl Auth {
         self.use_up(&mut tx, &token).await?;
         // The mail came to them: the address is theirs.
         self.ports.users.verify_email(&mut tx, user.id, &user.email, now).await?;
-        self.ports.one_time_tokens.end(&mut tx, user.id, Undos::Stay).await?;
+        self.end_given_out(&mut tx, user.id, Undos::Stay).await?;
         self.forget_guesses(&mut tx, &user).await?;
         let ended = self.ports.sessions.revoke_all(&mut tx, user.id, Revocation::PasswordReset, now).await?;
         self.note_change(&mut tx, Changed::User(user.id)).await?;
@@ -120,11 +120,15 @@ impl Auth {
             return Err(RecoveryError::Contended);
         }
         self.remember_password(&mut tx, user.id, &read).await?;
-        self.ports.one_time_tokens.end(&mut tx, user.id, Undos::Stay).await?;
+        self.end_given_out(&mut tx, user.id, Undos::Stay).await?;
         self.forget_guesses(&mut tx, &user).await?;
+        let proved = self.ports.sessions.family(tx.conn(), principal.session).await?;
+        let (family, _) = proved.ok_or(RecoveryError::Unauthenticated)?;
+        let methods = family.session.methods.and(AuthMethod::Password);
         let ended = self.end_for_change(&mut tx, principal, keep_others).await?;
         let UserPrincipal { tenant, role, .. } = *principal;
-        let opened = self.open_session_in(&mut tx, actor, NewSession { user: &user, tenant, role }).await?;
+        let opening = Opening { user: &user, tenant, role, methods };
+        let opened = self.write_session(&mut tx, actor, opening).await?;
         self.note_change(&mut tx, Changed::User(user.id)).await?;
         let event = AuditEvent::new(PASSWORD_CHANGED).about(user.id);
         let event = if keep_others { event.because("sessions_kept") } else { event };

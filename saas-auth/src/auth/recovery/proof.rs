@@ -12,9 +12,9 @@ use crate::{
 };
 
 impl Auth {
-    /// The user with the hash of their password, if that is what they typed. A wrong one counts and is written down; exactly one hash is
-    /// computed before either answer. What is counted is this user's alone: strangers who lock the account do not keep them from it, and
-    /// whoever has copied a token finds no password by it.
+    /// The user with the hash of their password, if that is what they typed, and with their second factor lately if they have one. A wrong
+    /// password counts and is written down; exactly one hash is computed before either answer. What is counted is this user's alone: strangers
+    /// who lock the account do not keep them from it, and whoever has copied a token finds no password by it.
     pub(in crate::auth) async fn prove_password<'a>(
         &self,
         actor: &'a Actor,
@@ -22,6 +22,8 @@ impl Auth {
         what_for: &'static str,
     ) -> Result<(&'a UserPrincipal, User, PasswordHash), RecoveryError> {
         let principal = actor.user().ok_or(RecoveryError::Unauthenticated)?;
+        // Before the password is: whoever holds no more than a session and the password learns nothing of it here.
+        self.require_second_factor(principal).await?;
         let (user, hash) = self.credentials_of(principal).await?;
         let password = password_of(typed)?;
         // Before anything is compared: of guesses beside each other no more are compared than may be.

@@ -34,15 +34,15 @@ impl Attempt {
 impl Auth {
     /// Has the network pay, unless a device of the account's owner asks: that one has guesses of its own.
     pub(super) async fn approach(&self, actor: &Actor, command: &SignIn) -> Result<Approach, NotSignedIn> {
-        let device = self.known_device(command);
+        let device = self.known_device(&command.email, command.device_token.as_ref());
         let toll = if device.is_some() { None } else { Some(self.pay(actor, command).await?) };
         Ok(Approach { device, toll })
     }
 
     /// The device that the token proves, if it does.
-    fn known_device(&self, command: &SignIn) -> Option<DeviceToken> {
-        let token = DeviceToken::parse(command.device_token.as_ref()?.expose()).ok()?;
-        let genuine = token.is_of(&self.guess_keys, &command.email);
+    fn known_device(&self, email: &Email, token: Option<&Secret<String>>) -> Option<DeviceToken> {
+        let token = DeviceToken::parse(token?.expose()).ok()?;
+        let genuine = token.is_of(&self.guess_keys, email);
         (genuine && self.now() < token.issued_at + self.config.device_token_lifetime).then_some(token)
     }
 
@@ -119,8 +119,26 @@ impl Auth {
 
     /// What the device has guesses of its own with from now on.
     pub(super) fn device_token(&self, command: &SignIn, attempt: &Attempt) -> Option<Secret<String>> {
-        let (keys, now) = (&self.guess_keys, self.now());
-        DeviceToken::issue(keys, &command.email, attempt.device, now, &*self.ports.entropy)
+        self.new_device_token(&command.email, attempt.device)
+    }
+
+    /// The same for whoever has shown their second factor, on the device that they signed in on before, if they did.
+    pub(super) async fn device_token_after(
+        &self,
+        user: &User,
+        before: Option<&Secret<String>>,
+    ) -> Option<Secret<String>> {
+        let known = self.known_device(&user.email, before);
+        let known = match known {
+            // Whoever cannot be asked has forgotten it: they are signed in, whatever becomes of this.
+            Some(token) if !self.is_forgotten(&token, user.id).await.unwrap_or(true) => Some(token.device),
+            _ => None,
+        };
+        self.new_device_token(&user.email, known)
+    }
+
+    fn new_device_token(&self, email: &Email, device: Option<DeviceId>) -> Option<Secret<String>> {
+        DeviceToken::issue(&self.guess_keys, email, device, self.now(), &*self.ports.entropy)
     }
 
     /// The token of a device that signed in just when all devices were forgotten. A token knows seconds, and one of that second is forgotten:

@@ -10,7 +10,7 @@ use std::{
 };
 
 use saas_agents::{ConversationKey, ScriptedModel, StartRun};
-use saas_auth::SignIn;
+use saas_auth::{FactorProof, RecoveryCode, SignIn, StepUpProof};
 use saas_core::{
     Actor, Client, Email, Reach, RequestId, Secret, Storage,
     audit::{AuditFilter, AuditRow, CHAIN_BEGUN, Chain},
@@ -18,7 +18,7 @@ use saas_core::{
     envelope::DataKeys,
     jobs::{Job, JobStore},
 };
-use saas_kit::testing::{PASSWORD, TestSaas};
+use saas_kit::testing::{Authenticator, PASSWORD, TestSaas};
 use saas_sql::SqlJobs;
 use saas_tenancy::Registered;
 use serde::{Deserialize, Serialize};
@@ -36,6 +36,17 @@ const METHODS: &[(&str, &str, What)] = &[
     ("auth", "revoke_session", Audited),
     ("auth", "disable_user", Audited),
     ("auth", "enable_user", Audited),
+    ("auth", "sign_in_with_second_factor", Audited),
+    ("auth", "enrol_totp", Audited),
+    ("auth", "confirm_totp", Audited),
+    ("auth", "replace_recovery_codes", Audited),
+    ("auth", "remove_totp", Audited),
+    ("auth", "remove_second_factor", Audited),
+    ("auth", "step_up", Audited),
+    ("auth", "require_step_up", Not("it writes nothing")),
+    ("auth", "second_factor", Not("it writes nothing")),
+    ("auth", "second_factor_of", Not("it writes nothing")),
+    ("auth", "second_factor_of_user", Not("it writes nothing")),
     ("auth", "send_verification", Audited),
     ("auth", "send_verification_to", Audited),
     ("auth", "verify_email", Audited),
@@ -213,10 +224,16 @@ fn no_action_is_forgotten() {
     auth.password.rehashed
     auth.password.reset
     auth.password.reset_requested
+    auth.recovery_code.used
+    auth.recovery_codes.replaced
     auth.refresh_token.reused
     auth.registration.repeated
+    auth.second_factor.added
+    auth.second_factor.begun
+    auth.second_factor.removed
     auth.session.ended
     auth.session.opened
+    auth.session.reauthenticated
     auth.sessions.ended
     auth.sign_in.refused
     auth.signing_keys.rotated
@@ -297,6 +314,48 @@ async fn sign_in(test: &TestSaas, email: &str, password: &str) -> bool {
     let actor = Actor::anonymous(Some(request), Client::new("192.0.2.7".parse().ok(), Some("a browser")));
     let command = SignIn::new(Email::parse(email).unwrap(), Secret::new(password.to_owned()));
     test.saas.auth().sign_in(&actor, command).await.is_ok()
+}
+
+/// The commands on second factors.
+async fn second_factors(scribe: &mut Scribe<'_>) {
+    let (test, email) = (scribe.test, "carol@example.com");
+    let auth = test.saas.auth();
+    let tokens = test.register(email).await.tokens;
+    scribe.note("tenancy", "register", ", another").await;
+    let me = test.actor(&tokens).await;
+    let begun = auth.enrol_totp(&me).await.unwrap();
+    scribe.note("auth", "enrol_totp", "").await;
+    let app = Authenticator::new(begun.secret.expose(), test.clock.clone());
+    let added = auth.confirm_totp(&me, &app.code()).await.unwrap();
+    scribe.note("auth", "confirm_totp", "").await;
+    // The clock stands still: while it moves, workers seal.
+    let mut codes = added.recovery_codes.iter().map(|code| RecoveryCode::parse(code.expose()).unwrap());
+    let mut recovery = || FactorProof::RecoveryCode(codes.next().unwrap());
+    let challenge = test.challenge(email).await;
+    scribe.note("auth", "sign_in", ", a second factor is asked for").await;
+    test.meet(&challenge, FactorProof::Code(app.wrong())).await.unwrap_err();
+    scribe.note("auth", "sign_in_with_second_factor", ", wrong code").await;
+    test.meet(&challenge, FactorProof::Code(app.next_code())).await.unwrap();
+    scribe.note("auth", "sign_in_with_second_factor", "").await;
+    let challenge = test.challenge(email).await;
+    test.meet(&challenge, recovery()).await.unwrap();
+    scribe.note("auth", "sign_in_with_second_factor", ", challenge and recovery code").await;
+    let me = test.actor(&added.tokens).await;
+    auth.step_up(&me, &StepUpProof::SecondFactor(FactorProof::Code(app.wrong()))).await.unwrap_err();
+    scribe.note("auth", "step_up", ", wrong code").await;
+    let tokens = auth.step_up(&me, &StepUpProof::SecondFactor(recovery())).await.unwrap();
+    let me = test.actor(&tokens).await;
+    scribe.note("auth", "step_up", "").await;
+    auth.replace_recovery_codes(&me).await.unwrap();
+    scribe.note("auth", "replace_recovery_codes", "").await;
+    auth.remove_totp(&me).await.unwrap();
+    scribe.note("auth", "remove_totp", "").await;
+    let begun = auth.enrol_totp(&me).await.unwrap();
+    let app = Authenticator::new(begun.secret.expose(), test.clock.clone());
+    auth.confirm_totp(&me, &app.code()).await.unwrap();
+    scribe.note("auth", "confirm_totp", ", again").await;
+    auth.remove_second_factor(&operator(), tokens.user).await.unwrap();
+    scribe.note("auth", "remove_second_factor", "").await;
 }
 
 /// What wrong guesses leave, and what undoes them.
@@ -394,6 +453,7 @@ async fn everything(scribe: &mut Scribe<'_>) {
         .with_tenant("01890a5d-ac96-774b-bcce-b302099a8057".parse().ok());
     auth.sign_in(&Actor::anonymous(None, Client::default()), elsewhere).await.unwrap_err();
     scribe.note("auth", "sign_in", ", no member").await;
+    second_factors(scribe).await;
     auth.rotate_signing_keys(&operator()).await.unwrap();
     scribe.note("auth", "rotate_signing_keys", "").await;
     auth.rotate_signing_keys(&operator()).await.unwrap_err();

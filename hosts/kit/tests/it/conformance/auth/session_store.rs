@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_auth::{
-    Family, PageStart, Revocation, Rotated, Rotation, Session, SessionFilter, SessionStore, Snapshot, User,
+    Family, PageStart, Reauthentication, Revocation, Rotated, Rotation, Session, SessionFilter, SessionStore,
+    Snapshot, User,
     conformance::session_store::{LINES, SessionStoreSubject as Subject, check},
 };
 use saas_auth_sql::{SqlSessions, SqlUsers};
@@ -96,6 +97,26 @@ impl SessionStore for Broken {
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
         SqlSessions.revoke_all(tx, user, why, now).await
+    }
+
+    async fn authenticate_again(&self, tx: &mut Tx, again: &Reauthentication) -> Result<bool, StoreError> {
+        if self.0.starts_with("who_authenticates_again") {
+            let set = "UPDATE saas_sessions SET authenticated_at = $1, version = version + 1 WHERE id = $2";
+            return Ok(execute!(tx.conn(), set, again.now, again.session.as_uuid())? == 1);
+        }
+        SqlSessions.authenticate_again(tx, again).await
+    }
+
+    async fn guess(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        id: SessionId,
+        most: i64,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let most = if self.0.starts_with("no_more_guesses") { most + 1 } else { most };
+        SqlSessions.guess(tx, user, id, most, now).await
     }
 
     async fn snapshot(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Snapshot>, StoreError> {
