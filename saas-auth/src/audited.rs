@@ -14,8 +14,12 @@ pub const USER_DELETED: AuditAction = AuditAction::new("auth.user.deleted");
 pub const SESSION_OPENED: AuditAction = AuditAction::new("auth.session.opened");
 /// One session was ended; the reason says how.
 pub const SESSION_ENDED: AuditAction = AuditAction::new("auth.session.ended");
-/// All sessions of a user were ended.
+/// All sessions of a user were ended, or all but one; the reason says which.
 pub const SESSIONS_ENDED: AuditAction = AuditAction::new("auth.sessions.ended");
+/// A session switched to another tenant, and so is in this one no more.
+pub const SESSION_LEFT: AuditAction = AuditAction::new("auth.session.left");
+/// A session switched to this tenant.
+pub const SESSION_ENTERED: AuditAction = AuditAction::new("auth.session.entered");
 /// A password was compared, and nobody was signed in; the reason says why.
 pub const SIGN_IN_REFUSED: AuditAction = AuditAction::new("auth.sign_in.refused");
 /// A right password was hashed anew, with today's parameters and pepper.
@@ -76,6 +80,8 @@ pub const ACTIONS: &[AuditAction] = &[
     SESSION_OPENED,
     SESSION_ENDED,
     SESSIONS_ENDED,
+    SESSION_LEFT,
+    SESSION_ENTERED,
     SIGN_IN_REFUSED,
     PASSWORD_REHASHED,
     PASSWORD_COMPROMISED,

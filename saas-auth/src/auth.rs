@@ -18,8 +18,10 @@ use crate::{
 
 mod authenticate;
 mod changes;
+mod cookies;
 mod decisions;
 mod deletion;
+mod examine;
 mod guesses;
 mod keys;
 mod measures;
@@ -33,11 +35,14 @@ mod renewal;
 mod second_factor;
 mod sessions;
 mod sign_in;
+mod sign_ins;
 mod step_up;
+mod switch;
 mod users;
 mod view;
 
 pub use authenticate::{AuthenticateError, Authenticated, Freshness};
+pub use examine::ExamineSession;
 pub use guesses::{Guess, GuessCount, Locked};
 pub use keys::{RotateKeysError, RotationReport, SigningKeysError};
 pub use open_session::{NewSession, OpenedSession, Tokens};
@@ -48,7 +53,9 @@ pub use registration::{InsertError, NewUser, PrepareError, PreparedUser, Registr
 pub use second_factor::{AddedFactor, SecondFactorError, SecondFactorState, TotpEnrolment};
 pub use sessions::{LogoutError, RevokeError, SessionsError};
 pub use sign_in::{FactorProof, SecondFactorSignIn, SignIn, SignInError, ThrottleRules};
+pub use sign_ins::{SignInEvent, SignInOutcome};
 pub use step_up::{StepUpError, StepUpProof, StepUpRequired};
+pub use switch::{SessionCredential, SwitchError};
 pub use users::{CommandError, Profile, UsersError};
 
 /// What auth works with.
@@ -118,6 +125,10 @@ pub struct AuthConfig {
     pub step_up_max_age: Duration,
     /// How addresses are proved, and passwords set anew.
     pub recovery: RecoveryRules,
+    /// Whether somebody does [`ExamineSession`] for where sessions are opened.
+    pub locate_sessions: bool,
+    /// Whether whoever signs in from a device or a country that none of their sessions is of is told by mail. It takes [`ExamineSession`], too.
+    pub mail_new_sign_ins: bool,
     /// How many wrong guesses lock, and for how long.
     pub guesses: GuessRules,
     /// How many a network may make.
@@ -146,6 +157,8 @@ impl AuthConfig {
             totp_issuer: "SaaS".to_owned(),
             step_up_max_age: Duration::from_mins(10),
             recovery: RecoveryRules::default(),
+            locate_sessions: false,
+            mail_new_sign_ins: false,
             guesses: GuessRules::default(),
             throttle: ThrottleRules::default(),
             device_token_lifetime: days(180),
@@ -175,6 +188,7 @@ pub struct Auth {
     owed: Arc<guesses::Owed>,
     unknown_keys: Arc<keys::Throttle>,
     decisions: Arc<decisions::Decisions>,
+    touched: Arc<cookies::Touched>,
     heard: Arc<changes::Heard>,
     measures: Arc<measures::Measures>,
 }
@@ -213,6 +227,7 @@ impl Auth {
             owed: Arc::default(),
             unknown_keys: Arc::default(),
             decisions: Arc::new(decisions),
+            touched: Arc::default(),
             heard: Arc::default(),
             measures: Arc::new(measures::Measures::new()),
         })

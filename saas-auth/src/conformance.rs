@@ -81,6 +81,7 @@ fn family(number: u128, user: u128, tenant: u128) -> Family {
         device: Device { platform: Some("Linux".into()), browser: Some("Firefox".into()), device: None },
         user_agent: Some(format!("agent {number}")),
         address: Some(Envelope::from_stored(vec![1, 2, 3])),
+        place: Some(Envelope::from_stored(vec![4, 5])),
         fingerprint: None,
     };
     Family {

@@ -32,18 +32,19 @@ mod recovery_code;
 mod refresh_token;
 mod second_factor;
 mod session;
+mod session_cookie;
 pub mod token;
 mod totp;
 mod user;
 
 pub use auth::{
-    AddedFactor, Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, FactorProof,
-    Freshness, Guess, GuessCount, InsertError, JudgePasswordError, JudgedPassword, Locked, LogoutError,
-    MailedToken, NewSession, NewUser, OpenAuthError, OpenedSession, PasswordOwner, PrepareError,
+    AddedFactor, Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, ExamineSession,
+    FactorProof, Freshness, Guess, GuessCount, InsertError, JudgePasswordError, JudgedPassword, Locked,
+    LogoutError, MailedToken, NewSession, NewUser, OpenAuthError, OpenedSession, PasswordOwner, PrepareError,
     PreparedUser, Profile, RecoveryError, RecoveryRules, RefreshError, RefusedPassword, Registration,
     RevokeError, RotateKeysError, RotationReport, SecondFactorError, SecondFactorSignIn, SecondFactorState,
-    SessionsError, SignIn, SignInError, SigningKeysError, StepUpError, StepUpProof, StepUpRequired,
-    ThrottleRules, Tokens, TotpEnrolment, UsersError,
+    SessionCredential, SessionsError, SignIn, SignInError, SignInEvent, SignInOutcome, SigningKeysError,
+    StepUpError, StepUpProof, StepUpRequired, SwitchError, ThrottleRules, Tokens, TotpEnrolment, UsersError,
 };
 pub use auth_methods::{AuthMethod, AuthMethods};
 pub use challenge::{Challenge, ChallengeId, ChallengeStore};
@@ -66,7 +67,8 @@ pub use saas_core::{Keyring, KeyringError};
 pub use second_factor::{Factor, SecondFactorPolicy, SecondFactorStore};
 pub use session::{
     Family, PageStart, Reauthentication, Revocation, Rotated, Rotation, Session, SessionFilter, SessionPage,
-    SessionStore, Snapshot,
+    SessionStore, Snapshot, Touch,
 };
+pub use session_cookie::{InvalidSessionCookie, SessionCookie};
 pub use totp::{InvalidTotpCode, TotpCode, TotpSeed};
 pub use user::{Credentials, InsertUserError, User, UserStatus, UserStore};

@@ -28,6 +28,8 @@ pub mod audit_log;
 pub mod clock;
 pub mod entropy;
 pub mod event_log;
+pub mod geo_locator;
+pub mod geo_service;
 pub mod job_store;
 pub mod mail_service;
 pub mod mailer;

@@ -28,6 +28,13 @@ pub enum SendMail {
         /// The session.
         session: SessionId,
     },
+    /// To the owner of a session that was opened on a device, or in a country, that none of their others is of.
+    NewSignIn {
+        /// Whose session it is.
+        user: UserId,
+        /// The session.
+        session: SessionId,
+    },
     /// To somebody who has to prove that an address is theirs.
     VerifyEmail {
         /// The row of the token that proves it.

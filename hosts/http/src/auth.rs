@@ -6,12 +6,14 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 mod account;
 mod deletion;
 mod email;
+mod events;
 mod lock;
 mod password;
 mod second_factor;
 mod session;
 mod sign_in;
 mod step_up;
+mod switch;
 pub(crate) mod wire;
 
 pub(crate) fn routes() -> OpenApiRouter<Saas> {
@@ -32,6 +34,8 @@ pub(crate) fn routes() -> OpenApiRouter<Saas> {
         .routes(routes!(sign_in::refresh))
         .routes(routes!(sign_in::logout))
         .routes(routes!(sign_in::logout_all))
+        .routes(routes!(switch::switch))
+        .routes(routes!(events::list))
         .routes(routes!(second_factor::token))
         .routes(routes!(second_factor::state))
         .routes(routes!(second_factor::enrol, second_factor::remove))
@@ -39,6 +43,6 @@ pub(crate) fn routes() -> OpenApiRouter<Saas> {
         .routes(routes!(second_factor::recovery_codes))
         .routes(routes!(step_up::step_up))
         .routes(routes!(lock::unlock))
-        .routes(routes!(session::list))
+        .routes(routes!(session::list, session::revoke_others))
         .routes(routes!(session::revoke))
 }

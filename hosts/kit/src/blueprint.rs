@@ -35,6 +35,7 @@ use crate::{
     announced::{Announced, CHANGES},
     breached::{self, BreachedListError},
     forgotten::Forgetter,
+    geo::{self, GeoOpenError},
     jobs::{Handlers, Worker},
     mail::{self, Transport},
     ports::{Ports, or},
@@ -65,6 +66,7 @@ pub struct Blueprint {
     pub(crate) letters: Letters,
     pub(crate) transport: Transport,
     pub(crate) breached: breached::List,
+    pub(crate) geo: geo::Source,
     #[cfg(feature = "openai")]
     pub(crate) openai: Option<saas_agents_openai::OpenAiConfig>,
     pub(crate) agents: AgentsConfig,
@@ -119,6 +121,9 @@ pub enum OpenError {
     /// The list of stolen passwords could not be opened.
     #[error(transparent)]
     Breached(#[from] BreachedListError),
+    /// Who says where sessions are opened could not be asked.
+    #[error(transparent)]
+    Geo(#[from] GeoOpenError),
     /// The mailer could not be made.
     #[error(transparent)]
     Mailer(#[from] MailerError),
@@ -243,6 +248,8 @@ impl Blueprint {
         handlers.add_missing(runs::Runner(agents.clone()), self.settings.agent_runs_per_process);
         handlers.add_missing(runs::Recoverer(agents.clone()), 1);
         handlers.add_missing(self.sender(auth.clone(), tenancy.clone())?, mail::AT_ONCE);
+        let locator = self.geo.open(&self.clock)?;
+        handlers.add_missing(geo::Examiner { auth: auth.clone(), locator }, geo::AT_ONCE);
         let lifetimes = Lifetimes::of(&self.settings);
         let purger = Purger {
             storage: storage.clone(),

@@ -15,7 +15,7 @@ use saas_auth::{
     token::{AccessTokenRules, InvalidRules},
 };
 use saas_core::{
-    AuditLog, Background, Clock, Entropy, EventLog, Mailer, RateLimiter, SecretStore,
+    AuditLog, Background, Clock, Entropy, EventLog, GeoLocator, Mailer, RateLimiter, SecretStore,
     entropy::SystemEntropy,
     jobs::{Job, JobStore},
 };
@@ -23,11 +23,11 @@ use saas_sql::{InvalidDatabaseUrl, RootKey, SqlOptions, SqlStorage, Synchronous}
 use saas_tenancy::{MembershipStore, SignupPolicy, TenancyConfig, TenantStore};
 
 use crate::{
-    Blueprint, SystemClock, breached,
+    Blueprint, SystemClock, breached, geo,
     jobs::{JobHandler, Schedule},
     mail,
     ports::Ports,
-    settings::{DatabaseUrl, SecondFactor, Settings, SignupAccessPolicy, SqliteSynchronous},
+    settings::{DatabaseUrl, MailTransport, SecondFactor, Settings, SignupAccessPolicy, SqliteSynchronous},
 };
 
 /// Takes settings and any port that you bring; the rest is filled from the settings.
@@ -93,6 +93,13 @@ impl SaasBuilder {
     #[must_use]
     pub fn breached_passwords(mut self, breached: Arc<dyn BreachedPasswords>) -> Self {
         self.ports.breached = Some(breached);
+        self
+    }
+
+    /// Who says where sessions are opened, instead of what `GEOIP_PROVIDER` says.
+    #[must_use]
+    pub fn geo_locator(mut self, locator: Arc<dyn GeoLocator>) -> Self {
+        self.ports.geo = Some(locator);
         self
     }
 
@@ -275,11 +282,16 @@ impl SaasBuilder {
             Some(breached) => Some(breached::List::Own(breached)),
             None => breached::List::of(&settings).map_err(|problem| problems.push(problem)).ok(),
         };
-        let (Some(database), Some(auth), Some(letters), Some(transport), Some(breached), true) =
-            (database, auth, letters, transport, breached, problems.is_empty())
+        let geo = match self.ports.geo.clone() {
+            Some(locator) => Some(geo::Source::Own(locator)),
+            None => geo::Source::of(&settings).map_err(|problem| problems.push(problem)).ok(),
+        };
+        let (Some(database), Some(mut auth), Some(letters), Some(transport), Some(breached), Some(geo), true) =
+            (database, auth, letters, transport, breached, geo, problems.is_empty())
         else {
             return Err(BuildError { problems });
         };
+        auth.locate_sessions = !geo.is_none();
         let scripted = settings.openai_api_key.is_none() && self.ports.chat_model.is_none();
         let models = if scripted { Models::all(&ModelName::new("scripted")) } else { models(&settings) };
         let tenancy = TenancyConfig { signup: signup(settings.signup_access_policy) };
@@ -302,6 +314,7 @@ impl SaasBuilder {
             letters,
             transport,
             breached,
+            geo,
             #[cfg(feature = "openai")]
             openai,
             agents: AgentsConfig::new(models).with_verified_email(settings.require_email_verification),
@@ -357,6 +370,10 @@ fn auth_config(settings: &Settings) -> Result<AuthConfig, InvalidRules> {
         totp_issuer: settings.app_name.clone(),
         step_up_max_age: settings.auth_step_up_max_age.duration(),
         recovery: recovery(settings),
+        locate_sessions: false,
+        mail_new_sign_ins: settings
+            .auth_mail_new_sign_ins
+            .unwrap_or_else(|| settings.mail_transport() != MailTransport::Folder),
         key_publish_delay: settings.auth_jwks_max_age.duration() + KeySet::RELOAD_SLACK,
     })
 }

@@ -7,7 +7,9 @@ use saas_auth::{
     BreachedPasswords, ChallengeStore, GuessStore, OneTimeTokenStore, PasswordHasher, PasswordHistory,
     SecondFactorStore, SessionStore, UserStore,
 };
-use saas_core::{AuditLog, Background, EventLog, Mailer, RateLimiter, SecretStore, jobs::JobStore};
+use saas_core::{
+    AuditLog, Background, EventLog, GeoLocator, Mailer, RateLimiter, SecretStore, jobs::JobStore,
+};
 use saas_tenancy::{MembershipStore, TenantStore};
 
 use crate::jobs::{Handlers, Schedule};
@@ -18,6 +20,7 @@ pub(crate) struct Ports {
     pub(crate) hasher: Option<Arc<dyn PasswordHasher>>,
     pub(crate) breached: Option<Arc<dyn BreachedPasswords>>,
     pub(crate) history: Option<Arc<dyn PasswordHistory>>,
+    pub(crate) geo: Option<Arc<dyn GeoLocator>>,
     pub(crate) chat_model: Option<Arc<dyn ChatModel>>,
     pub(crate) secrets: Option<Arc<dyn SecretStore>>,
     pub(crate) events: Option<Arc<dyn EventLog>>,

@@ -49,7 +49,7 @@ mod value;
 
 pub use catalogue::Settings;
 pub use choice::{
-    BreachedChoice, BreachedSignInChoice, ForwardedHeader, LogFormat, MailTransport, SecondFactor,
+    BreachedChoice, BreachedSignInChoice, ForwardedHeader, GeoChoice, LogFormat, MailTransport, SecondFactor,
     SignupAccessPolicy, SmtpEncryption, SqliteSynchronous, UnknownChoice,
 };
 pub use database_url::{DatabaseEngine, DatabaseUrl};

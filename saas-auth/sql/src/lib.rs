@@ -36,6 +36,10 @@ pub const SESSION_ADDRESS: EnvelopedColumn = EnvelopedColumn {
     plain: Some("ip_masked"),
 };
 
+/// Where sessions keep where their address is.
+pub const SESSION_PLACE: EnvelopedColumn =
+    EnvelopedColumn { table: "saas_sessions", id: "id", column: "place_envelope", plain: None };
+
 /// Where one-time tokens keep the address that a change of address is about beside the one that stands.
 pub const TOKEN_ADDRESS: EnvelopedColumn =
     EnvelopedColumn { table: "saas_one_time_tokens", id: "id", column: "address_envelope", plain: None };
@@ -54,7 +58,8 @@ pub const AUTH: Component = saas_sql::component!(
         (5, 1, "0005_one_time_tokens"),
         (6, 1, "0006_passwords"),
         (7, 1, "0007_guesses"),
-        (8, 1, "0008_second_factors")
+        (8, 1, "0008_second_factors"),
+        (9, 1, "0009_places")
     ]
 );
 

@@ -6,7 +6,7 @@ use metrics::{Counter, counter};
 
 use super::{
     AuthenticateError, JudgePasswordError, JudgedPassword, RecoveryError, RefreshError, SignInError,
-    StepUpError, Tokens,
+    StepUpError, SwitchError, Tokens,
 };
 use crate::{GuessKind, HashError, Revocation, WeakPassword, password::BreachedError};
 
@@ -106,6 +106,17 @@ pub(super) fn refresh(result: &Result<Tokens, RefreshError>, outcome: &'static s
         (Err(_), _) => "error",
     };
     counter!("saas_refresh_attempts_total", "outcome" => outcome).increment(1);
+}
+
+pub(super) fn switched(result: &Result<Tokens, SwitchError>) {
+    let outcome = match result {
+        Ok(_) => "switched",
+        Err(SwitchError::InvalidRefreshToken | SwitchError::SessionEnded) => "invalid",
+        Err(SwitchError::TenantNotFound) => "tenant_not_found",
+        Err(SwitchError::MovedOn) => "moved_on",
+        Err(_) => "error",
+    };
+    counter!("saas_session_switches_total", "outcome" => outcome).increment(1);
 }
 
 /// What a refresh can come to.

@@ -49,6 +49,7 @@ pub struct OpenedSession {
     pub(super) authenticated_at: DateTime<Utc>,
     pub(super) methods: AuthMethods,
     pub(super) refresh_expires_at: DateTime<Utc>,
+    pub(super) session_expires_at: DateTime<Utc>,
     pub(super) role: Role,
     pub(super) email_verified: bool,
     pub(super) password_compromised: bool,
@@ -62,6 +63,7 @@ impl OpenedSession {
             authenticated_at: family.session.authenticated_at,
             methods: family.session.methods,
             refresh_expires_at: family.session.refresh_expires_at(),
+            session_expires_at: family.session.absolute_expires_at,
             role,
             email_verified: user.email_verified_at.is_some(),
             password_compromised: user.password_compromised_at.is_some(),
@@ -83,6 +85,8 @@ pub struct Tokens {
     pub refresh_token: Secret<String>,
     /// When the session ends unless it is refreshed.
     pub refresh_expires_at: DateTime<Utc>,
+    /// When the session ends whatever happens.
+    pub session_expires_at: DateTime<Utc>,
     /// What the access token allows.
     pub scopes: Permissions,
     /// The user.
@@ -97,6 +101,9 @@ pub struct Tokens {
     pub password_change_required: bool,
     /// For the device's next sign-in, which has guesses of its own then; a sign-in with a password alone gives one.
     pub device_token: Option<Secret<String>>,
+    /// What its cookie is made of, for a browser.
+    pub(super) lineage: Lineage,
+    pub(super) version: i64,
 }
 
 impl Auth {
@@ -146,6 +153,7 @@ impl Auth {
             address: address.and_then(|text| {
                 self.ports.fields.seal(Session::address_field(id.as_uuid().as_bytes()), text.as_bytes())
             }),
+            place: None,
             fingerprint: self.refresh_keys.fingerprint(&looks_like),
         };
         let family = Family {
@@ -164,28 +172,40 @@ impl Auth {
             _ => event,
         };
         self.ports.audit.record(tx, actor, event).await?;
+        self.leave_to_examine(tx, &family.session).await?;
         Ok(OpenedSession::new(&family, new.role, new.user))
     }
 
     /// Signs the tokens of a committed session.
     pub fn tokens_for(&self, opened: &OpenedSession) -> Result<Tokens, InternalError> {
-        let Lineage { session, user, tenant, generation, .. } = opened.lineage;
-        let grant =
-            AccessGrant::new(user, tenant, session, opened.version, opened.role, opened.authenticated_at)
-                .with_scope(self.permitted(opened.role, opened.methods))
-                .with_authentication(opened.methods)
-                .with_email_verified(opened.email_verified);
-        let scopes = grant.scope.clone();
-        let access = self.tokens.issue(grant)?;
-        if generation == Family::FIRST {
+        if opened.lineage.generation == Family::FIRST {
             measures::session_opened();
         }
+        self.signed(opened)
+    }
+
+    /// What an access token of the session is made for.
+    pub(super) fn grant(&self, opened: &OpenedSession) -> AccessGrant {
+        let Lineage { session, user, tenant, .. } = opened.lineage;
+        AccessGrant::new(user, tenant, session, opened.version, opened.role, opened.authenticated_at)
+            .with_scope(self.permitted(opened.role, opened.methods))
+            .with_authentication(opened.methods)
+            .with_email_verified(opened.email_verified)
+    }
+
+    /// The tokens of a session, whether or not it was just opened.
+    pub(super) fn signed(&self, opened: &OpenedSession) -> Result<Tokens, InternalError> {
+        let Lineage { session, user, tenant, .. } = opened.lineage;
+        let grant = self.grant(opened);
+        let scopes = grant.scope.clone();
+        let access = self.tokens.issue(grant)?;
         Ok(Tokens {
             expires_at: DateTime::from_timestamp(access.claims.exp, 0).unwrap_or_default(),
             access_token: access.token,
             kid: access.kid,
             refresh_token: self.refresh_keys.token(&opened.lineage)?,
             refresh_expires_at: opened.refresh_expires_at,
+            session_expires_at: opened.session_expires_at,
             scopes,
             user,
             tenant,
@@ -193,6 +213,8 @@ impl Auth {
             email_verified: opened.email_verified,
             password_change_required: opened.password_compromised,
             device_token: None,
+            lineage: opened.lineage.clone(),
+            version: opened.version,
         })
     }
 }

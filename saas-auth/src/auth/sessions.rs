@@ -132,6 +132,28 @@ impl Auth {
         Ok(ended)
     }
 
+    /// Ends every session of the actor but the one that asks, after they proved lately who they are, and tells how many there were.
+    pub async fn logout_others(&self, actor: &Actor) -> Result<u64, RevokeError> {
+        let me = actor.user().ok_or(RevokeError::Unauthenticated)?;
+        self.require_step_up(actor, self.config.step_up_max_age).await?;
+        let (user, why) = (me.user, Revocation::LogoutOthers);
+        let mut tx = self.ports.storage.begin(REACH).await?;
+        let ended = self.ports.sessions.revoke_others(&mut tx, user, me.session, why, self.now()).await?;
+        self.note_change(&mut tx, Changed::User(user)).await?;
+        let event = AuditEvent::new(SESSIONS_ENDED).about(user).because(why.as_str());
+        self.ports.audit.record(&mut tx, actor, event).await?;
+        tx.commit().await?;
+        measures::sessions_revoked(why, ended);
+        tracing::info!(user.id = %user, session.id = %me.session, sessions = ended, "signed out everywhere else");
+        Ok(ended)
+    }
+
+    /// Ends the session that asks; `false` when it had ended already.
+    pub async fn logout_here(&self, actor: &Actor) -> Result<bool, RevokeError> {
+        let me = actor.user().ok_or(RevokeError::Unauthenticated)?;
+        Ok(self.end(actor, me.user, me.session, Revocation::Logout).await?)
+    }
+
     /// Ends one of the actor's sessions; another one than theirs after they proved lately who they are.
     pub async fn revoke_session(&self, actor: &Actor, session: SessionId) -> Result<(), RevokeError> {
         let me = actor.user().ok_or(RevokeError::Unauthenticated)?;

@@ -103,7 +103,8 @@ impl AccessTokens {
         Ok(IssuedToken { token, claims, kid: signer.kid().to_owned() })
     }
 
-    fn claims(&self, grant: AccessGrant) -> AccessClaims {
+    /// What a token of this grant says.
+    pub(crate) fn claims(&self, grant: AccessGrant) -> AccessClaims {
         let now = self.clock.now().timestamp();
         AccessClaims {
             iss: self.rules.issuer().to_owned(),

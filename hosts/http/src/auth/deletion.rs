@@ -8,7 +8,7 @@ use saas_core::Secret;
 use saas_kit::Saas;
 use serde::{Deserialize, Serialize};
 
-use super::wire::{NO_STORE, SuccessResponse};
+use super::wire::{NO_STORE, SuccessResponse, signed_out};
 use crate::{
     Problem,
     answer::Answer,
@@ -67,5 +67,5 @@ pub(crate) async fn delete(
     let password = password.ok_or_else(Problem::internal)?;
     saas.tenancy().delete_account(&authenticated.actor, &password).await?;
     let body = SuccessResponse::new("The account is gone.", AccountDeleted { deleted: true });
-    Ok((NO_STORE, Answer(body)).into_response())
+    signed_out(&saas, authenticated.is_by_cookie(), (NO_STORE, Answer(body)).into_response())
 }

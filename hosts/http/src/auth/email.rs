@@ -4,7 +4,6 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Request, State},
     response::{IntoResponse, Response},
 };
-use http::header;
 use saas_core::{Email, Secret};
 use saas_kit::Saas;
 use serde::{Deserialize, Serialize};
@@ -15,6 +14,7 @@ use crate::{
     answer::Answer,
     bearer::{Anyone, Bearer},
     body::Json,
+    cookie,
     fields::Fields,
     problem::described::{
         BodyProblems, EmailTaken, InvalidOneTimeToken, StepUpRequired, TooManyRequests, Unauthenticated,
@@ -50,7 +50,7 @@ pub(crate) struct SendVerificationRequest {
 )]
 pub(crate) async fn send(State(saas): State<Saas>, request: Request) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
-    if parts.headers.contains_key(header::AUTHORIZATION) {
+    if cookie::is_of_somebody(&parts, saas.settings()) {
         let Bearer(authenticated) = Bearer::from_request_parts(&mut parts, &saas).await?;
         let sent = saas.auth().send_verification(&authenticated.actor).await?;
         return Ok(accepted(if sent {

@@ -9,12 +9,13 @@ use saas_kit::Saas;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::wire::{Accepted, NO_STORE, SuccessResponse, UserSessionResponse, accepted, token};
+use super::wire::{Accepted, NO_STORE, SignedIn, SuccessResponse, accepted, signed_in, token};
 use crate::{
     Problem,
     answer::Answer,
     bearer::{Anyone, Bearer},
     body::Json,
+    cookie::Carrier,
     fields::Fields,
     problem::described::{
         BodyProblems, InvalidPasswordChange, InvalidReset, PasswordChangedMeanwhile, RoleTooLow,
@@ -133,7 +134,7 @@ pub(crate) struct ChangePasswordRequest {
     security(("bearer" = [])),
     request_body = ChangePasswordRequest,
     responses(
-        (status = 200, description = "The password is changed.", body = UserSessionResponse),
+        (status = 200, description = "The password is changed.", body = SignedIn),
         BodyProblems,
         InvalidPasswordChange,
         WrongPassword,
@@ -154,7 +155,7 @@ pub(crate) async fn change(
     let (current, new) = current.zip(new).ok_or_else(Problem::internal)?;
     let keep = request.keep_other_sessions.unwrap_or_default();
     let tokens = saas.auth().change_password(&authenticated.actor, &current, &new, keep).await?;
-    Ok((NO_STORE, Answer(UserSessionResponse::from(tokens))).into_response())
+    signed_in(&saas, Carrier::of(&authenticated), tokens)
 }
 
 /// Who is to set a new password.

@@ -9,12 +9,13 @@ use saas_core::Secret;
 use saas_kit::Saas;
 use serde::{Deserialize, Serialize};
 
-use super::wire::{NO_STORE, SuccessResponse, UserSessionResponse, date};
+use super::wire::{NO_STORE, SignedIn, SuccessResponse, carried, date, signed_in};
 use crate::{
     Problem,
     answer::Answer,
     bearer::{Anyone, Bearer},
     body::Json,
+    cookie::{Carrier, CarrierParams},
     fields::Fields,
     problem::described::{
         BodyProblems, InvalidTotpCode, NoSecondFactor, SecondFactorBlocked, SecondFactorExists,
@@ -86,8 +87,9 @@ impl SecondFactorRequest {
     operation_id = "sign_in_with_second_factor",
     tag = "auth",
     request_body = SecondFactorRequest,
+    params(CarrierParams),
     responses(
-        (status = 200, description = "Signed in.", body = UserSessionResponse),
+        (status = 200, description = "Signed in.", body = SignedIn),
         SecondFactorRefused,
         SecondFactorBlocked,
         SecondFactorHeld,
@@ -97,10 +99,11 @@ impl SecondFactorRequest {
 pub(crate) async fn token(
     State(saas): State<Saas>,
     Anyone(actor): Anyone,
+    carrier: Carrier,
     Json(request): Json<SecondFactorRequest>,
 ) -> Result<Response, Problem> {
     let tokens = saas.auth().sign_in_with_second_factor(&actor, request.command()?).await?;
-    Ok((NO_STORE, Answer(UserSessionResponse::from(tokens))).into_response())
+    signed_in(&saas, carrier, tokens)
 }
 
 /// What the user's second factor is like.
@@ -195,7 +198,7 @@ pub(crate) struct TotpCodeRequest {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct TotpConfirmedResponse {
     #[serde(flatten)]
-    session: UserSessionResponse,
+    session: SignedIn,
     /// Each signs in once in place of the app. They are shown once.
     #[schema(example = json!(["7G2K-M4QX-T9RB-W0CZ"]))]
     recovery_codes: Vec<String>,
@@ -230,8 +233,9 @@ pub(crate) async fn confirm(
     let code = code.ok_or_else(Problem::internal)?;
     let AddedFactor { recovery_codes, tokens, .. } =
         saas.auth().confirm_totp(&authenticated.actor, &code).await?;
-    let body = TotpConfirmedResponse { session: tokens.into(), recovery_codes: shown(&recovery_codes) };
-    Ok((NO_STORE, Answer(body)).into_response())
+    let (cookie, session) = carried(&saas, Carrier::of(&authenticated), tokens)?;
+    let body = TotpConfirmedResponse { session, recovery_codes: shown(&recovery_codes) };
+    Ok((NO_STORE, cookie, Answer(body)).into_response())
 }
 
 /// New recovery codes.

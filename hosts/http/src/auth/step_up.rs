@@ -1,9 +1,6 @@
 //! Proving again who one is.
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
+use axum::{extract::State, response::Response};
 use saas_auth::StepUpProof;
 use saas_core::Secret;
 use saas_kit::Saas;
@@ -11,13 +8,13 @@ use serde::Deserialize;
 
 use super::{
     second_factor::proof,
-    wire::{NO_STORE, UserSessionResponse},
+    wire::{SignedIn, signed_in},
 };
 use crate::{
     Problem,
-    answer::Answer,
     bearer::Bearer,
     body::Json,
+    cookie::Carrier,
     fields::Fields,
     problem::described::{BodyProblems, InvalidStepUp, StepUpHeld, StepUpRefused, Unauthenticated},
 };
@@ -63,7 +60,7 @@ impl StepUpRequest {
     security(("bearer" = [])),
     request_body = StepUpRequest,
     responses(
-        (status = 200, description = "Proved: the session goes on with these.", body = UserSessionResponse),
+        (status = 200, description = "Proved: the session goes on with these.", body = SignedIn),
         Unauthenticated,
         StepUpRefused,
         StepUpHeld,
@@ -77,5 +74,5 @@ pub(crate) async fn step_up(
     Json(request): Json<StepUpRequest>,
 ) -> Result<Response, Problem> {
     let tokens = saas.auth().step_up(&authenticated.actor, &request.proof()?).await?;
-    Ok((NO_STORE, Answer(UserSessionResponse::from(tokens))).into_response())
+    signed_in(&saas, Carrier::of(&authenticated), tokens)
 }

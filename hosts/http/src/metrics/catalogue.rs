@@ -154,11 +154,16 @@ metrics! {
         "Mails that prove an address or set a password, as they were asked for and used; changes of passwords and addresses.";
     "saas_sessions_opened_total" Kind::Counter, [], "Sessions whose first tokens were given out.";
     "saas_sessions_revoked_total" Kind::Counter,
-        [listed("reason", &["logout", "logout_all", "revoked_from_list", "refresh_reuse", "user_disabled", "factor_removed", "password_change", "password_reset", "email_change_undone"])],
+        [listed("reason", &["logout", "logout_all", "logout_others", "revoked_from_list", "refresh_reuse", "user_disabled", "factor_removed", "password_change", "password_reset", "email_change_undone"])],
         "Sessions that were ended; those that expire are not in it.";
+    "saas_session_switches_total" Kind::Counter,
+        [listed("outcome", &["switched", "invalid", "tenant_not_found", "moved_on", "error"])],
+        "Sessions that were to be taken to another tenant, by what came of it.";
+    "saas_session_places_total" Kind::Counter, [listed("outcome", &["found", "unknown", "unavailable"])],
+        "Addresses that sessions were opened from and that somebody was asked about, by what came of it.";
     "saas_authentications_total" Kind::Counter,
         [listed("decision", &["remembered", "asked", "refused", "error"])],
-        "Access tokens that were decided on: by what was remembered of them, by asking the storage, refused, or not for a fault of ours.";
+        "Access tokens and session cookies that were decided on: by what was remembered of them, by asking the storage, refused, or not for a fault of ours.";
     "signup_attempts_total" Kind::Counter,
         [listed("result", &["register_success", "register_error"]), listed("policy", &["public", "invite_only", "approval"])],
         "Registrations; one that joins a transaction of an embedder's is not in it.";

@@ -122,6 +122,7 @@ problems! {
     }
     SecondFactorBlocked FORBIDDEN "As many codes were wrong as may be." {
         "second_factor_blocked" "too many codes were wrong: use a recovery code, or ask support";
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
     }
     SecondFactorHeld TOO_MANY_REQUESTS "Too many codes were wrong: try again after `Retry-After`, or use a recovery code." {
         "second_factor_locked" "too many codes were wrong: try again later, or use a recovery code".with_retry_after(Duration::from_secs(30));
@@ -141,9 +142,11 @@ problems! {
         "step_up_refused" "the password or the code is wrong";
         "step_up_exhausted" "too many passwords or codes were wrong in this session: sign in again";
         "second_factor_blocked" "too many codes were wrong: use a recovery code, or ask support";
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
     }
-    InvalidRefreshToken UNAUTHORIZED "The refresh token is not good any more: sign in again." {
+    InvalidRefreshToken UNAUTHORIZED "The refresh token, or the cookie, is not good any more: sign in again." {
         "invalid_refresh_token" "the refresh token is not valid: sign in again";
+        "session_ended" "the session has ended: sign in again";
     }
     MetricsTokenRequired UNAUTHORIZED "The token of `METRICS_TOKEN` is missing or wrong." {
         "unauthenticated" "send the token of METRICS_TOKEN as Authorization: Bearer <token>";
@@ -152,27 +155,39 @@ problems! {
         "unknown_route" "there is nothing at this path";
         "metrics_not_installed" "this program counts nothing: call saas_http::metrics::install, and give the router its handle";
     }
-    Forbidden FORBIDDEN "The role does not allow it, or the address is to be proved first." {
+    CrossSiteRequest FORBIDDEN "With a cookie: the request does not come from a page of ours." {
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
+    }
+    Forbidden FORBIDDEN "The role does not allow it, the address is to be proved first, or the request has a cookie and does not come from a page of ours." {
         "forbidden" "your role does not allow this";
         "email_unverified" "prove your e-mail address first: the mail says how, and POST /api/v1/auth/email/send sends another one";
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
     }
     RoleTooLow FORBIDDEN "The role does not allow it." {
         "forbidden" "your role does not allow this";
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
     }
     WrongPassword FORBIDDEN "The current password is wrong." {
         "wrong_password" "the current password is wrong";
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
     }
-    RegistrationClosed FORBIDDEN "Registration is not open." {
+    RegistrationClosed FORBIDDEN "Registration is not open, or asks for a cookie and does not come from a page of ours." {
         "registration_closed" "registration is not open: ask for an invitation";
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
     }
     RefreshTokenNotYours FORBIDDEN "The refresh token is not one of this user's." {
         "refresh_token_not_yours" "the refresh token is not one of yours";
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
     }
-    PasswordCompromised FORBIDDEN "The password is right, and stolen: it is to be reset by mail. An operator's choice, `BREACHED_PASSWORDS_AT_SIGN_IN`." {
+    PasswordCompromised FORBIDDEN "The password is right, and stolen: it is to be reset by mail, which is an operator's choice, `BREACHED_PASSWORDS_AT_SIGN_IN`. Or a cookie is asked for, and not from a page of ours." {
         "password_compromised" "this password is in a list of stolen ones: reset it by mail, then sign in with the new one";
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
     }
     SessionNotFound NOT_FOUND "No live session of this user has that id." {
         "session_not_found" "the session is not there or has ended already";
+    }
+    TenantNotFound NOT_FOUND "The user does not belong to that tenant, or it is closed." {
+        "tenant_not_found" "there is no such tenant";
     }
     UserNotFound NOT_FOUND "The tenant has no such member." {
         "user_not_found" "there is no such user";
@@ -214,6 +229,9 @@ problems! {
     }
     TenantRequired CONFLICT "The user belongs to several tenants; `tenants` lists them." {
         "tenant_required" "the user belongs to several tenants: name one of them as tenant_id".with_member("tenants", tenants());
+    }
+    SessionMovedOn CONFLICT "The session was refreshed or switched in this moment." {
+        "session_moved_on" "the session was just refreshed or switched: take what that answered, and ask again";
     }
     IdempotencyKeyReused CONFLICT "The `Idempotency-Key` was used for another request." {
         "idempotency_key_reused" "the Idempotency-Key was used for another request: use a new one";

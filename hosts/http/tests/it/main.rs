@@ -10,6 +10,7 @@ mod browsers;
 mod chat;
 mod chat_server;
 mod conversations;
+mod cookies;
 mod cors;
 mod deletion;
 mod described;

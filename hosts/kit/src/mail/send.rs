@@ -66,6 +66,17 @@ impl Sender {
                 let name = user.display_name.clone();
                 Some((Letter::SessionRevoked { name, at: attempt.enqueued_at(), device }, mailbox(user)))
             }
+            SendMail::NewSignIn { user, session } => {
+                let Some(user) = self.user(user).await? else { return Ok(None) };
+                // One that has ended since was opened all the same; of one that was purged there is nothing to tell.
+                let Some(session) = self.auth.session(&actor(), session).await.map_err(failed)? else {
+                    return Ok(None);
+                };
+                let place = self.auth.place_of(&session).map(|place| place.to_string());
+                let place = place.or_else(|| self.auth.address_of(&session));
+                let (name, device) = (user.display_name.clone(), device(&session));
+                Some((Letter::NewSignIn { name, at: session.created_at, device, place }, mailbox(user)))
+            }
             SendMail::PasswordChanged { user } => {
                 let Some(user) = self.user(user).await? else { return Ok(None) };
                 let name = user.display_name.clone();

@@ -9,9 +9,10 @@ use super::Preset::{Derived, Required, Text, Unset};
 use super::load::{Loader, Slot};
 use super::{
     AllowedHosts, AllowedOrigins, BreachedChoice, BreachedSignInChoice, Condition, DatabaseEngine,
-    DatabaseUrl, Days, ForwardedHeader, LogFormat, LogLevel, MailTransport, Minutes, Origin, Profile,
-    ProxyNetworks, PublicUrl, RootKey, SecondFactor, Seconds, SecretList, Section, Setting, SettingValue,
-    SettingWarning, SignupAccessPolicy, SmtpEncryption, SqliteSynchronous, TextList, UnknownChoice,
+    DatabaseUrl, Days, ForwardedHeader, GeoChoice, LogFormat, LogLevel, MailTransport, Minutes, Origin,
+    Profile, ProxyNetworks, PublicUrl, RootKey, SecondFactor, Seconds, SecretList, Section, Setting,
+    SettingValue, SettingWarning, SignupAccessPolicy, SmtpEncryption, SqliteSynchronous, TextList,
+    UnknownChoice,
 };
 
 settings! {
@@ -176,7 +177,7 @@ settings! {
             rule: "must begin with https://",
             fix: "set origins without a path, for example https://app.example.com, or unset it",
         }
-        /// Whether those pages may send cookies along. The API has none of its own.
+        /// Whether those pages may send cookies along, as `AUTH_COOKIES` has them.
         cors_allow_credentials: bool = "CORS_ALLOW_CREDENTIALS" {
             default: Text("false"),
             when: ("`ALLOWED_ORIGINS` is set", |settings| settings.allowed_origins.is_some()),
@@ -308,12 +309,70 @@ settings! {
             range: 0..=60,
             fix: "set 60 seconds or fewer",
         }
+        /// Whether a browser that asks for it holds its session by a cookie in place of tokens; only pages of `APP_PUBLIC_URL` and of
+        /// `ALLOWED_ORIGINS` may then act with it.
+        auth_cookies: bool = "AUTH_COOKIES" {
+            default: Text("false"),
+            fix: "use true where browsers sign in, else false",
+        }
+        /// Whether users are told by mail of a sign-in from a device, or a country, that none of their sessions is of.
+        auth_mail_new_sign_ins: Option<bool> = "AUTH_MAIL_NEW_SIGN_INS" {
+            default: Derived("true where mails go by SMTP or Resend, else false"),
+            fix: "use true or false, or unset it",
+        }
         /// How old what a request is decided by may be: its session, user, role and tenant. What changes on the same server counts at
         /// once, what changes on another one within a second as a rule and after this time in any case; 0 asks the database each time.
         auth_decision_max_age: Seconds = "AUTH_DECISION_MAX_AGE_SECONDS" {
             default: Text("5"),
             range: 0..=5,
             fix: "set 5 seconds or fewer",
+        }
+    }
+    Places {
+        /// Who is asked where a session was opened, after the answer: a file in the format of MaxMind (`GeoLite2` and others) or of
+        /// `IP2Location`, which tells nobody anything; the service IPinfo, which is told the first address of its network; or nobody.
+        geoip_provider: GeoChoice = "GEOIP_PROVIDER" {
+            default: Text("none"),
+            fix: "use none, maxmind, ip2location or ipinfo",
+        }
+        /// The file with MaxMind's places, `.mmdb`; read when the program starts.
+        geoip_maxmind_db_path: Option<PathBuf> = "GEOIP_MAXMIND_DB_PATH" {
+            default: Unset,
+            when: ("`GEOIP_PROVIDER` is `maxmind`", |settings| settings.geoip_provider == GeoChoice::MaxMind),
+            fix: "name the file that you downloaded, for example GeoLite2-City.mmdb",
+        }
+        /// The file with `IP2Location`'s places, `.BIN`; read when the program starts.
+        geoip_ip2location_db_path: Option<PathBuf> = "GEOIP_IP2LOCATION_DB_PATH" {
+            default: Unset,
+            when: ("`GEOIP_PROVIDER` is `ip2location`", |settings| settings.geoip_provider == GeoChoice::Ip2Location),
+            fix: "name the file that you downloaded, for example IP2LOCATION-LITE-DB3.BIN",
+        }
+        /// The token of your account at IPinfo.
+        geoip_ipinfo_token: Option<Secret<String>> = "GEOIP_IPINFO_TOKEN" {
+            default: Unset,
+            when: ("`GEOIP_PROVIDER` is `ipinfo`", |settings| settings.geoip_provider == GeoChoice::IpInfo),
+            fix: "set the token that your account shows",
+        }
+        /// How long IPinfo may take to answer; nobody who signs in waits for it.
+        geoip_http_timeout: Seconds = "GEOIP_HTTP_TIMEOUT_SECONDS" {
+            default: Text("2"),
+            range: 1..=30,
+            when: ("`GEOIP_PROVIDER` is `ipinfo`", |settings| settings.geoip_provider == GeoChoice::IpInfo),
+            fix: "set a number of seconds, for example 2",
+        }
+        /// How long what IPinfo said of a network is remembered.
+        geoip_cache_ttl: Seconds = "GEOIP_CACHE_TTL_SECONDS" {
+            default: Text("900"),
+            range: 1..=604_800,
+            when: ("`GEOIP_PROVIDER` is `ipinfo`", |settings| settings.geoip_provider == GeoChoice::IpInfo),
+            fix: "set a number of seconds, for example 900",
+        }
+        /// Of how many networks it is remembered.
+        geoip_cache_max_entries: usize = "GEOIP_CACHE_MAX_ENTRIES" {
+            default: Text("4096"),
+            range: 1..=1_000_000,
+            when: ("`GEOIP_PROVIDER` is `ipinfo`", |settings| settings.geoip_provider == GeoChoice::IpInfo),
+            fix: "set a number of networks, for example 4096",
         }
     }
     SecondFactors {

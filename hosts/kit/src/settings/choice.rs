@@ -141,6 +141,20 @@ choice! {
 }
 
 choice! {
+    /// Who is asked where addresses are.
+    GeoChoice {
+        /// Nobody.
+        None = "none",
+        /// A file in MaxMind's format.
+        MaxMind = "maxmind",
+        /// A file in `IP2Location`'s format.
+        Ip2Location = "ip2location",
+        /// The service.
+        IpInfo = "ipinfo",
+    }
+}
+
+choice! {
     /// What to do with a new password that cannot be looked up.
     UnknownChoice {
         /// Take it.

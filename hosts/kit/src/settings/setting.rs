@@ -119,6 +119,8 @@ pub enum Section {
     Tokens,
     /// How long a login lasts.
     Sessions,
+    /// Where sessions are opened, and who says so.
+    Places,
     /// Who has to have a second factor, and when it is asked for again.
     SecondFactors,
     /// What a password must be and how it is hashed.
@@ -154,6 +156,7 @@ impl Section {
             Self::Secrets => "Secrets",
             Self::Tokens => "Tokens",
             Self::Sessions => "Sessions",
+            Self::Places => "Places",
             Self::SecondFactors => "Second factors",
             Self::Passwords => "Passwords",
             Self::Lockout => "Lockout",
@@ -183,6 +186,7 @@ impl Section {
             Self::Signup => "saas-tenancy",
             Self::Agents => "saas-agents",
             Self::Mail => "saas-mail",
+            Self::Places => "saas-geo",
         }
     }
 }

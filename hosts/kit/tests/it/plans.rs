@@ -12,7 +12,8 @@ use std::{
 
 use saas_agents::{ConversationKey, StartRun};
 use saas_auth::{
-    FactorProof, GuessId, GuessStore, RecoveryCode, Reserved, SessionFilter, SignIn, StepUpProof,
+    FactorProof, Freshness, GuessId, GuessStore, RecoveryCode, Reserved, SessionCredential, SessionFilter,
+    SignIn, StepUpProof,
 };
 use saas_auth_sql::SqlGuesses;
 use saas_core::{
@@ -143,7 +144,17 @@ async fn use_everything(test: &TestSaas) {
     recover(test).await;
     guess(test, bob.user.id).await;
     auth.disable_user(&operator, bob.user.id).await.unwrap();
+    let tokens = test.sign_in("ada@example.com").await.unwrap();
+    let by = SessionCredential::RefreshToken(&tokens.refresh_token);
+    let tokens = auth.switch(&operator, by, tokens.tenant).await.unwrap();
+    let cookie = auth.session_cookie(&tokens).unwrap();
+    test.clock.advance(Duration::from_mins(2));
+    let by_cookie =
+        auth.authenticate_cookie(Freshness::Strict, cookie.expose(), None, Client::default()).await.unwrap();
+    auth.logout_others(&by_cookie.actor).await.unwrap();
     let me = test.actor(&test.sign_in("ada@example.com").await.unwrap()).await;
+    let page = auth.sign_ins(&me, None, one).await.unwrap();
+    auth.sign_ins(&me, page.next.as_ref(), one).await.unwrap();
     auth.logout_all(&me).await.unwrap();
     assert!(test.saas.readiness().await.is_ready());
     read_the_audit_log(test, &ada).await;

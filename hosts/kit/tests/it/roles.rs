@@ -196,6 +196,9 @@ async fn who_may_do_what_is_what_was_decided() {
         "confirm_email_change": |actor| auth.confirm_email_change(actor, &nothing);
         "undo_email_change": |actor| auth.undo_email_change(actor, &nothing);
         "mailed_token": |actor| auth.mailed_token(actor, token);
+        "sign_ins": |actor| auth.sign_ins(actor, None, one);
+        "logout_others": |actor| auth.logout_others(actor);
+        "logout_here": |actor| auth.logout_here(actor);
         "second_factor": |actor| auth.second_factor(actor);
         "second_factor_of_user": |actor| auth.second_factor_of_user(actor, user);
         "remove_second_factor": |actor| auth.remove_second_factor(actor, user);
@@ -219,6 +222,7 @@ async fn who_may_do_what_is_what_was_decided() {
     table.note("auth", "sign_in", &vec![true; table.actors.len()]);
     table.note("auth", "sign_in_with_second_factor", &vec![true; table.actors.len()]);
     table.note("auth", "refresh", &vec![true; table.actors.len()]);
+    table.note("auth", "switch", &vec![true; table.actors.len()]);
 
     // What nobody comes back from.
     tried! { table, "tenancy", "delete_account": |actor| tenancy.delete_account(actor, &password); }

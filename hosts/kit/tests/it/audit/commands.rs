@@ -10,7 +10,7 @@ use std::{
 };
 
 use saas_agents::{ConversationKey, ScriptedModel, StartRun};
-use saas_auth::{FactorProof, RecoveryCode, SignIn, StepUpProof};
+use saas_auth::{FactorProof, RecoveryCode, SessionCredential, SignIn, StepUpProof};
 use saas_core::{
     Actor, Client, Email, Reach, RequestId, Secret, Storage,
     audit::{AuditFilter, AuditRow, CHAIN_BEGUN, Chain},
@@ -33,6 +33,9 @@ const METHODS: &[(&str, &str, What)] = &[
     ("auth", "refresh", Audited),
     ("auth", "logout", Audited),
     ("auth", "logout_all", Audited),
+    ("auth", "logout_others", Audited),
+    ("auth", "logout_here", Audited),
+    ("auth", "switch", Audited),
     ("auth", "revoke_session", Audited),
     ("auth", "disable_user", Audited),
     ("auth", "enable_user", Audited),
@@ -72,6 +75,10 @@ const METHODS: &[(&str, &str, What)] = &[
     ("auth", "prepare_registration", Not("it writes nothing")),
     ("auth", "authenticate", Not("it writes nothing")),
     ("auth", "authenticate_as_of", Not("it writes nothing")),
+    ("auth", "authenticate_cookie", Not("it notes that a session is in use")),
+    ("auth", "refresh_by_cookie", Not("it notes that a session is in use")),
+    ("auth", "examined", Not("nobody asks for it: a session was opened")),
+    ("auth", "sign_ins", Not("it writes nothing")),
     ("auth", "judge_password", Not("it writes nothing")),
     ("auth", "advise", Not("it writes nothing")),
     ("auth", "remember_password", Not("it is a part of setting a password")),
@@ -136,6 +143,7 @@ const METHODS: &[(&str, &str, What)] = &[
     ("audit", "record_missing", Not("it is the log")),
     ("audit", "open", Not("it makes keys where there are none yet")),
     ("audit", "list", Not("it writes nothing")),
+    ("audit", "rows", Not("it writes nothing")),
     ("audit", "next_chain", Not("it writes nothing")),
     ("audit", "head", Not("it writes nothing")),
     ("audit", "sealed", Not("it writes nothing")),
@@ -232,6 +240,8 @@ fn no_action_is_forgotten() {
     auth.second_factor.begun
     auth.second_factor.removed
     auth.session.ended
+    auth.session.entered
+    auth.session.left
     auth.session.opened
     auth.session.reauthenticated
     auth.sessions.ended
@@ -437,8 +447,17 @@ async fn everything(scribe: &mut Scribe<'_>) {
     let ended = auth.logout(&me, &third.refresh_token).await.unwrap();
     assert!(ended);
     scribe.note("auth", "logout", "").await;
-    let me = test.actor(&test.sign_in("ada@example.com").await.unwrap()).await;
+    let tokens = test.sign_in("ada@example.com").await.unwrap();
     scribe.note("auth", "sign_in", ", again").await;
+    let by = SessionCredential::RefreshToken(&tokens.refresh_token);
+    let tokens = auth.switch(&Actor::anonymous(None, Client::default()), by, tokens.tenant).await.unwrap();
+    scribe.note("auth", "switch", "").await;
+    auth.logout_others(&test.actor(&tokens).await).await.unwrap();
+    scribe.note("auth", "logout_others", "").await;
+    auth.logout_here(&test.actor(&tokens).await).await.unwrap();
+    scribe.note("auth", "logout_here", "").await;
+    let me = test.actor(&test.sign_in("ada@example.com").await.unwrap()).await;
+    scribe.note("auth", "sign_in", ", and again").await;
     auth.logout_all(&me).await.unwrap();
     scribe.note("auth", "logout_all", "").await;
 

@@ -4,6 +4,7 @@ mod audit_log;
 mod clock;
 mod entropy;
 mod event_log;
+mod geo_locator;
 mod job_store;
 mod mailer;
 mod memberships;
