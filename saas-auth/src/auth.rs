@@ -17,6 +17,7 @@ mod authenticate;
 mod changes;
 mod decisions;
 mod deletion;
+mod export;
 mod keys;
 mod measures;
 mod open_session;
@@ -30,6 +31,7 @@ mod sign_in;
 mod users;
 
 pub use authenticate::{AuthenticateError, Authenticated, Freshness};
+pub use export::ExportAccountError;
 pub use keys::{RotateKeysError, RotationReport, SigningKeysError};
 pub use open_session::{NewSession, OpenedSession, Tokens};
 pub use passwords::{JudgePasswordError, JudgedPassword, PasswordOwner, RefusedPassword};

@@ -31,11 +31,11 @@ pub mod token;
 mod user;
 
 pub use auth::{
-    Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, Freshness, InsertError,
-    JudgePasswordError, JudgedPassword, LogoutError, MailedToken, NewSession, OpenAuthError, OpenedSession,
-    PasswordOwner, PrepareError, PreparedUser, Profile, RecoveryError, RecoveryRules, RefreshError,
-    RefusedPassword, Registration, RevokeError, RotateKeysError, RotationReport, SessionsError, SignIn,
-    SignInError, SigningKeysError, Tokens, UsersError,
+    Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, ExportAccountError,
+    Freshness, InsertError, JudgePasswordError, JudgedPassword, LogoutError, MailedToken, NewSession,
+    OpenAuthError, OpenedSession, PasswordOwner, PrepareError, PreparedUser, Profile, RecoveryError,
+    RecoveryRules, RefreshError, RefusedPassword, Registration, RevokeError, RotateKeysError, RotationReport,
+    SessionsError, SignIn, SignInError, SigningKeysError, Tokens, UsersError,
 };
 pub use change_feed::{Change, ChangeFeed, ChangeId, Changed};
 pub use device::Device;

@@ -6,6 +6,7 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 mod account;
 mod deletion;
 mod email;
+mod export;
 mod password;
 mod session;
 mod sign_in;
@@ -16,6 +17,7 @@ pub(crate) fn routes() -> OpenApiRouter<Saas> {
         .routes(routes!(account::register))
         .routes(routes!(account::me))
         .routes(routes!(deletion::delete))
+        .routes(routes!(export::export))
         .routes(routes!(email::send))
         .routes(routes!(email::verify))
         .routes(routes!(email::change))
