@@ -29,6 +29,7 @@ mod renewal;
 mod sessions;
 mod sign_in;
 mod users;
+mod view;
 
 pub use authenticate::{AuthenticateError, Authenticated, Freshness};
 pub use export::ExportAccountError;

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, atomic::AtomicBool};
 
+use bytes::Bytes;
 use saas_core::{
     Actor, Client, ErrorKind, Fault, InternalError, Principal, Reach, Report, RequestId, Standing,
     StoreError, TenantState, actor::UserPrincipal,
@@ -12,6 +13,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::{
     Auth,
     decisions::{Asked, Decision, Presented, Verified},
+    view::View,
 };
 use crate::{
     Snapshot, User, UserStatus,
@@ -40,6 +42,12 @@ impl Authenticated {
     /// The user's profile, as fresh as the decision.
     pub fn user(&self) -> &User {
         &self.decision.user
+    }
+
+    /// What a host shows of all this and of nothing else, such as an answer's body: made when it is asked for first, and kept for as
+    /// long as the decision is. One is kept, by its name; another one is made each time.
+    pub fn view<E>(&self, name: &'static str, make: impl FnOnce() -> Result<Bytes, E>) -> Result<Bytes, E> {
+        self.decision.view.get_or_make(name, make)
     }
 }
 
@@ -210,6 +218,7 @@ impl Auth {
             expires_at: snapshot.expires_at,
             asked,
             noted: AtomicBool::new(false),
+            view: View::default(),
         }))
     }
 }

@@ -26,6 +26,7 @@ use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
+use super::view::View;
 use crate::{Changed, User, token::AccessClaims};
 
 /// How many tokens are remembered, some 3 KiB each.
@@ -79,7 +80,7 @@ pub(super) struct Verified {
     /// The same, as JSON.
     pub(super) claims_json: Box<RawValue>,
     /// The key that signed it; whether it still verifies is looked up each time.
-    pub(super) kid: String,
+    pub(super) kid: Arc<str>,
 }
 
 /// A verified token and what was decided by it.
@@ -95,6 +96,8 @@ pub(super) struct Decision {
     pub(super) asked: Asked,
     /// Whether it was noted that somebody uses it though it grows old.
     pub(super) noted: AtomicBool,
+    /// What a host showed of it.
+    pub(super) view: View,
 }
 
 /// When the storage was asked. To be taken before it is.

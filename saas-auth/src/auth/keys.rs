@@ -1,7 +1,10 @@
 //! The signing keys: showing them, rotating them, and hearing of it when another process does.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -169,7 +172,7 @@ impl Auth {
 
     /// Verifies a token. One of an unknown key may be of a key that this process has not heard of yet: it looks, but not more than once
     /// a second, for anybody can make up a key's name.
-    pub(super) async fn verify(&self, token: &str) -> Result<(AccessClaims, String), TokenError> {
+    pub(super) async fn verify(&self, token: &str) -> Result<(AccessClaims, Arc<str>), TokenError> {
         let verified = self.tokens.verify_naming_key(token);
         if !matches!(verified, Err(TokenError::UnknownKey))
             || !self.unknown_keys.lets_pass(self.ports.clock.monotonic())

@@ -1,6 +1,6 @@
 //! Ed25519 (RFC 8032) behind the signer and verifier traits of `jsonwebtoken`.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ed25519_dalek::Signer as _;
@@ -23,7 +23,7 @@ pub struct SigningKey {
 /// A public key: it verifies access tokens.
 #[derive(Clone, PartialEq, Eq)]
 pub struct VerifyingKey {
-    kid: String,
+    kid: Arc<str>,
     point: ed25519_dalek::VerifyingKey,
 }
 
@@ -80,6 +80,11 @@ impl VerifyingKey {
         &self.kid
     }
 
+    /// The same name, without a copy of it.
+    pub(crate) fn shared_kid(&self) -> Arc<str> {
+        Arc::clone(&self.kid)
+    }
+
     /// The `x` of its JWK (RFC 8037 section 2).
     pub fn x(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.point.as_bytes())
@@ -88,7 +93,7 @@ impl VerifyingKey {
     fn new(point: ed25519_dalek::VerifyingKey) -> Self {
         let x = URL_SAFE_NO_PAD.encode(point.as_bytes());
         let required = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{x}"}}"#);
-        Self { kid: URL_SAFE_NO_PAD.encode(Sha256::digest(required)), point }
+        Self { kid: URL_SAFE_NO_PAD.encode(Sha256::digest(required)).into(), point }
     }
 }
 

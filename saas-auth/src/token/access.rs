@@ -133,7 +133,7 @@ impl AccessTokens {
     }
 
     /// As [`AccessTokens::verify`], and which key signed it.
-    pub(crate) fn verify_naming_key(&self, token: &str) -> Result<(AccessClaims, String), TokenError> {
+    pub(crate) fn verify_naming_key(&self, token: &str) -> Result<(AccessClaims, Arc<str>), TokenError> {
         let begun = self.clock.monotonic();
         let verified = self.read(token);
         let done = if verified.is_ok() { &self.measures.verified } else { &self.measures.not_verified };
@@ -141,7 +141,7 @@ impl AccessTokens {
         verified
     }
 
-    fn read(&self, token: &str) -> Result<(AccessClaims, String), TokenError> {
+    fn read(&self, token: &str) -> Result<(AccessClaims, Arc<str>), TokenError> {
         if token.len() > Self::MAX_BYTES {
             return Err(TokenError::Malformed);
         }
@@ -156,7 +156,7 @@ impl AccessTokens {
         key.verify(input.as_bytes(), &decode(signature)?).map_err(|_| TokenError::Signature)?;
         let claims = AccessClaims::read(&decode(payload)?)?;
         self.check(&claims)?;
-        Ok((claims, kid))
+        Ok((claims, key.shared_kid()))
     }
 
     /// Whether what that key signed is still good: a key that may have leaked is dropped at once.

@@ -1,10 +1,12 @@
 //! Registering, and who one is.
 
 use axum::{
+    body::Bytes,
     extract::State,
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
+use saas_auth::Authenticated;
 use saas_core::{DisplayName, Email, Permission, Secret, TenantName};
 use saas_kit::Saas;
 use saas_tenancy::{Register, RegisterError, Registered, SignedUp};
@@ -17,7 +19,7 @@ use super::wire::{
 };
 use crate::{
     Problem,
-    answer::Answer,
+    answer::{self, Answer, Rendered},
     bearer::{Anyone, Bearer},
     body::Json,
     fields::Fields,
@@ -246,6 +248,10 @@ struct TokenClaims {
     )
 )]
 pub(crate) async fn me(Bearer(authenticated): Bearer) -> Result<Response, Problem> {
+    Ok((NO_STORE, Rendered(authenticated.view("me", || shown(&authenticated))?)).into_response())
+}
+
+fn shown(authenticated: &Authenticated) -> Result<Bytes, Problem> {
     let user = authenticated.user();
     let principal = authenticated.actor.user().ok_or_else(Problem::internal)?;
     let me = Me {
@@ -258,5 +264,5 @@ pub(crate) async fn me(Bearer(authenticated): Bearer) -> Result<Response, Proble
         scopes: principal.permissions.iter().map(Permission::as_str).collect(),
         token_payload: authenticated.claims_json(),
     };
-    Ok((NO_STORE, Answer(SuccessResponse::new("This is you.", me))).into_response())
+    answer::rendered(&SuccessResponse::new("This is you.", me))
 }
