@@ -6,6 +6,7 @@
 )]
 
 mod anything;
+mod asvs;
 mod browsers;
 mod chat;
 mod chat_server;
