@@ -3,44 +3,61 @@
 use std::{sync::Arc, time::Duration};
 
 use saas_core::{
-    Audit, Clock, Entropy, FieldCipher, Memberships, SecretStore, Storage, clock::stored_now, jobs::Jobs,
+    Audit, Clock, Entropy, FieldCipher, Memberships, RateLimits, SecretStore, Storage, clock::stored_now,
+    jobs::Jobs,
 };
 
 use crate::{
-    BreachedPasswords, ChangeFeed, Keyring, KeyringError, MailTokens, OneTimeTokenStore, PasswordHasher,
-    PasswordHistory, PasswordPolicy, RefreshKeys, SessionStore, UserStore,
+    BreachedPasswords, ChallengeStore, ChangeFeed, GuessKeys, GuessRules, GuessStore, Keyring, KeyringError,
+    MailTokens, OneTimeTokenStore, PasswordHasher, PasswordHistory, PasswordPolicy, RefreshKeys,
+    SecondFactorPolicy, SecondFactorStore, SessionStore, UserStore,
+    challenge::SecondFactorKeys,
     keys::{KeySet, KeySetError},
     token::{AccessTokenRules, AccessTokens},
 };
 
 mod authenticate;
 mod changes;
+mod cookies;
 mod decisions;
 mod deletion;
+mod examine;
 mod export;
+mod guesses;
 mod keys;
 mod measures;
+mod network;
 mod open_session;
 mod passwords;
 mod recovery;
 mod refresh;
 mod registration;
 mod renewal;
+mod second_factor;
 mod sessions;
 mod sign_in;
+mod sign_ins;
+mod step_up;
+mod switch;
 mod users;
 mod view;
 
 pub use authenticate::{AuthenticateError, Authenticated, Freshness};
+pub use examine::ExamineSession;
 pub use export::ExportAccountError;
+pub use guesses::{Guess, GuessCount, Locked};
 pub use keys::{RotateKeysError, RotationReport, SigningKeysError};
 pub use open_session::{NewSession, OpenedSession, Tokens};
 pub use passwords::{JudgePasswordError, JudgedPassword, PasswordOwner, RefusedPassword};
 pub use recovery::{MailedToken, RecoveryError, RecoveryRules};
 pub use refresh::RefreshError;
-pub use registration::{InsertError, PrepareError, PreparedUser, Registration};
+pub use registration::{InsertError, NewUser, PrepareError, PreparedUser, Registration};
+pub use second_factor::{AddedFactor, SecondFactorError, SecondFactorState, TotpEnrolment};
 pub use sessions::{LogoutError, RevokeError, SessionsError};
-pub use sign_in::{SignIn, SignInError};
+pub use sign_in::{FactorProof, SecondFactorSignIn, SignIn, SignInError, ThrottleRules};
+pub use sign_ins::{SignInEvent, SignInOutcome};
+pub use step_up::{StepUpError, StepUpProof, StepUpRequired};
+pub use switch::{SessionCredential, SwitchError};
 pub use users::{CommandError, Profile, UsersError};
 
 /// What auth works with.
@@ -54,10 +71,18 @@ pub struct AuthPorts {
     pub sessions: Arc<dyn SessionStore>,
     /// Where one-time tokens are.
     pub one_time_tokens: Arc<dyn OneTimeTokenStore>,
+    /// Where second factors are.
+    pub second_factors: Arc<dyn SecondFactorStore>,
+    /// Where those are who have shown their password and not yet their second factor.
+    pub challenges: Arc<dyn ChallengeStore>,
     /// Who belongs to which tenant.
     pub memberships: Arc<dyn Memberships>,
     /// How other processes hear of changes; call [`Auth::hear_changes`] every second.
     pub changes: Arc<dyn ChangeFeed>,
+    /// Where guesses are counted.
+    pub guesses: Arc<dyn GuessStore>,
+    /// How often a network may guess, and how often mails may be asked for.
+    pub limits: RateLimits,
     /// Where what was done is written down.
     pub audit: Audit,
     /// What hashes passwords.
@@ -94,8 +119,24 @@ pub struct AuthConfig {
     pub decision_max_age: Duration,
     /// What new passwords must be, and what becomes of known ones.
     pub password_policy: PasswordPolicy,
+    /// Who has to have a second factor.
+    pub second_factor: SecondFactorPolicy,
+    /// What authenticator apps call the product.
+    pub totp_issuer: String,
+    /// How long ago a user may have proved who they are for what is sensitive; else they prove it again ([`Auth::step_up`]).
+    pub step_up_max_age: Duration,
     /// How addresses are proved, and passwords set anew.
     pub recovery: RecoveryRules,
+    /// Whether somebody does [`ExamineSession`] for where sessions are opened.
+    pub locate_sessions: bool,
+    /// Whether whoever signs in from a device or a country that none of their sessions is of is told by mail. It takes [`ExamineSession`], too.
+    pub mail_new_sign_ins: bool,
+    /// How many wrong guesses lock, and for how long.
+    pub guesses: GuessRules,
+    /// How many a network may make.
+    pub throttle: ThrottleRules,
+    /// How long a device that somebody has signed in on has guesses of its own.
+    pub device_token_lifetime: Duration,
     /// How long a signing key is published before it signs: how long others may cache the JWKS, and [`KeySet::RELOAD_SLACK`]. Less than
     /// [`KeySet::MIN_PUBLISH_DELAY`] counts as that.
     pub key_publish_delay: Duration,
@@ -103,7 +144,8 @@ pub struct AuthConfig {
 
 impl AuthConfig {
     /// The product's defaults: a session ends after 30 days without use and after 90 in any case, a replaced refresh token is forgiven
-    /// for 10 s, a request is decided by what was true 5 s ago at the latest, a new password has 15 characters, others may cache the JWKS for 5 minutes.
+    /// for 10 s, a request is decided by what was true 5 s ago at the latest, a new password has 15 characters, nobody has to have a second factor,
+    /// what is sensitive takes somebody who proved who they are 10 minutes ago at the latest, others may cache the JWKS for 5 minutes.
     pub fn new(tokens: AccessTokenRules) -> Self {
         let days = |days: u64| Duration::from_secs(days * 24 * 60 * 60);
         Self {
@@ -113,11 +155,22 @@ impl AuthConfig {
             refresh_grace: Duration::from_secs(10),
             decision_max_age: Duration::from_secs(5),
             password_policy: PasswordPolicy::default(),
+            second_factor: SecondFactorPolicy::default(),
+            totp_issuer: "SaaS".to_owned(),
+            step_up_max_age: Duration::from_mins(10),
             recovery: RecoveryRules::default(),
+            locate_sessions: false,
+            mail_new_sign_ins: false,
+            guesses: GuessRules::default(),
+            throttle: ThrottleRules::default(),
+            device_token_lifetime: days(180),
             key_publish_delay: Duration::from_mins(5) + KeySet::RELOAD_SLACK,
         }
     }
 }
+
+/// The keyring's name among the secrets that guesses are counted under.
+const GUESS_KEYS: &str = "auth.guess_keys";
 
 /// The longest that anybody is let in by what is no longer true.
 const MAX_DECISION_AGE: Duration = Duration::from_secs(5);
@@ -132,9 +185,11 @@ pub struct Auth {
     tokens: Arc<AccessTokens>,
     refresh_keys: RefreshKeys,
     mail_tokens: MailTokens,
-    quotas: Arc<recovery::Quotas>,
+    second_factor_keys: SecondFactorKeys,
+    guess_keys: GuessKeys,
     unknown_keys: Arc<keys::Throttle>,
     decisions: Arc<decisions::Decisions>,
+    touched: Arc<cookies::Touched>,
     heard: Arc<changes::Heard>,
     measures: Arc<measures::Measures>,
 }
@@ -157,6 +212,8 @@ impl Auth {
         let (secrets, clock, entropy) = (&*ports.secrets, &ports.clock, &ports.entropy);
         let masters = Keyring::load_or_create(secrets, crate::refresh_token::MASTERS, &**entropy).await?;
         let mailed = Keyring::load_or_create(secrets, crate::mail_token::MASTERS, &**entropy).await?;
+        let second_factor_keys = Keyring::load_or_create(secrets, SecondFactorKeys::NAME, &**entropy).await?;
+        let guess_keys = Keyring::load_or_create(secrets, GUESS_KEYS, &**entropy).await?;
         let keys = KeySet::load_or_create(secrets, &**clock, &**entropy).await?;
         let tokens = AccessTokens::new(config.tokens.clone(), keys, Arc::clone(clock), Arc::clone(entropy));
         let decisions = decisions::Decisions::new(config.decision_max_age.min(MAX_DECISION_AGE));
@@ -166,9 +223,11 @@ impl Auth {
             tokens: Arc::new(tokens),
             refresh_keys: RefreshKeys::new(masters),
             mail_tokens: MailTokens::new(mailed),
-            quotas: Arc::default(),
+            second_factor_keys: SecondFactorKeys::new(second_factor_keys),
+            guess_keys: GuessKeys::new(guess_keys),
             unknown_keys: Arc::default(),
             decisions: Arc::new(decisions),
+            touched: Arc::default(),
             heard: Arc::default(),
             measures: Arc::new(measures::Measures::new()),
         })

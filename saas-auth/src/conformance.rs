@@ -6,10 +6,13 @@
 )]
 
 pub mod breached_passwords;
+pub mod challenge_store;
 pub mod change_feed;
+pub mod guess_store;
 pub mod one_time_token_store;
 pub mod password_hasher;
 pub mod password_history;
+pub mod second_factor_store;
 pub mod session_store;
 pub mod user_store;
 
@@ -19,7 +22,7 @@ use chrono::{DateTime, Utc};
 use saas_core::{Email, Envelope, Reach, SessionId, TenantId, UserId};
 use uuid::Uuid;
 
-use crate::{Device, Family, PasswordHash, Session, User, UserStatus};
+use crate::{AuthMethod, AuthMethods, Device, Family, PasswordHash, Session, User, UserStatus};
 
 const REACH: Reach = Reach::Platform("conformance");
 
@@ -69,6 +72,8 @@ fn family(number: u128, user: u128, tenant: u128) -> Family {
         tenant: tenant_id(tenant),
         version: 1,
         created_at: at(0),
+        authenticated_at: at(0),
+        methods: AuthMethods::of(AuthMethod::Password),
         last_seen_at: at(0),
         idle_expires_at: at(0) + Duration::from_hours(1),
         absolute_expires_at: at(0) + Duration::from_hours(24),
@@ -76,6 +81,7 @@ fn family(number: u128, user: u128, tenant: u128) -> Family {
         device: Device { platform: Some("Linux".into()), browser: Some("Firefox".into()), device: None },
         user_agent: Some(format!("agent {number}")),
         address: Some(Envelope::from_stored(vec![1, 2, 3])),
+        place: Some(Envelope::from_stored(vec![4, 5])),
         fingerprint: None,
     };
     Family {

@@ -75,6 +75,13 @@ pub(crate) fn masked(ip: IpAddr) -> String {
     }
 }
 
+/// The first address of those that are masked so.
+pub(crate) fn first_of(masked: &str) -> Option<IpAddr> {
+    let shown = masked.strip_suffix('*')?;
+    let first = if shown.contains(':') { format!("{shown}:") } else { format!("{shown}0") };
+    first.parse().ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,5 +121,20 @@ mod tests {
         assert_eq!(masked("203.0.113.7"), "203.0.113.*");
         assert_eq!(masked("::ffff:203.0.113.7"), "203.0.113.*");
         assert_eq!(masked("2001:db8:85a3:8d3:1319:8a2e:370:7348"), "2001:db8:85a3:8d3:*");
+    }
+
+    #[test]
+    fn of_a_masked_address_the_first_is_known() {
+        let first = |text: &str| text.parse().ok().and_then(|ip| first_of(&masked(ip)));
+        for (address, expected) in [
+            ("203.0.113.7", "203.0.113.0"),
+            ("2001:db8:85a3:8d3:1319::1", "2001:db8:85a3:8d3::"),
+            ("::1", "::"),
+        ] {
+            assert_eq!(first(address), expected.parse().ok(), "{address}");
+        }
+        for other in ["", "*", "203.0.113.7", "203.0.*", "ada@example.com*"] {
+            assert_eq!(first_of(other), None, "{other}");
+        }
     }
 }

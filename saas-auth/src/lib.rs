@@ -17,28 +17,44 @@
 
 pub mod audited;
 mod auth;
+mod auth_methods;
+mod challenge;
 mod change_feed;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod device;
+mod guess;
 pub mod keys;
 mod mail_token;
 mod one_time_token;
 pub mod password;
+mod recovery_code;
 mod refresh_token;
+mod second_factor;
 mod session;
+mod session_cookie;
 pub mod token;
+mod totp;
 mod user;
 
 pub use auth::{
-    Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, ExportAccountError,
-    Freshness, InsertError, JudgePasswordError, JudgedPassword, LogoutError, MailedToken, NewSession,
-    OpenAuthError, OpenedSession, PasswordOwner, PrepareError, PreparedUser, Profile, RecoveryError,
-    RecoveryRules, RefreshError, RefusedPassword, Registration, RevokeError, RotateKeysError, RotationReport,
-    SessionsError, SignIn, SignInError, SigningKeysError, Tokens, UsersError,
+    AddedFactor, Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, ExamineSession,
+    ExportAccountError, FactorProof, Freshness, Guess, GuessCount, InsertError, JudgePasswordError,
+    JudgedPassword, Locked, LogoutError, MailedToken, NewSession, NewUser, OpenAuthError, OpenedSession,
+    PasswordOwner, PrepareError, PreparedUser, Profile, RecoveryError, RecoveryRules, RefreshError,
+    RefusedPassword, Registration, RevokeError, RotateKeysError, RotationReport, SecondFactorError,
+    SecondFactorSignIn, SecondFactorState, SessionCredential, SessionsError, SignIn, SignInError,
+    SignInEvent, SignInOutcome, SigningKeysError, StepUpError, StepUpProof, StepUpRequired, SwitchError,
+    ThrottleRules, Tokens, TotpEnrolment, UsersError,
 };
+pub use auth_methods::{AuthMethod, AuthMethods};
+pub use challenge::{Challenge, ChallengeId, ChallengeStore};
 pub use change_feed::{Change, ChangeFeed, ChangeId, Changed};
 pub use device::Device;
+pub use guess::{
+    DeviceId, DeviceToken, Forgiven, GuessId, GuessKeys, GuessKind, GuessRules, GuessStore, Guesses,
+    InvalidDeviceToken, NewGuess, Reserved,
+};
 pub use mail_token::{InvalidMailToken, MailPurpose, MailToken, MailTokens};
 pub use one_time_token::{OneTimeToken, OneTimeTokenId, OneTimeTokenStore, Undos};
 pub use password::{
@@ -46,10 +62,14 @@ pub use password::{
     PasswordAdvice, PasswordHash, PasswordHasher, PasswordHistory, PasswordPolicy, PasswordTooLong,
     WeakPassword, WhenUnknown,
 };
+pub use recovery_code::{InvalidRecoveryCode, RecoveryCode};
 pub use refresh_token::{InvalidRefreshToken, Lineage, RefreshKeys, RefreshToken};
 pub use saas_core::{Keyring, KeyringError};
+pub use second_factor::{Factor, SecondFactorPolicy, SecondFactorStore};
 pub use session::{
-    Family, PageStart, Revocation, Rotated, Rotation, Session, SessionFilter, SessionPage, SessionStore,
-    Snapshot,
+    Family, PageStart, Reauthentication, Revocation, Rotated, Rotation, Session, SessionFilter, SessionPage,
+    SessionStore, Snapshot, Touch,
 };
+pub use session_cookie::{InvalidSessionCookie, SessionCookie};
+pub use totp::{InvalidTotpCode, TotpCode, TotpSeed};
 pub use user::{Credentials, InsertUserError, User, UserStatus, UserStore};

@@ -20,7 +20,14 @@ use crate::{Family, Keyring};
 /// The keyring's name among the secrets.
 pub(crate) const MASTERS: &str = "auth.refresh_masters";
 
-const PREFIX: &str = "saas_rt_";
+/// What tells one kind of derived token from another: how it begins, and what its secret is derived for.
+#[derive(Debug)]
+pub(crate) struct Form {
+    pub(crate) prefix: &'static str,
+    pub(crate) label: &'static [u8],
+}
+
+const REFRESH: Form = Form { prefix: "saas_rt_", label: b"saas/refresh-token/v2" };
 /// What the secret is derived over: three ids and the generation.
 const NAMED: usize = 3 * 16 + 8;
 const BYTES: usize = NAMED + 32 + 32;
@@ -65,7 +72,12 @@ pub struct InvalidRefreshToken;
 impl RefreshToken {
     /// Reads the form.
     pub fn parse(text: &str) -> Result<Self, InvalidRefreshToken> {
-        let encoded = text.strip_prefix(PREFIX).ok_or(InvalidRefreshToken)?;
+        Self::parse_as(&REFRESH, text)
+    }
+
+    /// Reads a token of another kind in the same layout.
+    pub(crate) fn parse_as(form: &Form, text: &str) -> Result<Self, InvalidRefreshToken> {
+        let encoded = text.strip_prefix(form.prefix).ok_or(InvalidRefreshToken)?;
         if encoded.len() > 2 * BYTES {
             return Err(InvalidRefreshToken);
         }
@@ -127,25 +139,33 @@ impl RefreshKeys {
 
     /// The token of a generation.
     pub fn token(&self, of: &Lineage) -> Result<Secret<String>, InternalError> {
+        self.token_as(&REFRESH, of)
+    }
+
+    pub(crate) fn token_as(&self, form: &Form, of: &Lineage) -> Result<Secret<String>, InternalError> {
         let master = self
             .0
             .key(&of.key_id)
             .ok_or_else(|| InternalError::new("the family names a master that is not here"))?;
         let named = named(of.session, of.user, of.tenant, of.generation);
         let salt = of.salt.expose();
-        let secret = derive(master, salt, &named)?;
+        let secret = derive(form, master, salt, &named)?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(BYTES));
         for part in [named.as_slice(), salt, secret.expose()] {
             bytes.extend_from_slice(part);
         }
-        Ok(Secret::new(format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(&*bytes))))
+        Ok(Secret::new(format!("{}{}", form.prefix, URL_SAFE_NO_PAD.encode(&*bytes))))
     }
 
     /// Whether we made `token`, under any of the masters, in time that does not depend on where it differs.
     pub fn made(&self, token: &RefreshToken) -> Result<bool, InternalError> {
+        self.made_as(&REFRESH, token)
+    }
+
+    pub(crate) fn made_as(&self, form: &Form, token: &RefreshToken) -> Result<bool, InternalError> {
         let named = token.named();
         for master in self.0.keys() {
-            if token.secret.equals(derive(master, token.salt(), &named)?.expose()) {
+            if token.secret.equals(derive(form, master, token.salt(), &named)?.expose()) {
                 return Ok(true);
             }
         }
@@ -179,13 +199,14 @@ fn named(session: SessionId, user: UserId, tenant: TenantId, generation: i64) ->
 }
 
 fn derive(
+    form: &Form,
     master: &Secret<[u8; 32]>,
     salt: &[u8],
     named: &[u8; NAMED],
 ) -> Result<Secret<[u8; 32]>, InternalError> {
     let mut secret = [0; 32];
     Hkdf::<Sha256>::new(Some(salt), master.expose())
-        .expand_multi_info(&[b"saas/refresh-token/v2", named], &mut secret)
+        .expand_multi_info(&[form.label, named], &mut secret)
         .map_err(|_| InternalError::new("HKDF refused the length"))?;
     Ok(Secret::new(secret))
 }

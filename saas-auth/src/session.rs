@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_core::{Conn, Envelope, Field, Page, Secret, SessionId, StoreError, TenantId, Tx, UserId};
 
-use crate::{Device, Lineage, User};
+use crate::{AuthMethods, Device, Lineage, User};
 
 /// A sign-in on one device in one tenant.
 #[derive(Debug, Clone)]
@@ -21,6 +21,10 @@ pub struct Session {
     pub version: i64,
     /// When the user signed in.
     pub created_at: DateTime<Utc>,
+    /// When they last proved who they are: `auth_time` in tokens.
+    pub authenticated_at: DateTime<Utc>,
+    /// What they proved it with, in all.
+    pub methods: AuthMethods,
     /// When it was last refreshed.
     pub last_seen_at: DateTime<Utc>,
     /// When it ends unless it is refreshed before.
@@ -35,6 +39,9 @@ pub struct Session {
     pub user_agent: Option<String>,
     /// The address, with its end hidden and in an envelope: [`Auth::address_of`](crate::Auth::address_of) opens it.
     pub address: Option<Envelope>,
+    /// Where that is, in an envelope: [`Auth::place_of`](crate::Auth::place_of) opens it. `None` until somebody has looked, and where nobody
+    /// knows.
+    pub place: Option<Envelope>,
     /// A keyed hash of address and program: equal for equal ones, and tells nothing else.
     pub fingerprint: Option<String>,
 }
@@ -43,6 +50,11 @@ impl Session {
     /// Where a session's address stands.
     pub(crate) const fn address_field(id: &[u8]) -> Field<'_> {
         Field { table: "saas_sessions", column: "address_envelope", row: id }
+    }
+
+    /// Where a session's place stands.
+    pub(crate) const fn place_field(id: &[u8]) -> Field<'_> {
+        Field { table: "saas_sessions", column: "place_envelope", row: id }
     }
 
     /// When its refresh token ends.
@@ -107,6 +119,21 @@ pub struct Rotation<'a> {
     pub idle_expires_at: DateTime<Utc>,
 }
 
+/// A session that is in use without being refreshed, as browsers' are.
+#[derive(Debug, Clone, Copy)]
+pub struct Touch {
+    /// The session.
+    pub session: SessionId,
+    /// The version that it has to have.
+    pub version: i64,
+    /// The present.
+    pub now: DateTime<Utc>,
+    /// When it ends unless it is used again.
+    pub idle_expires_at: DateTime<Utc>,
+    /// When it has to have been seen last, or earlier: what is newer is left as it is.
+    pub last_seen_before: DateTime<Utc>,
+}
+
 /// What is not known of a family before it is rotated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rotated {
@@ -114,14 +141,29 @@ pub struct Rotated {
     pub version: i64,
     /// Which master its tokens are derived from.
     pub key_id: String,
-    /// When the user signed in.
-    pub created_at: DateTime<Utc>,
+    /// When the user last proved who they are.
+    pub authenticated_at: DateTime<Utc>,
+    /// What they proved it with.
+    pub methods: AuthMethods,
     /// When the session ends whatever happens.
     pub absolute_expires_at: DateTime<Utc>,
     /// Whether its user's address is verified.
     pub email_verified: bool,
     /// Whether their password was found among stolen ones.
     pub password_compromised: bool,
+}
+
+/// That a user proved again who they are, in a session of theirs.
+#[derive(Debug, Clone, Copy)]
+pub struct Reauthentication {
+    /// The session.
+    pub session: SessionId,
+    /// Whose it has to be.
+    pub user: UserId,
+    /// All that they proved it with, from now on.
+    pub methods: AuthMethods,
+    /// The present.
+    pub now: DateTime<Utc>,
 }
 
 /// Why a session ended.
@@ -132,6 +174,8 @@ pub enum Revocation {
     Logout,
     /// The user signed out everywhere.
     LogoutAll,
+    /// The user signed out everywhere else.
+    LogoutOthers,
     /// The user ended it from the list.
     Listed,
     /// A refresh token of it came back after its time: somebody else may hold one.
@@ -144,6 +188,8 @@ pub enum Revocation {
     PasswordReset,
     /// The user took their old address back.
     EmailChangeUndone,
+    /// An operator removed the user's second factor.
+    FactorRemoved,
 }
 
 impl Revocation {
@@ -152,12 +198,14 @@ impl Revocation {
         match self {
             Self::Logout => "logout",
             Self::LogoutAll => "logout_all",
+            Self::LogoutOthers => "logout_others",
             Self::Listed => "revoked_from_list",
             Self::RefreshReuse => "refresh_reuse",
             Self::UserDisabled => "user_disabled",
             Self::PasswordChange => "password_change",
             Self::PasswordReset => "password_reset",
             Self::EmailChangeUndone => "email_change_undone",
+            Self::FactorRemoved => "factor_removed",
         }
     }
 }
@@ -171,6 +219,10 @@ pub struct Snapshot {
     pub tenant: TenantId,
     /// Its version now.
     pub version: i64,
+    /// When the user last proved who they are.
+    pub authenticated_at: DateTime<Utc>,
+    /// What they proved it with.
+    pub methods: AuthMethods,
     /// Whether it was ended.
     pub revoked: bool,
     /// When it ends by itself.
@@ -233,10 +285,18 @@ pub struct SessionPage {
 /// - `rotate` is one conditional statement: of any number of calls for one generation exactly one moves the family on, and none does so
 ///   for a session that was revoked or has expired.
 /// - It moves only the family that all of the rotation names, of a user who is active, and tells whether their address is verified.
-/// - `revoke` and `revoke_all` never change a session that is revoked already: its first end stays, and they do not count it.
+/// - `switch` is such a rotation, which takes the session to another tenant and raises its version by one, too.
+/// - `touch` moves when a live session of that version was seen last, and its idle end, unless it was seen after the moment that is named;
+///   nothing else of it changes, and its absolute end least of all.
+/// - `set_place` notes where a session was opened, in that session alone, whether or not it has ended; it tells whether it is there.
+/// - `revoke`, `revoke_all` and `revoke_others` never change a session that is revoked already: its first end stays, and they do not count it.
+/// - `revoke_others` leaves the one session alone that it is to keep.
 /// - A session of another user is not listed and not revoked.
 /// - `snapshot` shows what was committed last, of the session and of its user; it ends at the earlier of its two ends.
 /// - `snapshots` shows the same of each session that is there, once, in any order, and of no other.
+/// - `authenticate_again` notes time and methods in a live session of that user and raises its version, in that session alone.
+/// - `guess` is one conditional statement: in a live session of that user it lets so many guesses through and no more, however many come at
+///   once, until `authenticate_again` ends them.
 /// - `list` gives each session that the filter lets through once, last seen first and then by id, greatest first; `count` agrees with it.
 #[async_trait]
 pub trait SessionStore: Debug + Send + Sync + 'static {
@@ -246,6 +306,17 @@ pub trait SessionStore: Debug + Send + Sync + 'static {
     async fn family(&self, conn: &mut Conn, id: SessionId) -> Result<Option<(Family, User)>, StoreError>;
     /// Moves a live family from its generation to the next one.
     async fn rotate(&self, tx: &mut Tx, rotation: &Rotation<'_>) -> Result<Option<Rotated>, StoreError>;
+    /// Moves a live family from its generation to the next one, in tenant `to`.
+    async fn switch(
+        &self,
+        tx: &mut Tx,
+        rotation: &Rotation<'_>,
+        to: TenantId,
+    ) -> Result<Option<Rotated>, StoreError>;
+    /// Notes that a session is in use; `false` when there was nothing to note.
+    async fn touch(&self, tx: &mut Tx, touch: &Touch) -> Result<bool, StoreError>;
+    /// Notes where a session was opened; `false` when there is no such session.
+    async fn set_place(&self, tx: &mut Tx, id: SessionId, place: &Envelope) -> Result<bool, StoreError>;
     /// Ends a session of `user`; `false` when it is not there, another's, or ended already.
     async fn revoke(
         &self,
@@ -263,6 +334,26 @@ pub trait SessionStore: Debug + Send + Sync + 'static {
         why: Revocation,
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError>;
+    /// Ends all sessions of `user` but `kept` and tells how many there were.
+    async fn revoke_others(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        kept: SessionId,
+        why: Revocation,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StoreError>;
+    /// Notes that the user proved again who they are; `false` when there is no such live session.
+    async fn authenticate_again(&self, tx: &mut Tx, again: &Reauthentication) -> Result<bool, StoreError>;
+    /// Counts a guess at who the user is, before it is compared; `false` when it must not be.
+    async fn guess(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        id: SessionId,
+        most: i64,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError>;
     /// What deciding a request needs.
     async fn snapshot(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Snapshot>, StoreError>;
     /// The same of many sessions in one read.

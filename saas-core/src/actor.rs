@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use chrono::{DateTime, Utc};
+
 use crate::{Permission, Permissions, RequestId, Role, SessionId, TenantId, UserId, text::clip};
 
 /// Who calls a service: every command's first argument.
@@ -42,6 +44,10 @@ pub struct UserPrincipal {
     pub email_verified: bool,
     /// What they may do now: the role's permissions, narrowed to the token's.
     pub permissions: Permissions,
+    /// When they last proved who they are in this session.
+    pub authenticated_at: DateTime<Utc>,
+    /// Whether a second factor was among what they proved it with.
+    pub second_factor: bool,
 }
 
 /// The program that a request came through.

@@ -28,10 +28,13 @@ pub mod audit_log;
 pub mod clock;
 pub mod entropy;
 pub mod event_log;
+pub mod geo_locator;
+pub mod geo_service;
 pub mod job_store;
 pub mod mail_service;
 pub mod mailer;
 pub mod memberships;
+pub mod rate_limiter;
 pub mod secret_store;
 pub mod storage;
 

@@ -58,12 +58,14 @@ pub struct Report<'e> {
     pub fields: &'e [FieldError],
     /// When to try again, if that is known.
     pub retry_after: Option<Duration>,
+    /// How long ago the user may have proved who they are, where they have to prove it again first (RFC 9470).
+    pub step_up: Option<Duration>,
 }
 
 impl<'e> Report<'e> {
     /// A kind and a code.
     pub const fn new(kind: ErrorKind, code: &'static str) -> Self {
-        Self { kind, code, fields: &[], retry_after: None }
+        Self { kind, code, fields: &[], retry_after: None, step_up: None }
     }
 
     /// The code `internal`: nothing to act on.
@@ -82,6 +84,13 @@ impl<'e> Report<'e> {
     #[must_use]
     pub const fn with_retry_after(mut self, wait: Duration) -> Self {
         self.retry_after = Some(wait);
+        self
+    }
+
+    /// That the user has to prove again who they are, no longer ago than this.
+    #[must_use]
+    pub const fn with_step_up(mut self, max_age: Duration) -> Self {
+        self.step_up = Some(max_age);
         self
     }
 }

@@ -28,6 +28,13 @@ pub enum SendMail {
         /// The session.
         session: SessionId,
     },
+    /// To the owner of a session that was opened on a device, or in a country, that none of their others is of.
+    NewSignIn {
+        /// Whose session it is.
+        user: UserId,
+        /// The session.
+        session: SessionId,
+    },
     /// To somebody who has to prove that an address is theirs.
     VerifyEmail {
         /// The row of the token that proves it.
@@ -48,6 +55,11 @@ pub enum SendMail {
         /// The row of the token that sets it.
         token: Uuid,
     },
+    /// To whoever's account was locked because of wrong passwords.
+    UnlockAccount {
+        /// The row of the token that unlocks it.
+        token: Uuid,
+    },
     /// To somebody whose password was changed.
     PasswordChanged {
         /// Whose it is.
@@ -62,6 +74,21 @@ pub enum SendMail {
     EmailChangeNotice {
         /// The row of the token that undoes it.
         token: Uuid,
+    },
+    /// To somebody who has a second factor from now on.
+    FactorAdded {
+        /// Who has it.
+        user: UserId,
+    },
+    /// To somebody whose second factor was removed.
+    FactorRemoved {
+        /// Who had it.
+        user: UserId,
+    },
+    /// To somebody one of whose recovery codes was used.
+    RecoveryCodeUsed {
+        /// Whose it was.
+        user: UserId,
     },
 }
 
@@ -92,5 +119,19 @@ mod tests {
         let expected = r#"{"mail":"password_reset","token":"00000000-0000-0000-0000-000000000007"}"#;
         assert_eq!(serde_json::to_string(&reset).unwrap(), expected);
         assert_eq!(SendMail::read(1, expected).unwrap(), reset);
+        let user = UserId::from_uuid(id);
+        for (mail, name) in [
+            (SendMail::FactorAdded { user }, "factor_added"),
+            (SendMail::FactorRemoved { user }, "factor_removed"),
+            (SendMail::RecoveryCodeUsed { user }, "recovery_code_used"),
+        ] {
+            let expected = format!(r#"{{"mail":"{name}","user":"00000000-0000-0000-0000-000000000007"}}"#);
+            assert_eq!(serde_json::to_string(&mail).unwrap(), expected);
+            assert_eq!(SendMail::read(1, &expected).unwrap(), mail);
+        }
+        let unlock = SendMail::UnlockAccount { token: id };
+        let expected = r#"{"mail":"unlock_account","token":"00000000-0000-0000-0000-000000000007"}"#;
+        assert_eq!(serde_json::to_string(&unlock).unwrap(), expected);
+        assert_eq!(SendMail::read(1, expected).unwrap(), unlock);
     }
 }

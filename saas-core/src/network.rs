@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 /// The network that one client is taken to be: an address of IPv4, or a /64 of IPv6, which is what a subscriber has (RFC 6177).
@@ -21,6 +21,20 @@ impl Network {
             }
             address @ IpAddr::V4(_) => address,
         })
+    }
+
+    /// The first address of the network around it, which one provider or one office has: the /24 of an IPv4 address, the /48 of IPv6.
+    pub fn around(self) -> IpAddr {
+        match self.0 {
+            IpAddr::V4(address) => {
+                let [a, b, c, _] = address.octets();
+                Ipv4Addr::new(a, b, c, 0).into()
+            }
+            IpAddr::V6(address) => {
+                let [a, b, c, ..] = address.segments();
+                Ipv6Addr::new(a, b, c, 0, 0, 0, 0, 0).into()
+            }
+        }
     }
 
     /// Its first address.
@@ -54,6 +68,14 @@ mod tests {
         assert_ne!(of("2001:db8:1:2::"), of("2001:db8:1:3::"));
         assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
         assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
+
+    #[test]
+    fn around_a_network_is_a_24_or_a_48() {
+        let around = |text| of(text).map(|network| network.around().to_string()).unwrap_or_default();
+        assert_eq!(around("192.0.2.77"), "192.0.2.0");
+        assert_eq!(around("::ffff:192.0.2.77"), "192.0.2.0");
+        assert_eq!(around("2001:db8:1:2:3::4"), "2001:db8:1::");
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Registration: a user, their tenant, their membership and their first session, or nothing of it.
 
 use saas_auth::{
-    InsertError, NewSession, OpenedSession, PasswordAdvice, PrepareError, PreparedUser, Registration, Tokens,
-    User,
+    InsertError, NewSession, NewUser, OpenedSession, PasswordAdvice, PrepareError, PreparedUser,
+    Registration, Tokens, User,
 };
 use saas_core::{
     Actor, DisplayName, Email, ErrorKind, Fault, InternalError, Principal, Reach, Report, Role, Secret,
@@ -281,7 +281,7 @@ impl Tenancy {
         if self.auth.requires_verified_email() {
             self.auth.begin_verification_of(tx, actor, &user).await?;
         }
-        Ok(RegisteredIn { user, tenant, session })
+        Ok(RegisteredIn { user: user.into_user(), tenant, session })
     }
 
     /// A user, their tenant, and that they own it.
@@ -290,7 +290,7 @@ impl Tenancy {
         tx: &mut Tx,
         actor: &Actor,
         prepared: PreparedRegistration,
-    ) -> Result<(User, Tenant), RegisterInError> {
+    ) -> Result<(NewUser, Tenant), RegisterInError> {
         let user = self.auth.insert_in(tx, actor, prepared.user).await?;
         let tenant = self.found_in(tx, prepared.tenant_name).await?;
         self.ports.memberships.insert(tx, user.id, tenant.id, Role::Owner, tenant.created_at).await?;

@@ -49,6 +49,25 @@ start_server() {
   fail "the server did not start"
 }
 
+# Installs what drives a browser (puppeteer-core) into the user's cache, once, and prints its folder.
+install_driver() {
+  command -v npm >/dev/null || fail "Node.js 20 or later with npm is needed (Debian's packages 'nodejs' and 'npm')"
+  local cache=${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/saas/docs-page sum driver partial
+  sum=$(cat "$root"/scripts/soaks/docs-page/package*.json | cksum)
+  driver=$cache/${sum// /-}
+  if [[ ! -d $driver ]]; then
+    mkdir -p "$cache"
+    partial=$(mktemp -d "$cache/partial.XXXXXX")
+    cp "$root"/scripts/soaks/docs-page/package*.json "$partial"
+    if ! (cd "$partial" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) >&2 </dev/null; then
+      rm -rf "$partial"
+      fail "npm could not install the package 'puppeteer-core'"
+    fi
+    mv -T "$partial" "$driver" 2>/dev/null || rm -rf "$partial" # Another run was faster.
+  fi
+  echo "$driver"
+}
+
 clean_up() {
   local status=$?
   set +e

@@ -184,6 +184,8 @@ fn me() -> Result<Actor, saas_core::id::InvalidId> {
         role: Role::Owner,
         email_verified: true,
         permissions: Role::Owner.permissions(),
+        authenticated_at: chrono::DateTime::UNIX_EPOCH,
+        second_factor: false,
     };
     Ok(Actor { principal: Principal::User(Arc::new(user)), request_id: None, client: Client::default() })
 }

@@ -12,10 +12,14 @@ use saas_auth::{
     Argon2id, Argon2idParams, Auth, AuthConfig, AuthPorts, CommonPasswords, InsertError, NewSession,
     PrepareError, Registration, Tokens, token::AccessTokenRules,
 };
-use saas_auth_sql::{AUTH, SqlChanges, SqlOneTimeTokens, SqlPasswordHistory, SqlSessions, SqlUsers};
+use saas_auth_sql::{
+    AUTH, SqlChallenges, SqlChanges, SqlGuesses, SqlOneTimeTokens, SqlPasswordHistory, SqlSecondFactors,
+    SqlSessions, SqlUsers,
+};
 use saas_core::{
-    Actor, Audit, Clock, DisplayName, Entropy, ErrorKind, Fault, FieldCipher, InternalError, Reach, Report,
-    Role, SecretStore, Storage, StoreError, entropy::SystemEntropy,
+    Actor, Audit, Clock, DisplayName, Entropy, ErrorKind, Fault, FieldCipher, InternalError, RateLimits,
+    Reach, Report, Role, SecretStore, Storage, StoreError, entropy::SystemEntropy,
+    rate_limit::MemoryRateLimiter,
 };
 use saas_sql::{SealedSecrets, SqlAudit, SqlOptions, SqlStorage};
 
@@ -83,13 +87,19 @@ impl Accounts {
         let audit =
             Audit::open(shared.clone(), Arc::new(SqlAudit), &*secrets, clock.clone(), entropy.clone())
                 .await?;
+        let limiter = Arc::new(MemoryRateLimiter::new(clock.clone()));
+        let limits = RateLimits::open(limiter, &*secrets, &*entropy).await?;
         let ports = AuthPorts {
             storage: shared,
             users: Arc::new(SqlUsers),
             sessions: Arc::new(SqlSessions),
             one_time_tokens: Arc::new(SqlOneTimeTokens),
+            second_factors: Arc::new(SqlSecondFactors),
+            challenges: Arc::new(SqlChallenges),
             memberships: Arc::new(Alone),
             changes: Arc::new(SqlChanges),
+            guesses: Arc::new(SqlGuesses),
+            limits,
             audit: audit.clone(),
             hasher: Arc::new(Hasher::new(argon2id, 2, 64)),
             breached: Arc::new(CommonPasswords),

@@ -131,6 +131,12 @@ pub(crate) enum Users {
     Create(CreateUser),
     /// Lists the users, a page at a time.
     List(ListUsers),
+    /// Shows a user, and what was guessed at their password.
+    Show(WhichUser),
+    /// Unlocks a user who is locked after wrong guesses.
+    ///
+    /// Whatever was guessed at their secrets is forgotten.
+    Unlock(WhichUser),
     /// Disables a user and ends their sessions.
     Disable(WhichUser),
     /// Lets a disabled user sign in again.
@@ -145,6 +151,26 @@ pub(crate) enum Users {
     ///
     /// A tenant whose only member they are is suspended; the only owner of a tenant with other members is refused.
     Delete(WhichUser),
+    /// Shows a user's second factor, or removes one that is lost.
+    SecondFactor(SecondFactorOf),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SecondFactorOf {
+    #[command(flatten)]
+    pub(crate) which: WhichUser,
+    #[command(subcommand)]
+    pub(crate) what: SecondFactor,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum SecondFactor {
+    /// Shows whether the user has one, and how many recovery codes are left.
+    Show,
+    /// Removes it with the recovery codes, ends the user's sessions, and tells them by mail.
+    ///
+    /// For somebody who has lost both and has proved by other means who they are.
+    Remove,
 }
 
 #[derive(Debug, Args)]

@@ -80,13 +80,15 @@ async fn sign_in(context: &Context, arguments: &Chat, input: &mut Input) -> Resu
             output::say("saas: the connection is not encrypted: the password can be read on its way");
         }
         let password = input.password(arguments.password).await?;
-        let signed_in = remote.sign_in(&arguments.email, &password, arguments.tenant).await?;
+        let ask = async || input.second_factor(arguments.password).await;
+        let signed_in = remote.sign_in(&arguments.email, &password, arguments.tenant, ask).await?;
         return Ok(Partner::There(Box::new(signed_in)));
     }
     let settings = context.settings()?;
     log(&settings);
     let password = input.password(arguments.password).await?;
-    let local = Local::open(settings, arguments.email.clone(), password, arguments.tenant).await?;
+    let ask = async || input.second_factor(arguments.password).await;
+    let local = Local::open(settings, arguments.email.clone(), password, arguments.tenant, ask).await?;
     Ok(Partner::Here(Box::new(local)))
 }
 

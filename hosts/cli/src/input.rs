@@ -71,6 +71,18 @@ impl Input {
         Ok(password)
     }
 
+    /// A code of a second factor, or a recovery code: on a terminal it is asked for, else it is the next line.
+    pub(crate) async fn second_factor(&mut self, from: PasswordFrom) -> Result<Secret<String>, Failure> {
+        let needed =
+            || Failure::new(Exit::Usage, "second_factor_needed", "a code of the second factor is needed");
+        if from.password_stdin {
+            let line = self.line().await?.map(Secret::new).filter(|line| !line.expose().is_empty());
+            return line
+                .ok_or_else(|| needed().with_hint("write it to stdin, on the line after the password"));
+        }
+        self.ask("Code of the authenticator app, or a recovery code: ").await
+    }
+
     async fn ask(&mut self, prompt: &str) -> Result<Secret<String>, Failure> {
         if !self.terminal {
             let text = "a password is needed, and stdin is no terminal to ask for it on";

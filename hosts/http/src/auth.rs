@@ -6,10 +6,15 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 mod account;
 mod deletion;
 mod email;
+mod events;
 mod export;
+mod lock;
 mod password;
+mod second_factor;
 mod session;
 mod sign_in;
+mod step_up;
+mod switch;
 pub(crate) mod wire;
 
 pub(crate) fn routes() -> OpenApiRouter<Saas> {
@@ -31,6 +36,15 @@ pub(crate) fn routes() -> OpenApiRouter<Saas> {
         .routes(routes!(sign_in::refresh))
         .routes(routes!(sign_in::logout))
         .routes(routes!(sign_in::logout_all))
-        .routes(routes!(session::list))
+        .routes(routes!(switch::switch))
+        .routes(routes!(events::list))
+        .routes(routes!(second_factor::token))
+        .routes(routes!(second_factor::state))
+        .routes(routes!(second_factor::enrol, second_factor::remove))
+        .routes(routes!(second_factor::confirm))
+        .routes(routes!(second_factor::recovery_codes))
+        .routes(routes!(step_up::step_up))
+        .routes(routes!(lock::unlock))
+        .routes(routes!(session::list, session::revoke_others))
         .routes(routes!(session::revoke))
 }

@@ -3,21 +3,22 @@
 use std::convert::Infallible;
 
 use axum::extract::FromRequestParts;
-use http::{Extensions, HeaderMap, StatusCode, header, request::Parts};
+use http::{Extensions, HeaderMap, header, request::Parts};
 use saas_auth::{Authenticated, Freshness};
-use saas_core::{Actor, Client};
+use saas_core::{Actor, Client, RequestId};
 use saas_kit::Saas;
 
 use crate::{
     Problem,
     arrival::{client_address, request_id},
+    cookie,
 };
 
 /// Nobody who proved anything, for routes that need no token.
 #[derive(Debug)]
 pub(crate) struct Anyone(pub(crate) Actor);
 
-/// A request with a good access token.
+/// A request with a good access token, or the cookie of a live session.
 #[derive(Debug)]
 pub(crate) struct Bearer(pub(crate) Authenticated);
 
@@ -41,17 +42,13 @@ impl FromRequestParts<Saas> for Bearer {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, saas: &Saas) -> Result<Self, Problem> {
-        let token = token(&parts.headers).ok_or_else(|| {
-            Problem::new(
-                StatusCode::UNAUTHORIZED,
-                "unauthenticated",
-                "send an access token as Authorization: Bearer <token>",
-            )
-        })?;
-        let request_id = request_id(&parts.extensions);
-        let client = client(&parts.headers, &parts.extensions);
-        let freshness = freshness(parts);
-        let authenticated = saas.auth().authenticate_as_of(freshness, token, request_id, client).await?;
+        let authenticated = if let Some(token) = token(&parts.headers) {
+            let (request_id, client) = origin(parts);
+            saas.auth().authenticate_as_of(freshness(parts), token, request_id, client).await?
+        } else {
+            // Boxed: whoever has a token shall not pay for the room that this takes.
+            Box::pin(cookie::authenticate(parts, saas)).await?
+        };
         if let Some(user) = authenticated.actor.user() {
             tracing::Span::current().record("user.id", tracing::field::display(user.user));
         }
@@ -59,9 +56,14 @@ impl FromRequestParts<Saas> for Bearer {
     }
 }
 
+/// Which request it is, and what sent it.
+pub(crate) fn origin(parts: &Parts) -> (Option<RequestId>, Client) {
+    (request_id(&parts.extensions), client(&parts.headers, &parts.extensions))
+}
+
 /// A session that ended elsewhere a moment ago may still look at things, and change nothing. Who wants to know what holds now says
 /// `Cache-Control: no-cache` (RFC 9111 section 5.2.1.4), as browsers do when they follow a stream.
-fn freshness(parts: &Parts) -> Freshness {
+pub(crate) fn freshness(parts: &Parts) -> Freshness {
     let mut said =
         parts.headers.get_all(header::CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
     let anew = said.any(|value| value.split(',').any(|word| word.trim().eq_ignore_ascii_case("no-cache")));

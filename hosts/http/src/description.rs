@@ -11,13 +11,15 @@ use utoipa::{
         Schema, Server,
         path::Operation,
         schema::{SchemaFormat, Type},
-        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+        security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme},
     },
 };
 
 use crate::{
     example,
-    problem::described::{self, Busy, InternalError, Misdirected, TooManyHeaders, UriTooLong},
+    problem::described::{
+        self, Busy, CrossSiteRequest, InternalError, Misdirected, TooManyHeaders, UriTooLong,
+    },
 };
 
 const INTRODUCTION: &str = "\
@@ -28,6 +30,9 @@ Sign-in, tenants, sessions, and agents that chat.
 `POST /api/v1/auth/register` and `POST /api/v1/auth/token` answer with an access token and a refresh token. Send the access token as \
 `Authorization: Bearer <token>`; when it has expired, exchange the refresh token at `POST /api/v1/auth/refresh`. A refresh token is good \
 for one exchange: using it twice ends its session.
+
+A browser may hold its session by a cookie instead, where the operator has `AUTH_COOKIES` on: it signs in with `X-Session: cookie` and gets no \
+tokens. What changes something is then taken from pages of ours alone, by `Origin` and `Sec-Fetch-Site`, and needs a JSON body or `X-Session`.
 
 ## Requests
 
@@ -59,6 +64,13 @@ impl Modify for Completed {
                     .build(),
             ),
         );
+        components.add_security_scheme(
+            "cookie",
+            SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::with_description(
+                "__Host-saas_session",
+                "The cookie of signing in with `X-Session: cookie`, where `AUTH_COOKIES` is on. What changes something has to come from a page of ours.",
+            ))),
+        );
         components.headers.extend(HEADERS.iter().map(|spec| (spec.name.to_owned(), spec.header().into())));
         for (name, mut response) in described::components() {
             name_request(&mut response);
@@ -70,6 +82,13 @@ impl Modify for Completed {
         // Relative to where the description is: it stays true behind a prefix.
         openapi.servers = Some(vec![Server::new(".")]);
         let schemas = serde_json::to_value(&components.schemas).unwrap_or_default();
+        for operation in changing(&mut openapi.paths) {
+            if operation.security.as_ref().is_some_and(|schemes| !schemes.is_empty()) {
+                for (status, problem) in CrossSiteRequest::responses() {
+                    operation.responses.responses.entry(status).or_insert(problem);
+                }
+            }
+        }
         for operation in operations(&mut openapi.paths) {
             around(operation);
             for content in contents(operation) {
@@ -106,6 +125,13 @@ fn operations(paths: &mut Paths) -> impl Iterator<Item = &mut Operation> {
     })
 }
 
+/// Those that change something.
+fn changing(paths: &mut Paths) -> impl Iterator<Item = &mut Operation> {
+    paths.paths.values_mut().flat_map(|item| {
+        [&mut item.post, &mut item.put, &mut item.patch, &mut item.delete].into_iter().flatten()
+    })
+}
+
 /// The bodies that an operation takes and gives, but for those of the components.
 fn contents(operation: &mut Operation) -> impl Iterator<Item = &mut Content> {
     let taken = match &mut operation.request_body {
@@ -123,7 +149,12 @@ fn contents(operation: &mut Operation) -> impl Iterator<Item = &mut Content> {
 /// What `shell.rs` does to every operation.
 fn around(operation: &mut Operation) {
     // Said aloud: nothing is asked for.
-    operation.security.get_or_insert_default();
+    let security = operation.security.get_or_insert_default();
+    // Whoever has a session holds it by tokens or by a cookie.
+    let by_token = SecurityRequirement::new("bearer", Vec::<String>::new());
+    if security.contains(&by_token) && !operation.tags.iter().flatten().any(|tag| tag == "operations") {
+        security.push(SecurityRequirement::new("cookie", Vec::<String>::new()));
+    }
     let problems = [
         UriTooLong::responses(),
         Misdirected::responses(),

@@ -19,7 +19,7 @@ impl Fields {
         parse: impl FnOnce(&'v V) -> Result<T, E>,
     ) -> Option<T> {
         if value.is_none() {
-            self.0.push(FieldError::new(name, "required", "this field is required"));
+            self.missing(name);
         }
         self.optional(name, value, parse)
     }
@@ -38,6 +38,11 @@ impl Fields {
                 None
             }
         }
+    }
+
+    /// A field that must be there and is not.
+    pub(crate) fn missing(&mut self, name: &'static str) {
+        self.0.push(FieldError::new(name, "required", "this field is required"));
     }
 
     /// A field with something wrong.

@@ -21,6 +21,8 @@ pub struct Problem {
     errors: Vec<FieldError>,
     retry_after: Option<Duration>,
     authenticate: bool,
+    /// How long ago the user may have proved who they are.
+    step_up: Option<Duration>,
     members: Map<String, Value>,
 }
 
@@ -78,6 +80,7 @@ impl Problem {
             errors: Vec::new(),
             retry_after: None,
             authenticate: status == StatusCode::UNAUTHORIZED,
+            step_up: None,
             members: Map::new(),
         }
     }
@@ -109,6 +112,13 @@ impl Problem {
         self
     }
 
+    /// That the user has to prove again who they are, no longer ago than this (RFC 9470).
+    #[must_use]
+    pub fn with_step_up(mut self, max_age: Duration) -> Self {
+        self.step_up = Some(max_age);
+        self.with_member("max_age", max_age.as_secs().into())
+    }
+
     /// The body in full.
     fn body(self, request_id: Option<RequestId>) -> ProblemBody {
         let field = |error: FieldError| ProblemField {
@@ -130,15 +140,16 @@ impl Problem {
 
     /// The answer in full.
     pub(crate) fn render(self, request_id: Option<RequestId>) -> Response {
-        let (status, authenticate, retry_after) = (self.status, self.authenticate, self.retry_after);
+        let (status, retry_after) = (self.status, self.retry_after);
+        let authenticate = self.authenticate.then(|| authenticate(self.step_up));
         // A map of strings and numbers always serializes.
         let json = serde_json::to_vec(&self.body(request_id)).unwrap_or_default();
         let mut response = (status, json).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if authenticate {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        if let Some(authenticate) = authenticate {
+            headers.insert(header::WWW_AUTHENTICATE, authenticate);
         }
         if let Some(wait) = retry_after {
             let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
@@ -146,6 +157,15 @@ impl Problem {
         }
         response
     }
+}
+
+/// What is to be shown: a token, or one of a user who proved a short time ago who they are (RFC 9470 section 3).
+fn authenticate(step_up: Option<Duration>) -> HeaderValue {
+    let plain = HeaderValue::from_static("Bearer");
+    let Some(max_age) = step_up else { return plain };
+    let text =
+        format!("Bearer error=\"insufficient_user_authentication\", max_age=\"{}\"", max_age.as_secs());
+    HeaderValue::from_str(&text).unwrap_or(plain)
 }
 
 /// In full, so that it says what it is in a program of your own, too.
@@ -190,7 +210,12 @@ impl<E: Fault> From<E> for Problem {
         let retry_after = report
             .retry_after
             .or((status == StatusCode::SERVICE_UNAVAILABLE).then_some(Duration::from_secs(1)));
-        Self { errors: report.fields.to_vec(), retry_after, ..Self::new(status, report.code, detail) }
+        let problem =
+            Self { errors: report.fields.to_vec(), retry_after, ..Self::new(status, report.code, detail) };
+        match report.step_up {
+            Some(max_age) => problem.with_step_up(max_age),
+            None => problem,
+        }
     }
 }
 

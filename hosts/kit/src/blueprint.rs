@@ -8,14 +8,18 @@ use saas_auth::{
     Argon2id, Auth, AuthConfig, AuthPorts, OpenAuthError, PasswordHasher,
     password::{Argon2idParams, OpenArgon2idError},
 };
-use saas_auth_sql::{AUTH, SqlChanges, SqlOneTimeTokens, SqlPasswordHistory, SqlSessions, SqlUsers};
+use saas_auth_sql::{
+    AUTH, SqlChallenges, SqlChanges, SqlGuesses, SqlOneTimeTokens, SqlPasswordHistory, SqlSecondFactors,
+    SqlSessions, SqlUsers,
+};
 use saas_core::{
-    Actor, Audit, Background, Clock, Entropy, EventLog, FieldCipher, KeyringError, Mailer, SecretStore,
-    Storage, StoreError,
+    Actor, Audit, Background, Clock, Entropy, EventLog, FieldCipher, KeyringError, Mailer, RateLimiter,
+    RateLimits, SecretStore, Storage, StoreError,
     audit::{AuditEvent, AuditSubject, MIGRATED},
     envelope::DataKeysError,
     id::uuid_v7,
     jobs::Jobs,
+    rate_limit::MemoryRateLimiter,
 };
 use saas_mail::Letters;
 use saas_sql::{
@@ -31,6 +35,7 @@ use crate::{
     announced::{Announced, CHANGES},
     breached::{self, BreachedListError},
     forgotten::Forgetter,
+    geo::{self, GeoOpenError},
     jobs::{Handlers, Worker},
     mail::{self, Transport},
     ports::{Ports, or},
@@ -61,6 +66,7 @@ pub struct Blueprint {
     pub(crate) letters: Letters,
     pub(crate) transport: Transport,
     pub(crate) breached: breached::List,
+    pub(crate) geo: geo::Source,
     #[cfg(feature = "openai")]
     pub(crate) openai: Option<saas_agents_openai::OpenAiConfig>,
     pub(crate) agents: AgentsConfig,
@@ -115,12 +121,18 @@ pub enum OpenError {
     /// The list of stolen passwords could not be opened.
     #[error(transparent)]
     Breached(#[from] BreachedListError),
+    /// Who says where sessions are opened could not be asked.
+    #[error(transparent)]
+    Geo(#[from] GeoOpenError),
     /// The mailer could not be made.
     #[error(transparent)]
     Mailer(#[from] MailerError),
     /// The audit log's keys could not be loaded.
     #[error(transparent)]
     AuditKeys(#[from] KeyringError),
+    /// The key that quotas are counted under could not be loaded.
+    #[error("the key that quotas are counted under could not be loaded")]
+    QuotaKeys(#[source] KeyringError),
     /// The audit log could not be told which migrations were applied.
     #[error("the audit log could not be written")]
     Audit(#[source] StoreError),
@@ -190,14 +202,19 @@ impl Blueprint {
         record_migrations(&storage, &audit).await.map_err(OpenError::Audit)?;
         let (signals, carrying) = Signals::new(&storage, Arc::clone(&self.clock), &*self.entropy);
         let (jobs, wake) = self.jobs(Arc::clone(&shared), audit.clone(), &signals);
+        let limits = self.limits(&*secrets).await.map_err(OpenError::QuotaKeys)?;
         let memberships = or(self.ports.memberships.as_ref(), || Arc::new(SqlMemberships));
         let ports = AuthPorts {
             storage: Arc::clone(&shared),
             users: or(self.ports.users.as_ref(), || Arc::new(SqlUsers)),
             sessions: or(self.ports.sessions.as_ref(), || Arc::new(SqlSessions)),
             one_time_tokens: or(self.ports.one_time_tokens.as_ref(), || Arc::new(SqlOneTimeTokens)),
+            second_factors: or(self.ports.second_factors.as_ref(), || Arc::new(SqlSecondFactors)),
+            challenges: or(self.ports.challenges.as_ref(), || Arc::new(SqlChallenges)),
             memberships: memberships.clone(),
             changes: Arc::new(Announced { feed: SqlChanges, signals: signals.clone() }),
+            guesses: or(self.ports.guesses.as_ref(), || Arc::new(SqlGuesses)),
+            limits: limits.clone(),
             audit: audit.clone(),
             hasher,
             breached: self.breached.open(&self.clock)?,
@@ -231,6 +248,8 @@ impl Blueprint {
         handlers.add_missing(runs::Runner(agents.clone()), self.settings.agent_runs_per_process);
         handlers.add_missing(runs::Recoverer(agents.clone()), 1);
         handlers.add_missing(self.sender(auth.clone(), tenancy.clone())?, mail::AT_ONCE);
+        let locator = self.geo.open(&self.clock)?;
+        handlers.add_missing(geo::Examiner { auth: auth.clone(), locator }, geo::AT_ONCE);
         let lifetimes = Lifetimes::of(&self.settings);
         let purger = Purger {
             storage: storage.clone(),
@@ -253,6 +272,7 @@ impl Blueprint {
             tenancy,
             agents,
             audit,
+            limits,
             worker,
             workers: workers.parked(),
             opened: self.clock.monotonic(),
@@ -268,6 +288,11 @@ impl Blueprint {
         let log = or(self.ports.audit.as_ref(), || Arc::new(SqlAudit));
         let (clock, entropy) = (Arc::clone(&self.clock), Arc::clone(&self.entropy));
         Audit::open(Arc::clone(storage), log, secrets, clock, entropy).await
+    }
+
+    async fn limits(&self, secrets: &dyn SecretStore) -> Result<RateLimits, KeyringError> {
+        let ours = || -> Arc<dyn RateLimiter> { Arc::new(MemoryRateLimiter::new(Arc::clone(&self.clock))) };
+        RateLimits::open(or(self.ports.limiter.as_ref(), ours), secrets, &*self.entropy).await
     }
 
     /// The mailer that the product would open; nothing is connected before the first mail.

@@ -7,14 +7,15 @@ use std::{
 
 use saas_agents::{AgentsConfig, ChatModel, ConversationStore, ModelName, Models, RunStore};
 use saas_auth::{
-    AuthConfig, BreachedPasswords, OneTimeTokenStore, PasswordHasher, PasswordHistory, RecoveryRules,
-    SessionStore, UserStore,
+    AuthConfig, BreachedPasswords, ChallengeStore, GuessRules, GuessStore, OneTimeTokenStore, PasswordHasher,
+    PasswordHistory, RecoveryRules, SecondFactorPolicy, SecondFactorStore, SessionStore, ThrottleRules,
+    UserStore,
     keys::KeySet,
     password::Argon2idParams,
     token::{AccessTokenRules, InvalidRules},
 };
 use saas_core::{
-    AuditLog, Background, Clock, Entropy, EventLog, Mailer, SecretStore,
+    AuditLog, Background, Clock, Entropy, EventLog, GeoLocator, Mailer, RateLimiter, SecretStore,
     entropy::SystemEntropy,
     jobs::{Job, JobStore},
 };
@@ -22,11 +23,11 @@ use saas_sql::{InvalidDatabaseUrl, RootKey, SqlOptions, SqlStorage, Synchronous}
 use saas_tenancy::{MembershipStore, SignupPolicy, TenancyConfig, TenantStore};
 
 use crate::{
-    Blueprint, SystemClock, breached,
+    Blueprint, SystemClock, breached, geo,
     jobs::{JobHandler, Schedule},
     mail,
     ports::Ports,
-    settings::{DatabaseUrl, Settings, SignupAccessPolicy, SqliteSynchronous},
+    settings::{DatabaseUrl, MailTransport, SecondFactor, Settings, SignupAccessPolicy, SqliteSynchronous},
 };
 
 /// Takes settings and any port that you bring; the rest is filled from the settings.
@@ -95,6 +96,13 @@ impl SaasBuilder {
         self
     }
 
+    /// Who says where sessions are opened, instead of what `GEOIP_PROVIDER` says.
+    #[must_use]
+    pub fn geo_locator(mut self, locator: Arc<dyn GeoLocator>) -> Self {
+        self.ports.geo = Some(locator);
+        self
+    }
+
     /// Your store of former passwords, on connections of the product's storage.
     #[must_use]
     pub fn password_history(mut self, history: Arc<dyn PasswordHistory>) -> Self {
@@ -134,6 +142,20 @@ impl SaasBuilder {
     #[must_use]
     pub fn audit_log(mut self, audit: Arc<dyn AuditLog>) -> Self {
         self.ports.audit = Some(audit);
+        self
+    }
+
+    /// Your store of guesses, on connections of the product's storage.
+    #[must_use]
+    pub fn guess_store(mut self, guesses: Arc<dyn GuessStore>) -> Self {
+        self.ports.guesses = Some(guesses);
+        self
+    }
+
+    /// Your counting of quotas instead of that in the process, which each process does for itself.
+    #[must_use]
+    pub fn rate_limiter(mut self, limiter: Arc<dyn RateLimiter>) -> Self {
+        self.ports.limiter = Some(limiter);
         self
     }
 
@@ -177,6 +199,20 @@ impl SaasBuilder {
     #[must_use]
     pub fn one_time_token_store(mut self, tokens: Arc<dyn OneTimeTokenStore>) -> Self {
         self.ports.one_time_tokens = Some(tokens);
+        self
+    }
+
+    /// Your store of second factors, on connections of the product's storage.
+    #[must_use]
+    pub fn second_factor_store(mut self, second_factors: Arc<dyn SecondFactorStore>) -> Self {
+        self.ports.second_factors = Some(second_factors);
+        self
+    }
+
+    /// Your store of challenges, on connections of the product's storage.
+    #[must_use]
+    pub fn challenge_store(mut self, challenges: Arc<dyn ChallengeStore>) -> Self {
+        self.ports.challenges = Some(challenges);
         self
     }
 
@@ -246,11 +282,16 @@ impl SaasBuilder {
             Some(breached) => Some(breached::List::Own(breached)),
             None => breached::List::of(&settings).map_err(|problem| problems.push(problem)).ok(),
         };
-        let (Some(database), Some(auth), Some(letters), Some(transport), Some(breached), true) =
-            (database, auth, letters, transport, breached, problems.is_empty())
+        let geo = match self.ports.geo.clone() {
+            Some(locator) => Some(geo::Source::Own(locator)),
+            None => geo::Source::of(&settings).map_err(|problem| problems.push(problem)).ok(),
+        };
+        let (Some(database), Some(mut auth), Some(letters), Some(transport), Some(breached), Some(geo), true) =
+            (database, auth, letters, transport, breached, geo, problems.is_empty())
         else {
             return Err(BuildError { problems });
         };
+        auth.locate_sessions = !geo.is_none();
         let scripted = settings.openai_api_key.is_none() && self.ports.chat_model.is_none();
         let models = if scripted { Models::all(&ModelName::new("scripted")) } else { models(&settings) };
         let tenancy = TenancyConfig { signup: signup(settings.signup_access_policy) };
@@ -273,6 +314,7 @@ impl SaasBuilder {
             letters,
             transport,
             breached,
+            geo,
             #[cfg(feature = "openai")]
             openai,
             agents: AgentsConfig::new(models).with_verified_email(settings.require_email_verification),
@@ -308,8 +350,30 @@ fn auth_config(settings: &Settings) -> Result<AuthConfig, InvalidRules> {
         absolute_lifetime: settings.auth_session_absolute_ttl.duration(),
         refresh_grace: settings.auth_refresh_grace.duration(),
         decision_max_age: settings.auth_decision_max_age.duration(),
+        guesses: GuessRules {
+            threshold: settings.auth_lockout_threshold,
+            longest_wait: settings.auth_lockout_duration.duration(),
+            window: settings.auth_lockout_window.duration(),
+            ceiling: settings.auth_lockout_ceiling,
+            ..GuessRules::default()
+        },
+        throttle: ThrottleRules {
+            address_guesses: settings.auth_ip_lockout_threshold,
+            subnet_guesses: settings.auth_subnet_lockout_threshold,
+            window: settings.auth_ip_lockout_window.duration(),
+            stuffing_accounts: settings.auth_stuffing_threshold,
+            stuffing_window: settings.auth_stuffing_window.duration(),
+        },
+        device_token_lifetime: settings.auth_device_token_ttl.duration(),
         password_policy: breached::policy(settings),
+        second_factor: second_factor(settings.auth_second_factor),
+        totp_issuer: settings.app_name.clone(),
+        step_up_max_age: settings.auth_step_up_max_age.duration(),
         recovery: recovery(settings),
+        locate_sessions: false,
+        mail_new_sign_ins: settings
+            .auth_mail_new_sign_ins
+            .unwrap_or_else(|| settings.mail_transport() != MailTransport::Folder),
         key_publish_delay: settings.auth_jwks_max_age.duration() + KeySet::RELOAD_SLACK,
     })
 }
@@ -334,6 +398,14 @@ fn models(settings: &Settings) -> Models {
         triage: or_default(&settings.agent_model_triage),
         code: or_default(&settings.agent_model_code),
         data: or_default(&settings.agent_model_data),
+    }
+}
+
+fn second_factor(policy: SecondFactor) -> SecondFactorPolicy {
+    match policy {
+        SecondFactor::Optional => SecondFactorPolicy::Optional,
+        SecondFactor::RequiredForAdmins => SecondFactorPolicy::RequiredForAdmins,
+        SecondFactor::Required => SecondFactorPolicy::Required,
     }
 }
 

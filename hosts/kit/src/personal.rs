@@ -16,7 +16,12 @@ use crate::Saas;
 const REACH: Reach = Reach::Platform("encrypting again");
 
 /// Every column that holds envelopes. One that is not here is not encrypted again.
-pub const ENVELOPED: &[EnvelopedColumn] = &[saas_auth_sql::SESSION_ADDRESS, saas_auth_sql::TOKEN_ADDRESS];
+pub const ENVELOPED: &[EnvelopedColumn] = &[
+    saas_auth_sql::SESSION_ADDRESS,
+    saas_auth_sql::SESSION_PLACE,
+    saas_auth_sql::TOKEN_ADDRESS,
+    saas_auth_sql::TOTP_SEED,
+];
 
 /// What encrypting again came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

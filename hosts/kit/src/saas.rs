@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use saas_agents::Agents;
 use saas_auth::Auth;
-use saas_core::{Audit, Clock, Entropy, FieldCipher, jobs::Jobs};
+use saas_core::{Audit, Clock, Entropy, FieldCipher, RateLimits, jobs::Jobs};
 use saas_sql::SqlStorage;
 use saas_tenancy::Tenancy;
 
@@ -34,6 +34,7 @@ pub(crate) struct Parts {
     pub(crate) tenancy: Tenancy,
     pub(crate) agents: Agents,
     pub(crate) audit: Audit,
+    pub(crate) limits: RateLimits,
     pub(crate) worker: Worker,
     pub(crate) workers: Parked,
     pub(crate) opened: Duration,
@@ -79,6 +80,11 @@ impl Saas {
     /// Who did what: recorded with it, chained by [`Saas::run_workers`], verified by whoever asks.
     pub fn audit(&self) -> &Audit {
         &self.parts.audit
+    }
+
+    /// Quotas, for what you want to be asked for only so often.
+    pub fn limits(&self) -> &RateLimits {
+        &self.parts.limits
     }
 
     /// The database, for transactions that span your tables and ours.

@@ -49,8 +49,8 @@ mod value;
 
 pub use catalogue::Settings;
 pub use choice::{
-    BreachedChoice, BreachedSignInChoice, ForwardedHeader, LogFormat, MailTransport, SignupAccessPolicy,
-    SmtpEncryption, SqliteSynchronous, UnknownChoice,
+    BreachedChoice, BreachedSignInChoice, ForwardedHeader, GeoChoice, LogFormat, MailTransport, SecondFactor,
+    SignupAccessPolicy, SmtpEncryption, SqliteSynchronous, UnknownChoice,
 };
 pub use database_url::{DatabaseEngine, DatabaseUrl};
 pub use hosts::{AllowedHosts, InvalidHost};

@@ -32,6 +32,7 @@ use crate::{
     settings::{Settings, Sources},
 };
 
+mod authenticator;
 mod database;
 mod left_jobs;
 mod logs;
@@ -39,6 +40,7 @@ mod steps;
 
 use left_jobs::{JobsGuard, Noting};
 
+pub use authenticator::Authenticator;
 pub use database::{TestDatabase, TestEngine};
 pub use steps::at_once;
 

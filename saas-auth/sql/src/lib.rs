@@ -8,16 +8,22 @@
 //! # let _ = (users, sessions);
 //! ```
 
+mod challenge;
 mod change_feed;
+mod guess;
 mod one_time_token;
 mod password_history;
+mod second_factor;
 mod session;
 mod user;
 
+pub use challenge::SqlChallenges;
 pub use change_feed::SqlChanges;
+pub use guess::SqlGuesses;
 pub use one_time_token::SqlOneTimeTokens;
 pub use password_history::SqlPasswordHistory;
 use saas_sql::{Component, EnvelopedColumn, Keep, Purge, Retention};
+pub use second_factor::SqlSecondFactors;
 pub use session::SqlSessions;
 pub use user::SqlUsers;
 
@@ -30,9 +36,16 @@ pub const SESSION_ADDRESS: EnvelopedColumn = EnvelopedColumn {
     plain: Some("ip_masked"),
 };
 
+/// Where sessions keep where their address is.
+pub const SESSION_PLACE: EnvelopedColumn =
+    EnvelopedColumn { table: "saas_sessions", id: "id", column: "place_envelope", plain: None };
+
 /// Where one-time tokens keep the address that a change of address is about beside the one that stands.
 pub const TOKEN_ADDRESS: EnvelopedColumn =
     EnvelopedColumn { table: "saas_one_time_tokens", id: "id", column: "address_envelope", plain: None };
+/// Where the seeds of authenticator apps stand.
+pub const TOTP_SEED: EnvelopedColumn =
+    EnvelopedColumn { table: "saas_second_factors", id: "user_id", column: "seed_envelope", plain: None };
 
 /// The migrations of auth's tables.
 pub const AUTH: Component = saas_sql::component!(
@@ -43,7 +56,10 @@ pub const AUTH: Component = saas_sql::component!(
         (3, 1, "0003_rotation_in_place"),
         (4, 1, "0004_address_in_envelope"),
         (5, 1, "0005_one_time_tokens"),
-        (6, 1, "0006_passwords")
+        (6, 1, "0006_passwords"),
+        (7, 1, "0007_guesses"),
+        (8, 1, "0008_second_factors"),
+        (9, 1, "0009_places")
     ]
 );
 
@@ -67,8 +83,36 @@ pub const RETENTION: &[Retention] = &[
         }),
     },
     Retention {
+        table: "saas_sign_in_guesses",
+        keep: Keep::Until(Purge {
+            what: "expired_guesses",
+            delete: "DELETE FROM saas_sign_in_guesses WHERE id IN (SELECT id FROM saas_sign_in_guesses \
+                     WHERE expires_at < $1 ORDER BY expires_at LIMIT $2)",
+        }),
+    },
+    Retention {
+        table: "saas_forgotten_devices",
+        keep: Keep::WithOwner("a row for each user, removed with them"),
+    },
+    Retention {
         table: "saas_password_history",
         keep: Keep::WithOwner("of a user's former passwords there are as many as the policy looks back to"),
+    },
+    Retention {
+        table: "saas_second_factors",
+        keep: Keep::WithOwner("one row for each user who has one, removed with them"),
+    },
+    Retention {
+        table: "saas_recovery_codes",
+        keep: Keep::WithOwner("ten for each user who has a second factor, removed with it or with them"),
+    },
+    Retention {
+        table: "saas_sign_in_challenges",
+        keep: Keep::Until(Purge {
+            what: "sign_in_challenges",
+            delete: "DELETE FROM saas_sign_in_challenges WHERE id IN (SELECT id FROM saas_sign_in_challenges \
+                     WHERE expires_at < $1 ORDER BY expires_at, id LIMIT $2)",
+        }),
     },
     Retention { table: "saas_changes", keep: Keep::ByWriter("a minute, by whoever reads the feed") },
 ];

@@ -3,8 +3,8 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_auth::{
-    Device, Family, PageStart, Revocation, Rotated, Rotation, Session, SessionFilter, SessionStore, Snapshot,
-    User, UserStatus,
+    AuthMethods, Device, Family, PageStart, Reauthentication, Revocation, Rotated, Rotation, Session,
+    SessionFilter, SessionStore, Snapshot, Touch, User, UserStatus,
 };
 use saas_core::{Conn, DisplayName, Email, Envelope, SessionId, StoreError, TenantId, Tx, UserId};
 use saas_sql::{execute, fetch_all, fetch_one, fetch_optional, sql};
@@ -36,14 +36,18 @@ struct Row {
     device: Option<String>,
     user_agent: Option<String>,
     address_envelope: Option<Vec<u8>>,
+    place_envelope: Option<Vec<u8>>,
     fingerprint: Option<String>,
+    authenticated_at: Option<DateTime<Utc>>,
+    methods: String,
 }
 
 /// The columns of [`Row`].
 macro_rules! columns {
     () => {
         "id, user_id, tenant_id, version, client_id, key_id, salt, generation, rotated_at, created_at, last_seen_at, \
-         idle_expires_at, absolute_expires_at, revoked_at, platform, browser, device, user_agent, address_envelope, fingerprint"
+         idle_expires_at, absolute_expires_at, revoked_at, platform, browser, device, user_agent, address_envelope, place_envelope, fingerprint, \
+         authenticated_at, methods"
     };
 }
 
@@ -55,6 +59,9 @@ impl From<Row> for Family {
             tenant: TenantId::from_uuid(row.tenant_id),
             version: row.version,
             created_at: row.created_at,
+            // Earlier releases do not write it.
+            authenticated_at: row.authenticated_at.unwrap_or(row.created_at),
+            methods: AuthMethods::from_stored(&row.methods),
             last_seen_at: row.last_seen_at,
             idle_expires_at: row.idle_expires_at,
             absolute_expires_at: row.absolute_expires_at,
@@ -62,6 +69,7 @@ impl From<Row> for Family {
             device: Device { platform: row.platform, browser: row.browser, device: row.device },
             user_agent: row.user_agent,
             address: row.address_envelope.map(Envelope::from_stored),
+            place: row.place_envelope.map(Envelope::from_stored),
             fingerprint: row.fingerprint,
         };
         Self {
@@ -116,6 +124,8 @@ struct RotatedRow {
     version: i64,
     key_id: String,
     created_at: DateTime<Utc>,
+    authenticated_at: Option<DateTime<Utc>>,
+    methods: String,
     absolute_expires_at: DateTime<Utc>,
     email_verified_at: Option<DateTime<Utc>>,
     password_compromised_at: Option<DateTime<Utc>>,
@@ -126,7 +136,8 @@ impl From<RotatedRow> for Rotated {
         Self {
             version: row.version,
             key_id: row.key_id,
-            created_at: row.created_at,
+            authenticated_at: row.authenticated_at.unwrap_or(row.created_at),
+            methods: AuthMethods::from_stored(&row.methods),
             absolute_expires_at: row.absolute_expires_at,
             email_verified: row.email_verified_at.is_some(),
             password_compromised: row.password_compromised_at.is_some(),
@@ -139,6 +150,9 @@ struct SnapshotRow {
     id: Uuid,
     tenant_id: Uuid,
     version: i64,
+    created_at: DateTime<Utc>,
+    authenticated_at: Option<DateTime<Utc>>,
+    methods: String,
     revoked_at: Option<DateTime<Utc>>,
     idle_expires_at: DateTime<Utc>,
     absolute_expires_at: DateTime<Utc>,
@@ -152,6 +166,8 @@ impl From<SnapshotRow> for Snapshot {
             user: row.user.into(),
             tenant: TenantId::from_uuid(row.tenant_id),
             version: row.version,
+            authenticated_at: row.authenticated_at.unwrap_or(row.created_at),
+            methods: AuthMethods::from_stored(&row.methods),
             revoked: row.revoked_at.is_some(),
             expires_at: row.idle_expires_at.min(row.absolute_expires_at),
         }
@@ -161,9 +177,22 @@ impl From<SnapshotRow> for Snapshot {
 /// [`SnapshotRow`] of the sessions that a condition follows for.
 macro_rules! snapshots {
     () => {
-        "SELECT s.id, s.user_id, s.tenant_id, s.version, s.revoked_at, s.idle_expires_at, s.absolute_expires_at, \
+        "SELECT s.id, s.user_id, s.tenant_id, s.version, s.created_at, s.authenticated_at, s.methods, s.revoked_at, s.idle_expires_at, \
+         s.absolute_expires_at, \
          u.email, u.email_shown, u.display_name, u.status, u.email_verified_at, u.password_compromised_at, u.created_at AS user_created_at \
          FROM saas_sessions s JOIN saas_users u ON u.id = s.user_id WHERE s.id "
+    };
+}
+
+/// Which family a rotation moves, by its binds `$1` to `$8`.
+macro_rules! rotatable {
+    () => {
+        "WHERE id = $1 AND generation = $2 AND revoked_at IS NULL AND idle_expires_at > $3 AND absolute_expires_at > $3 \
+         AND user_id = $5 AND tenant_id = $6 AND client_id = $7 AND salt = $8 \
+         AND EXISTS (SELECT 1 FROM saas_users u WHERE u.id = $5 AND u.status = 'active') \
+         RETURNING version, key_id, created_at, authenticated_at, methods, absolute_expires_at, \
+         (SELECT u.email_verified_at FROM saas_users u WHERE u.id = $5) AS email_verified_at, \
+         (SELECT u.password_compromised_at FROM saas_users u WHERE u.id = $5) AS password_compromised_at"
     };
 }
 
@@ -184,7 +213,7 @@ impl SessionStore for SqlSessions {
             concat!(
                 "INSERT INTO saas_sessions (",
                 columns!(),
-                ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
+                ") VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23)"
             ),
             session.id.as_uuid(),
             session.user.as_uuid(),
@@ -205,7 +234,10 @@ impl SessionStore for SqlSessions {
             session.device.device.as_deref(),
             session.user_agent.as_deref(),
             session.address.as_ref().map(Envelope::as_bytes),
+            session.place.as_ref().map(Envelope::as_bytes),
             session.fingerprint.as_deref(),
+            session.authenticated_at,
+            session.methods.to_stored(),
         )?;
         Ok(())
     }
@@ -216,7 +248,8 @@ impl SessionStore for SqlSessions {
             RowWithUser,
             "SELECT s.id, s.user_id, s.tenant_id, s.version, s.client_id, s.key_id, s.salt, s.generation, s.rotated_at, s.created_at, \
              s.last_seen_at, s.idle_expires_at, s.absolute_expires_at, s.revoked_at, s.platform, s.browser, s.device, s.user_agent, \
-             s.address_envelope, s.fingerprint, u.email, u.email_shown, u.display_name, u.status, u.email_verified_at, u.password_compromised_at, \
+             s.address_envelope, s.place_envelope, s.fingerprint, s.authenticated_at, s.methods, u.email, u.email_shown, u.display_name, u.status, \
+             u.email_verified_at, u.password_compromised_at, \
              u.created_at AS user_created_at FROM saas_sessions s JOIN saas_users u ON u.id = s.user_id WHERE s.id = $1",
             id.as_uuid()
         )?;
@@ -227,13 +260,10 @@ impl SessionStore for SqlSessions {
         let row = fetch_optional!(
             tx.conn(),
             RotatedRow,
-            "UPDATE saas_sessions SET generation = generation + 1, rotated_at = $3, last_seen_at = $3, idle_expires_at = $4 \
-             WHERE id = $1 AND generation = $2 AND revoked_at IS NULL AND idle_expires_at > $3 AND absolute_expires_at > $3 \
-             AND user_id = $5 AND tenant_id = $6 AND client_id = $7 AND salt = $8 \
-             AND EXISTS (SELECT 1 FROM saas_users u WHERE u.id = $5 AND u.status = 'active') \
-             RETURNING version, key_id, created_at, absolute_expires_at, \
-             (SELECT u.email_verified_at FROM saas_users u WHERE u.id = $5) AS email_verified_at, \
-             (SELECT u.password_compromised_at FROM saas_users u WHERE u.id = $5) AS password_compromised_at",
+            concat!(
+                "UPDATE saas_sessions SET generation = generation + 1, rotated_at = $3, last_seen_at = $3, idle_expires_at = $4 ",
+                rotatable!()
+            ),
             rotation.session.as_uuid(),
             rotation.generation,
             rotation.now,
@@ -244,6 +274,52 @@ impl SessionStore for SqlSessions {
             rotation.salt,
         )?;
         Ok(row.map(Rotated::from))
+    }
+
+    async fn switch(
+        &self,
+        tx: &mut Tx,
+        rotation: &Rotation<'_>,
+        to: TenantId,
+    ) -> Result<Option<Rotated>, StoreError> {
+        let row = fetch_optional!(
+            tx.conn(),
+            RotatedRow,
+            concat!(
+                "UPDATE saas_sessions SET generation = generation + 1, rotated_at = $3, last_seen_at = $3, idle_expires_at = $4, \
+                 tenant_id = $9, version = version + 1 ",
+                rotatable!()
+            ),
+            rotation.session.as_uuid(),
+            rotation.generation,
+            rotation.now,
+            rotation.idle_expires_at,
+            rotation.user.as_uuid(),
+            rotation.tenant.as_uuid(),
+            rotation.client_id,
+            rotation.salt,
+            to.as_uuid(),
+        )?;
+        Ok(row.map(Rotated::from))
+    }
+
+    async fn touch(&self, tx: &mut Tx, touch: &Touch) -> Result<bool, StoreError> {
+        let changed = execute!(
+            tx.conn(),
+            "UPDATE saas_sessions SET last_seen_at = $1, idle_expires_at = $2 WHERE id = $3 AND version = $4 \
+             AND revoked_at IS NULL AND idle_expires_at > $1 AND absolute_expires_at > $1 AND last_seen_at <= $5",
+            touch.now,
+            touch.idle_expires_at,
+            touch.session.as_uuid(),
+            touch.version,
+            touch.last_seen_before,
+        )?;
+        Ok(changed == 1)
+    }
+
+    async fn set_place(&self, tx: &mut Tx, id: SessionId, place: &Envelope) -> Result<bool, StoreError> {
+        let set = "UPDATE saas_sessions SET place_envelope = $1 WHERE id = $2";
+        Ok(execute!(tx.conn(), set, place.as_bytes(), id.as_uuid())? == 1)
     }
 
     async fn revoke(
@@ -279,6 +355,57 @@ impl SessionStore for SqlSessions {
             why.as_str(),
             user.as_uuid(),
         )?)
+    }
+
+    async fn revoke_others(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        kept: SessionId,
+        why: Revocation,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        Ok(execute!(
+            tx.conn(),
+            "UPDATE saas_sessions SET revoked_at = $1, revoked_reason = $2 WHERE user_id = $3 AND id <> $4 AND revoked_at IS NULL",
+            now,
+            why.as_str(),
+            user.as_uuid(),
+            kept.as_uuid(),
+        )?)
+    }
+
+    async fn authenticate_again(&self, tx: &mut Tx, again: &Reauthentication) -> Result<bool, StoreError> {
+        let noted = execute!(
+            tx.conn(),
+            "UPDATE saas_sessions SET authenticated_at = $3, methods = $4, version = version + 1, guesses = 0 \
+             WHERE id = $1 AND user_id = $2 AND revoked_at IS NULL AND idle_expires_at > $3 AND absolute_expires_at > $3",
+            again.session.as_uuid(),
+            again.user.as_uuid(),
+            again.now,
+            again.methods.to_stored(),
+        )?;
+        Ok(noted == 1)
+    }
+
+    async fn guess(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        id: SessionId,
+        most: i64,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let counted = execute!(
+            tx.conn(),
+            "UPDATE saas_sessions SET guesses = guesses + 1 WHERE id = $1 AND user_id = $2 AND guesses < $3 \
+             AND revoked_at IS NULL AND idle_expires_at > $4 AND absolute_expires_at > $4",
+            id.as_uuid(),
+            user.as_uuid(),
+            most,
+            now,
+        )?;
+        Ok(counted == 1)
     }
 
     async fn snapshot(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Snapshot>, StoreError> {

@@ -26,9 +26,19 @@ pub struct Authenticated {
     /// Who it is from.
     pub actor: Actor,
     decision: Arc<Decision>,
+    by_cookie: bool,
 }
 
 impl Authenticated {
+    pub(super) const fn by_cookie(actor: Actor, decision: Arc<Decision>) -> Self {
+        Self { actor, decision, by_cookie: true }
+    }
+
+    /// Whether it came with a session's cookie, in place of an access token.
+    pub const fn is_by_cookie(&self) -> bool {
+        self.by_cookie
+    }
+
     /// The verified claims.
     pub fn claims(&self) -> &AccessClaims {
         &self.decision.token.claims
@@ -116,6 +126,7 @@ impl Auth {
         Ok(Authenticated {
             actor: Actor { principal: Principal::User(Arc::clone(&decision.principal)), request_id, client },
             decision,
+            by_cookie: false,
         })
     }
 
@@ -209,7 +220,11 @@ impl Auth {
             session: token.claims.sid,
             role: standing.role,
             email_verified: snapshot.user.email_verified_at.is_some(),
-            permissions: self.decisions.shared(standing.role.permissions().narrowed_to(&token.claims.scope)),
+            permissions: self
+                .decisions
+                .shared(self.permitted(standing.role, snapshot.methods).narrowed_to(&token.claims.scope)),
+            authenticated_at: snapshot.authenticated_at,
+            second_factor: snapshot.methods.has_second_factor(),
         };
         Some(Arc::new(Decision {
             token,

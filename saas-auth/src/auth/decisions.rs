@@ -59,6 +59,12 @@ impl<'a> Presented<'a> {
         Self { text, signed, signature: Sha256::digest(signature.as_bytes()).into() }
     }
 
+    /// A cookie, which is a credential as a whole; no token's hash is the same.
+    pub(super) fn cookie(text: &'a str) -> Self {
+        let signature = Sha256::new().chain_update(b"cookie\0").chain_update(text).finalize().into();
+        Self { text, signed: "", signature }
+    }
+
     /// The whole token.
     pub(super) const fn text(&self) -> &'a str {
         self.text

@@ -8,7 +8,7 @@ use saas_core::{
 use serde_json::json;
 
 use super::{Auth, RecoveryError, keys::is_operator};
-use crate::{OneTimeToken, PageStart, Session, SessionFilter, User, audited::USER_EXPORTED};
+use crate::{Factor, Guesses, OneTimeToken, PageStart, Session, SessionFilter, User, audited::USER_EXPORTED};
 
 /// Why an account is not written out.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +41,8 @@ impl Fault for ExportAccountError {
 
 /// How many sessions are read at once.
 const ROUND: u32 = 50;
+/// The most counters of guesses there are of a user: one of each kind, and one for each device.
+const COUNTERS: u32 = 1000;
 /// The most tokens there are of a user: one of each purpose, and an undo for each change of address of the last days.
 const TOKENS: u32 = 1000;
 
@@ -75,7 +77,8 @@ impl Auth {
         Ok(user)
     }
 
-    /// Writes a user, their sessions, and what is stored of the mails to them. For the product itself.
+    /// Writes a user, their second factor, what was guessed at their secrets, their sessions, and what is stored of the mails to them. For the
+    /// product itself.
     pub async fn write_user(
         &self,
         actor: &Actor,
@@ -91,6 +94,18 @@ impl Auth {
             found.is_some_and(|found| found.user.id == user.id && found.password.is_some())
         };
         document.member("user", &user_item(user, has_password))?;
+        let (factor, codes_left, guesses) = {
+            let mut conn = self.ports.storage.read(REACH).await?;
+            let factor = self.ports.second_factors.factor(&mut conn, user.id).await?;
+            let codes_left = self.ports.second_factors.codes_left(&mut conn, user.id).await?;
+            (factor, codes_left, self.ports.guesses.of_user(&mut conn, user.id, COUNTERS).await?)
+        };
+        document.member("second_factor", &factor.map(|factor| factor_item(&factor, codes_left)))?;
+        document.begin_list("guesses")?;
+        for counted in &guesses {
+            document.item(&guesses_item(counted)).await?;
+        }
+        document.end_list();
         document.begin_list("sessions")?;
         let mut last = None;
         while let Some(sessions) = self.sessions_after(user.id, &mut last).await? {
@@ -150,6 +165,8 @@ impl Auth {
             "id": session.id.as_uuid(),
             "tenant_id": session.tenant.as_uuid(),
             "created_at": session.created_at,
+            "authenticated_at": session.authenticated_at,
+            "authenticated_by": session.methods.amr(),
             "last_seen_at": session.last_seen_at,
             "idle_expires_at": session.idle_expires_at,
             "absolute_expires_at": session.absolute_expires_at,
@@ -159,6 +176,7 @@ impl Auth {
             "device": session.device.device,
             "user_agent": session.user_agent,
             "ip_address_masked": self.address_of(session),
+            "place": self.place_of(session),
             "fingerprint": session.fingerprint,
         })
     }
@@ -187,6 +205,23 @@ impl Auth {
             "used_at": token.used_at,
         })
     }
+}
+
+fn factor_item(factor: &Factor, codes_left: i64) -> serde_json::Value {
+    json!({
+        "begun_at": factor.created_at,
+        "enrolled_at": factor.confirmed_at,
+        "recovery_codes_left": codes_left,
+    })
+}
+
+fn guesses_item(guesses: &Guesses) -> serde_json::Value {
+    json!({
+        "kind": guesses.kind.as_str(),
+        "failures": guesses.failures,
+        "consecutive": guesses.consecutive,
+        "open_from": guesses.open_from,
+    })
 }
 
 fn user_item(user: &User, has_password: bool) -> serde_json::Value {

@@ -5,9 +5,10 @@
 use metrics::{Counter, counter};
 
 use super::{
-    AuthenticateError, JudgePasswordError, JudgedPassword, RecoveryError, RefreshError, SignInError, Tokens,
+    AuthenticateError, JudgePasswordError, JudgedPassword, RecoveryError, RefreshError, SignInError,
+    StepUpError, SwitchError, Tokens,
 };
-use crate::{HashError, Revocation, WeakPassword, password::BreachedError};
+use crate::{GuessKind, HashError, Revocation, WeakPassword, password::BreachedError};
 
 /// How requests were decided.
 #[derive(Debug)]
@@ -42,11 +43,59 @@ pub(super) fn sign_in(result: &Result<Tokens, SignInError>) {
         Ok(_) => "success",
         Err(SignInError::InvalidCredentials) => "invalid_credentials",
         Err(SignInError::TenantRequired { .. }) => "tenant_required",
+        Err(SignInError::SecondFactorRequired { .. }) => "second_factor_required",
+        Err(SignInError::Throttled { .. }) => "throttled",
         Err(SignInError::PasswordCompromised) => "password_compromised",
         Err(SignInError::Hash(HashError::Overloaded { .. })) => "overloaded",
         Err(_) => "error",
     };
     counter!("saas_sign_in_attempts_total", "outcome" => outcome).increment(1);
+}
+
+pub(super) fn second_factor(result: &Result<Tokens, SignInError>, factor: &'static str) {
+    let outcome = match result {
+        Ok(_) => "success",
+        Err(SignInError::InvalidChallenge) => "invalid_challenge",
+        Err(SignInError::InvalidCode) => "invalid_code",
+        Err(SignInError::SecondFactorLocked { .. } | SignInError::SecondFactorBlocked) => "locked",
+        Err(_) => "error",
+    };
+    counter!("saas_second_factor_attempts_total", "factor" => factor, "outcome" => outcome).increment(1);
+}
+
+pub(super) fn step_up(result: &Result<Tokens, StepUpError>) {
+    let outcome = match result {
+        Ok(_) => "success",
+        Err(StepUpError::Refused) => "refused",
+        Err(StepUpError::Exhausted) => "exhausted",
+        Err(
+            StepUpError::TooOften { .. }
+            | StepUpError::SecondFactorLocked { .. }
+            | StepUpError::SecondFactorBlocked,
+        ) => "locked",
+        Err(_) => "error",
+    };
+    counter!("saas_step_ups_total", "outcome" => outcome).increment(1);
+}
+
+/// Counts a sign-in that let nobody in after a password was compared, or was not to be.
+pub(super) fn refused(reason: &'static str) {
+    counter!("saas_sign_in_refusals_total", "reason" => reason).increment(1);
+}
+
+/// Counts a lock: for a while, or until somebody unlocks.
+pub(super) fn locked(kind: GuessKind, for_good: bool) {
+    let lock = if for_good { "ceiling" } else { "wait" };
+    counter!("saas_guess_locks_total", "kind" => kind.as_str(), "lock" => lock).increment(1);
+}
+
+pub(super) fn unlocked(by: &'static str) {
+    counter!("saas_guess_unlocks_total", "by" => by).increment(1);
+}
+
+/// Counts a network or a password that begins to be suspected.
+pub(super) fn stuffing(scope: &'static str) {
+    counter!("saas_stuffing_suspected_total", "scope" => scope).increment(1);
 }
 
 /// `outcome` is what a genuine token was worth; a refusal or a failure says more.
@@ -57,6 +106,17 @@ pub(super) fn refresh(result: &Result<Tokens, RefreshError>, outcome: &'static s
         (Err(_), _) => "error",
     };
     counter!("saas_refresh_attempts_total", "outcome" => outcome).increment(1);
+}
+
+pub(super) fn switched(result: &Result<Tokens, SwitchError>) {
+    let outcome = match result {
+        Ok(_) => "switched",
+        Err(SwitchError::InvalidRefreshToken | SwitchError::SessionEnded) => "invalid",
+        Err(SwitchError::TenantNotFound) => "tenant_not_found",
+        Err(SwitchError::MovedOn) => "moved_on",
+        Err(_) => "error",
+    };
+    counter!("saas_session_switches_total", "outcome" => outcome).increment(1);
 }
 
 /// What a refresh can come to.
@@ -85,7 +145,12 @@ pub(super) fn recovered<T>(what: &'static str, done: &Result<T, RecoveryError>) 
         }
         Err(RecoveryError::TooOften { .. }) => "too_often",
         Err(RecoveryError::Hash(HashError::Overloaded { .. })) => "overloaded",
-        Err(RecoveryError::Hash(_) | RecoveryError::Store(_) | RecoveryError::Internal(_)) => "error",
+        Err(
+            RecoveryError::Hash(_)
+            | RecoveryError::Limits(_)
+            | RecoveryError::Store(_)
+            | RecoveryError::Internal(_),
+        ) => "error",
         Err(_) => "refused",
     };
     recovery(what, outcome);

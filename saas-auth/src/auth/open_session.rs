@@ -7,23 +7,38 @@ use saas_core::{
     entropy::random,
 };
 
-use super::{Auth, measures};
+use super::{Auth, NewUser, measures};
 use crate::{
-    Device, Family, Lineage, Session, User,
+    AuthMethod, AuthMethods, Device, Family, Lineage, Session, User,
     audited::SESSION_OPENED,
     device,
     token::{AccessClaims, AccessGrant},
 };
 
-/// A session to open, for a user whose credentials were checked.
+/// The first session of somebody who is registered in the same transaction. Everybody else gets theirs by signing in: nothing but a registration
+/// makes a [`NewUser`].
+///
+/// ```compile_fail,E0451
+/// # fn cannot(user: saas_auth::User) {
+/// let new = saas_auth::NewUser { user };
+/// # }
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct NewSession<'a> {
     /// The user.
-    pub user: &'a User,
+    pub user: &'a NewUser,
     /// The tenant that they will act in.
     pub tenant: TenantId,
     /// Their role in it.
     pub role: Role,
+}
+
+/// A session to write, for whom signing in or registering let in.
+pub(super) struct Opening<'a> {
+    pub(super) user: &'a User,
+    pub(super) tenant: TenantId,
+    pub(super) role: Role,
+    pub(super) methods: AuthMethods,
 }
 
 /// A session that was written, and is there once its transaction commits.
@@ -31,8 +46,10 @@ pub struct NewSession<'a> {
 pub struct OpenedSession {
     pub(super) lineage: Lineage,
     pub(super) version: i64,
-    pub(super) created_at: DateTime<Utc>,
+    pub(super) authenticated_at: DateTime<Utc>,
+    pub(super) methods: AuthMethods,
     pub(super) refresh_expires_at: DateTime<Utc>,
+    pub(super) session_expires_at: DateTime<Utc>,
     pub(super) role: Role,
     pub(super) email_verified: bool,
     pub(super) password_compromised: bool,
@@ -43,8 +60,10 @@ impl OpenedSession {
         Self {
             lineage: family.lineage(),
             version: family.session.version,
-            created_at: family.session.created_at,
+            authenticated_at: family.session.authenticated_at,
+            methods: family.session.methods,
             refresh_expires_at: family.session.refresh_expires_at(),
+            session_expires_at: family.session.absolute_expires_at,
             role,
             email_verified: user.email_verified_at.is_some(),
             password_compromised: user.password_compromised_at.is_some(),
@@ -66,6 +85,8 @@ pub struct Tokens {
     pub refresh_token: Secret<String>,
     /// When the session ends unless it is refreshed.
     pub refresh_expires_at: DateTime<Utc>,
+    /// When the session ends whatever happens.
+    pub session_expires_at: DateTime<Utc>,
     /// What the access token allows.
     pub scopes: Permissions,
     /// The user.
@@ -78,15 +99,33 @@ pub struct Tokens {
     pub email_verified: bool,
     /// Whether the password was found among stolen ones, and is still the same.
     pub password_change_required: bool,
+    /// For the device's next sign-in, which has guesses of its own then; a sign-in with a password alone gives one.
+    pub device_token: Option<Secret<String>>,
+    /// What its cookie is made of, for a browser.
+    pub(super) lineage: Lineage,
+    pub(super) version: i64,
 }
 
 impl Auth {
-    /// Writes a session into the caller's transaction. Sign the tokens with [`Auth::tokens_for`] once it is committed.
+    /// Writes the first session of a new user into the caller's transaction. Sign the tokens with [`Auth::tokens_for`] once it is committed.
     pub async fn open_session_in(
         &self,
         tx: &mut Tx,
         actor: &Actor,
         new: NewSession<'_>,
+    ) -> Result<OpenedSession, StoreError> {
+        let NewSession { user, tenant, role } = new;
+        // They have just chosen their password.
+        let opening = Opening { user, tenant, role, methods: AuthMethods::of(AuthMethod::Password) };
+        self.write_session(tx, actor, opening).await
+    }
+
+    /// The one place where sessions begin.
+    pub(super) async fn write_session(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        new: Opening<'_>,
     ) -> Result<OpenedSession, StoreError> {
         let now = self.now();
         let user_agent = actor.client.user_agent();
@@ -103,6 +142,8 @@ impl Auth {
             tenant: new.tenant,
             version: 1,
             created_at: now,
+            authenticated_at: now,
+            methods: new.methods,
             last_seen_at: now,
             idle_expires_at: now + self.config.idle_lifetime,
             absolute_expires_at: now + self.config.absolute_lifetime,
@@ -112,6 +153,7 @@ impl Auth {
             address: address.and_then(|text| {
                 self.ports.fields.seal(Session::address_field(id.as_uuid().as_bytes()), text.as_bytes())
             }),
+            place: None,
             fingerprint: self.refresh_keys.fingerprint(&looks_like),
         };
         let family = Family {
@@ -130,31 +172,49 @@ impl Auth {
             _ => event,
         };
         self.ports.audit.record(tx, actor, event).await?;
+        self.leave_to_examine(tx, &family.session).await?;
         Ok(OpenedSession::new(&family, new.role, new.user))
     }
 
     /// Signs the tokens of a committed session.
     pub fn tokens_for(&self, opened: &OpenedSession) -> Result<Tokens, InternalError> {
-        let Lineage { session, user, tenant, generation, .. } = opened.lineage;
-        let grant = AccessGrant::new(user, tenant, session, opened.version, opened.role, opened.created_at)
-            .with_email_verified(opened.email_verified);
-        let scopes = grant.scope.clone();
-        let access = self.tokens.issue(grant)?;
-        if generation == Family::FIRST {
+        if opened.lineage.generation == Family::FIRST {
             measures::session_opened();
         }
+        self.signed(opened)
+    }
+
+    /// What an access token of the session is made for.
+    pub(super) fn grant(&self, opened: &OpenedSession) -> AccessGrant {
+        let Lineage { session, user, tenant, .. } = opened.lineage;
+        AccessGrant::new(user, tenant, session, opened.version, opened.role, opened.authenticated_at)
+            .with_scope(self.permitted(opened.role, opened.methods))
+            .with_authentication(opened.methods)
+            .with_email_verified(opened.email_verified)
+    }
+
+    /// The tokens of a session, whether or not it was just opened.
+    pub(super) fn signed(&self, opened: &OpenedSession) -> Result<Tokens, InternalError> {
+        let Lineage { session, user, tenant, .. } = opened.lineage;
+        let grant = self.grant(opened);
+        let scopes = grant.scope.clone();
+        let access = self.tokens.issue(grant)?;
         Ok(Tokens {
             expires_at: DateTime::from_timestamp(access.claims.exp, 0).unwrap_or_default(),
             access_token: access.token,
             kid: access.kid,
             refresh_token: self.refresh_keys.token(&opened.lineage)?,
             refresh_expires_at: opened.refresh_expires_at,
+            session_expires_at: opened.session_expires_at,
             scopes,
             user,
             tenant,
             session,
             email_verified: opened.email_verified,
             password_change_required: opened.password_compromised,
+            device_token: None,
+            lineage: opened.lineage.clone(),
+            version: opened.version,
         })
     }
 }

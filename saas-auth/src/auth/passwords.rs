@@ -214,7 +214,7 @@ impl Auth {
                     about.words.name(ContextKind::Tenant, tenant.name.as_str());
                     about.words.name(ContextKind::Tenant, tenant.slug.as_str());
                 }
-                about.second_factor = has_second_factor(user);
+                about.second_factor = self.second_factor_of(&mut conn, user.id).await?.is_some();
                 if self.history() > 0 {
                     let has = self.ports.users.credentials(&mut conn, &user.email).await?;
                     about.had.extend(has.and_then(|has| has.password));
@@ -241,9 +241,4 @@ impl Auth {
             found => found,
         }
     }
-}
-
-/// Whether the user has a second factor: there is none to have yet.
-const fn has_second_factor(_: &User) -> bool {
-    false
 }

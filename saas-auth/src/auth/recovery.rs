@@ -7,26 +7,30 @@
 use std::time::Duration;
 
 use saas_core::{
-    Actor, Email, ErrorKind, Fault, FieldError, InternalError, Reach, Report, Secret, SendMail, StoreError,
-    Tx, jobs::EnqueueError,
+    Actor, Email, ErrorKind, Fault, FieldError, Grant, InternalError, Quota, RateLimitError, Reach, Report,
+    Secret, SendMail, StoreError, Tx, UserId,
+    jobs::EnqueueError,
+    rate_limit::{Subject, WhenAway},
 };
 use uuid::Uuid;
 
-use super::{Auth, JudgePasswordError, PasswordOwner};
+use super::{
+    Auth, JudgePasswordError, PasswordOwner, StepUpRequired,
+    network::{ADDRESS, places},
+};
 use crate::{
-    HashError, MailPurpose, MailToken, OneTimeToken, OneTimeTokenId, Password, PasswordHash, User, UserStatus,
+    HashError, MailPurpose, MailToken, OneTimeToken, OneTimeTokenId, Password, PasswordHash, Undos, User,
+    UserStatus,
 };
 
 mod email_change;
 mod mailed;
 mod password;
 mod proof;
-mod quota;
+mod unlock;
 mod verification;
 
 pub use mailed::MailedToken;
-use quota::Quota;
-pub(super) use quota::Quotas;
 
 /// How addresses are proved, and passwords set anew.
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +86,9 @@ pub enum RecoveryError {
     /// Wrong, used, over, replaced by a newer one, or made for what is not so any more: the answer does not tell which.
     #[error("the token is not good: ask for a new mail")]
     InvalidToken,
+    /// The user has a second factor, and did not show it lately.
+    #[error(transparent)]
+    StepUp(#[from] StepUpRequired),
     /// The current password is wrong.
     #[error("the current password is wrong")]
     WrongPassword,
@@ -100,6 +107,9 @@ pub enum RecoveryError {
         /// How much later.
         retry_after: Duration,
     },
+    /// It cannot be counted now how often that was asked for, and so nobody may.
+    #[error(transparent)]
+    Limits(#[from] RateLimitError),
     /// Somebody else changed the password at the same time.
     #[error("the password was changed at the same time: try again")]
     Contended,
@@ -121,6 +131,7 @@ impl Fault for RecoveryError {
             Self::Forbidden => Report::new(ErrorKind::Forbidden, "forbidden"),
             Self::NotFound => Report::new(ErrorKind::NotFound, "user_not_found"),
             Self::InvalidToken => Report::new(ErrorKind::Invalid, "invalid_one_time_token"),
+            Self::StepUp(error) => error.report(),
             Self::WrongPassword => Report::new(ErrorKind::Forbidden, "wrong_password"),
             Self::NewPassword(error) => error.report(),
             Self::SameAddress(fields) => {
@@ -130,6 +141,7 @@ impl Fault for RecoveryError {
             Self::TooOften { retry_after } => {
                 Report::new(ErrorKind::RateLimited, "too_many_requests").with_retry_after(*retry_after)
             }
+            Self::Limits(error) => error.report(),
             Self::Contended => Report::new(ErrorKind::Conflict, "password_changed_meanwhile"),
             Self::Hash(error) => error.report(),
             Self::Store(error) => error.report(),
@@ -226,6 +238,17 @@ impl Auth {
         }
     }
 
+    /// Ends what was given out on the word of what is not so any more: mailed tokens, and challenges for a second factor.
+    pub(super) async fn end_given_out(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        undos: Undos,
+    ) -> Result<(), StoreError> {
+        self.ports.one_time_tokens.end(tx, user, undos).await?;
+        self.ports.challenges.end(tx, user).await
+    }
+
     /// Uses a token up: one of all that try.
     async fn use_up(&self, tx: &mut Tx, token: &OneTimeToken) -> Result<(), RecoveryError> {
         let (tokens, now) = (&self.ports.one_time_tokens, self.now());
@@ -246,17 +269,39 @@ impl Auth {
         Ok(self.judge_password("new_password", typed, PasswordOwner::User(user)).await?.hash)
     }
 
-    /// Takes from the quotas of an address and of the network that asks.
-    fn ask(&self, actor: &Actor, address: &Email, quota: (Quota, Quota)) -> Result<(), RecoveryError> {
-        let now = self.ports.clock.monotonic();
-        let (of_address, of_network) = quota;
-        let network = actor.client.ip.map(|ip| saas_core::Network::of(ip).to_string());
-        if let Some(network) = network {
-            self.quotas.take(&of_network, network.as_bytes(), now)?;
+    /// Takes from the quota of the network that asks, and from that of the address that it asks for.
+    async fn ask(&self, actor: &Actor, address: &Email, quotas: Quotas) -> Result<(), RecoveryError> {
+        let (network, _) = places(actor);
+        self.take(&quotas.of_network, Subject::new(ADDRESS, &network)).await?;
+        self.take(&quotas.of_address, Subject::new("email", address.as_str().as_bytes())).await
+    }
+
+    /// Takes one, if there is one left. While they cannot be counted nobody may ask.
+    async fn take(&self, quota: &Quota, subject: Subject<'_>) -> Result<(), RecoveryError> {
+        match self.ports.limits.take(quota, subject, 1, WhenAway::Refuse).await? {
+            Grant::Allowed { .. } => Ok(()),
+            Grant::Refused { retry_after, .. } => Err(RecoveryError::TooOften { retry_after }),
         }
-        self.quotas.take(&of_address, address.as_str().as_bytes(), now)
     }
 }
+
+/// How often something may be asked for.
+struct Quotas {
+    of_address: Quota,
+    of_network: Quota,
+}
+
+impl Quotas {
+    /// So many times an hour for one address, and from one network.
+    const fn an_hour(name: &'static str, of_address: u32, of_network: u32) -> Self {
+        Self {
+            of_address: Quota::new(name, of_address, HOUR),
+            of_network: Quota::new(name, of_network, HOUR),
+        }
+    }
+}
+
+const HOUR: Duration = Duration::from_hours(1);
 
 /// What an address is typed as, for who compares a password that is longer than any.
 fn password_of(typed: &Secret<String>) -> Result<Password, RecoveryError> {

@@ -43,7 +43,7 @@ impl Fault for RefreshError {
 
 /// What a genuine token of a family is worth now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Worth {
+pub(super) enum Worth {
     /// The live one.
     Current,
     /// Just replaced: it gets its successor again.
@@ -107,8 +107,10 @@ impl Auth {
         Ok(rotated.map(|rotated| OpenedSession {
             lineage: token.successor(rotated.key_id),
             version: rotated.version,
-            created_at: rotated.created_at,
+            authenticated_at: rotated.authenticated_at,
+            methods: rotated.methods,
             refresh_expires_at: rotation.idle_expires_at.min(rotated.absolute_expires_at),
+            session_expires_at: rotated.absolute_expires_at,
             role,
             email_verified: rotated.email_verified,
             password_compromised: rotated.password_compromised,
@@ -145,7 +147,7 @@ impl Auth {
         }
     }
 
-    fn worth(&self, generation: i64, family: &Family, now: DateTime<Utc>) -> Worth {
+    pub(super) fn worth(&self, generation: i64, family: &Family, now: DateTime<Utc>) -> Worth {
         let live = family.session.revoked_at.is_none() && now < family.session.refresh_expires_at();
         if !live || generation > family.generation {
             Worth::Nothing
@@ -164,7 +166,7 @@ impl Auth {
         (-TimeDelta::seconds(30)..=grace).contains(&age)
     }
 
-    async fn end_reused(
+    pub(super) async fn end_reused(
         &self,
         actor: &Actor,
         mut tx: Tx,
@@ -190,7 +192,7 @@ impl Auth {
     /// The role as it is now, if the membership and the tenant still let a session be.
     ///
     /// Whoever takes that away ends the session in the same transaction, or is asked again with every request of the new token.
-    async fn role(
+    pub(super) async fn role(
         &self,
         conn: &mut Conn,
         user: UserId,

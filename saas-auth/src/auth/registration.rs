@@ -1,5 +1,7 @@
 //! The part of registration that is auth's: the user. Tenancy's `register` is the door.
 
+use std::ops::Deref;
+
 use saas_core::{
     Actor, DisplayName, Email, ErrorKind, Fault, Report, Secret, StoreError, TenantName, Tx, UserId,
     audit::AuditEvent,
@@ -40,6 +42,27 @@ impl Registration {
     pub fn with_tenant_name(mut self, tenant_name: Option<TenantName>) -> Self {
         self.tenant_name = tenant_name;
         self
+    }
+}
+
+/// A user who was written in a transaction that is not over yet, or has just been: they have no second factor that could be gone around.
+#[derive(Debug, Clone)]
+pub struct NewUser {
+    user: User,
+}
+
+impl NewUser {
+    /// The user.
+    pub fn into_user(self) -> User {
+        self.user
+    }
+}
+
+impl Deref for NewUser {
+    type Target = User;
+
+    fn deref(&self) -> &User {
+        &self.user
     }
 }
 
@@ -103,7 +126,7 @@ impl Auth {
         tx: &mut Tx,
         actor: &Actor,
         prepared: PreparedUser,
-    ) -> Result<User, InsertError> {
+    ) -> Result<NewUser, InsertError> {
         let user = User {
             id: UserId::generate(&*self.ports.clock, &*self.ports.entropy),
             email: prepared.email,
@@ -115,9 +138,11 @@ impl Auth {
         };
         match self.ports.users.insert(tx, &user, &prepared.password.hash).await {
             Ok(()) => {
+                // Whatever was guessed before there was an account is none of its owner's business.
+                self.ports.guesses.clear(tx, &self.guess_keys.account(&user.email)).await?;
                 // Users are over all tenants: it is the platform's to know.
                 self.ports.audit.record(tx, actor, AuditEvent::new(USER_CREATED).about(user.id)).await?;
-                Ok(user)
+                Ok(NewUser { user })
             }
             Err(InsertUserError::EmailTaken) => Err(InsertError::EmailTaken),
             Err(InsertUserError::Store(error)) => Err(InsertError::Store(error)),

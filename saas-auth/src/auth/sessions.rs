@@ -5,7 +5,7 @@ use saas_core::{
     SessionId, StoreError, UserId, actor::UserPrincipal, audit::AuditEvent, page::date_in_key,
 };
 
-use super::{Auth, measures};
+use super::{Auth, StepUpRequired, measures};
 use crate::{
     Changed, PageStart, RefreshToken, Revocation, Session, SessionFilter, SessionPage,
     audited::{SESSION_ENDED, SESSIONS_ENDED},
@@ -18,6 +18,9 @@ pub enum RevokeError {
     /// Only a signed-in user has sessions.
     #[error("sign in first")]
     Unauthenticated,
+    /// What ends other sessions takes a fresh proof of who one is.
+    #[error(transparent)]
+    StepUp(#[from] StepUpRequired),
     /// No live session of this user has that id.
     #[error("the session is not there or has ended already")]
     NotFound,
@@ -30,6 +33,7 @@ impl Fault for RevokeError {
     fn report(&self) -> Report<'_> {
         match self {
             Self::Unauthenticated => Report::new(ErrorKind::Unauthenticated, "unauthenticated"),
+            Self::StepUp(error) => error.report(),
             Self::NotFound => Report::new(ErrorKind::NotFound, "session_not_found"),
             Self::Store(error) => error.report(),
         }
@@ -112,9 +116,10 @@ impl Auth {
         Ok(self.end(actor, user, token.session, Revocation::Logout).await?)
     }
 
-    /// Ends every session of the actor and tells how many there were.
+    /// Ends every session of the actor, who proved lately who they are, and tells how many there were.
     pub async fn logout_all(&self, actor: &Actor) -> Result<u64, RevokeError> {
         let user = actor.user().ok_or(RevokeError::Unauthenticated)?.user;
+        self.require_step_up(actor, self.config.step_up_max_age).await?;
         let mut tx = self.ports.storage.begin(REACH).await?;
         let ended = self.ports.sessions.revoke_all(&mut tx, user, Revocation::LogoutAll, self.now()).await?;
         self.note_change(&mut tx, Changed::User(user)).await?;
@@ -127,10 +132,35 @@ impl Auth {
         Ok(ended)
     }
 
-    /// Ends one of the actor's sessions.
+    /// Ends every session of the actor but the one that asks, after they proved lately who they are, and tells how many there were.
+    pub async fn logout_others(&self, actor: &Actor) -> Result<u64, RevokeError> {
+        let me = actor.user().ok_or(RevokeError::Unauthenticated)?;
+        self.require_step_up(actor, self.config.step_up_max_age).await?;
+        let (user, why) = (me.user, Revocation::LogoutOthers);
+        let mut tx = self.ports.storage.begin(REACH).await?;
+        let ended = self.ports.sessions.revoke_others(&mut tx, user, me.session, why, self.now()).await?;
+        self.note_change(&mut tx, Changed::User(user)).await?;
+        let event = AuditEvent::new(SESSIONS_ENDED).about(user).because(why.as_str());
+        self.ports.audit.record(&mut tx, actor, event).await?;
+        tx.commit().await?;
+        measures::sessions_revoked(why, ended);
+        tracing::info!(user.id = %user, session.id = %me.session, sessions = ended, "signed out everywhere else");
+        Ok(ended)
+    }
+
+    /// Ends the session that asks; `false` when it had ended already.
+    pub async fn logout_here(&self, actor: &Actor) -> Result<bool, RevokeError> {
+        let me = actor.user().ok_or(RevokeError::Unauthenticated)?;
+        Ok(self.end(actor, me.user, me.session, Revocation::Logout).await?)
+    }
+
+    /// Ends one of the actor's sessions; another one than theirs after they proved lately who they are.
     pub async fn revoke_session(&self, actor: &Actor, session: SessionId) -> Result<(), RevokeError> {
-        let user = actor.user().ok_or(RevokeError::Unauthenticated)?.user;
-        let ended = self.end(actor, user, session, Revocation::Listed).await?;
+        let me = actor.user().ok_or(RevokeError::Unauthenticated)?;
+        if session != me.session {
+            self.require_step_up(actor, self.config.step_up_max_age).await?;
+        }
+        let ended = self.end(actor, me.user, session, Revocation::Listed).await?;
         if ended { Ok(()) } else { Err(RevokeError::NotFound) }
     }
 

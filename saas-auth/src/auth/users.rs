@@ -147,7 +147,8 @@ impl Auth {
             return Err(CommandError::NotFound);
         }
         let ended = if status == UserStatus::Disabled {
-            self.ports.one_time_tokens.end(&mut tx, user, Undos::End).await?;
+            self.forget_devices(&mut tx, user).await?;
+            self.end_given_out(&mut tx, user, Undos::End).await?;
             self.ports.sessions.revoke_all(&mut tx, user, Revocation::UserDisabled, now).await?
         } else {
             0

@@ -59,7 +59,10 @@ mod tests {
     fn a_view_that_could_not_be_made_is_made_again_and_debug_shows_none() {
         let view = View::default();
         assert_eq!(view.get_or_make("me", || Err("no")), Err("no"));
-        assert_eq!(view.get_or_make("me", || Ok::<_, &str>(Bytes::from_static(b"ada@example.com"))).unwrap(), "ada@example.com");
+        assert_eq!(
+            view.get_or_make("me", || Ok::<_, &str>(Bytes::from_static(b"ada@example.com"))).unwrap(),
+            "ada@example.com"
+        );
         assert_eq!(format!("{view:?}"), "View { made: true, .. }");
     }
 }

@@ -103,7 +103,8 @@ impl AccessTokens {
         Ok(IssuedToken { token, claims, kid: signer.kid().to_owned() })
     }
 
-    fn claims(&self, grant: AccessGrant) -> AccessClaims {
+    /// What a token of this grant says.
+    pub(crate) fn claims(&self, grant: AccessGrant) -> AccessClaims {
         let now = self.clock.now().timestamp();
         AccessClaims {
             iss: self.rules.issuer().to_owned(),
@@ -220,7 +221,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::token::InvalidRules;
+    use crate::{AuthMethod, AuthMethods, token::InvalidRules};
 
     const LIFETIME: Duration = Duration::from_mins(10);
 
@@ -253,7 +254,7 @@ mod tests {
         let Fixture { tokens, grant, .. } = fixture()?;
         let grant = grant
             .with_scope([Permission::TOOLS_READ, Permission::BILLING_READ].into_iter().collect())
-            .with_authentication(vec!["pwd".to_owned(), "otp".to_owned()], "aal2")
+            .with_authentication(AuthMethods::of(AuthMethod::Password).and(AuthMethod::Otp))
             .with_email_verified(true);
         let issued = tokens.issue(grant.clone())?;
         let claims = tokens.verify(issued.token.expose())?;

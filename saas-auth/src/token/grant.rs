@@ -3,6 +3,8 @@
 use chrono::{DateTime, Utc};
 use saas_core::{Permissions, Role, SessionId, TenantId, UserId};
 
+use crate::AuthMethods;
+
 /// What a token is made for: a user who signed in, in one of their tenants.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -59,10 +61,11 @@ impl AccessGrant {
         Self { scope, ..self }
     }
 
-    /// Proved by these methods (RFC 8176), which is worth `acr`.
+    /// Proved by these methods.
     #[must_use]
-    pub fn with_authentication(self, amr: Vec<String>, acr: impl Into<String>) -> Self {
-        Self { amr, acr: acr.into(), ..self }
+    pub fn with_authentication(self, methods: AuthMethods) -> Self {
+        let amr = methods.amr().into_iter().map(str::to_owned).collect();
+        Self { amr, acr: methods.acr().to_owned(), ..self }
     }
 
     /// With the address verified or not.

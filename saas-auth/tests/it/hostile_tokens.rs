@@ -26,7 +26,7 @@ fn row(name: impl Into<String>, token: String, refused: TokenError) -> Row {
 }
 
 #[test]
-fn every_hostile_token_is_refused_for_its_fault() {
+fn every_hostile_token_is_refused_for_its_fault_w7() {
     let forge = Forge::new();
     let rows: Vec<Row> =
         [header::rows(&forge), payload::rows(&forge), wire::rows(&forge)].into_iter().flatten().collect();

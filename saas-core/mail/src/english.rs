@@ -116,9 +116,9 @@ impl Words<'_> {
             Letter::UnlockAccount { name, secured } => Content {
                 subject: format!("Signing in to {product} is locked"),
                 greeting: Some(greeting(name.as_ref())),
-                paragraphs: vec![format!("Too many wrong passwords were tried for your account with {product}, so signing in is locked for a while. If it was you, you can unlock it.")],
+                paragraphs: vec![format!("Too many wrong passwords were tried for your account with {product}, so signing in is locked. If it was you, you can unlock it.")],
                 action: Some(self.action("Unlock signing in", "/unlock", Some(secured))),
-                closing: vec![once(secured), "If it was not you, do nothing: nobody got in, and the lock ends by itself.".to_owned()],
+                closing: vec![once(secured), "If it was not you, do nothing: nobody got in, and devices that you have signed in on before are not locked out.".to_owned()],
                 reason: self.account(),
                 ..Content::default()
             },
@@ -156,6 +156,15 @@ impl Words<'_> {
                 greeting: Some(greeting(name.as_ref())),
                 paragraphs: vec!["Signing in does not ask for it any more.".to_owned()],
                 facts: vec![Fact { name: "Factor", value: unlinked(factor.as_str()) }, when(*at)],
+                closing: vec![self.not_you()],
+                reason: self.account(),
+                ..Content::default()
+            },
+            Letter::RecoveryCodeUsed { name, at, left } => Content {
+                subject: format!("A recovery code of your account with {product} was used"),
+                greeting: Some(greeting(name.as_ref())),
+                paragraphs: vec!["It stood in for your second factor, and is good for nothing any more.".to_owned()],
+                facts: vec![Fact { name: "Codes left", value: left.to_string() }, when(*at)],
                 closing: vec![self.not_you()],
                 reason: self.account(),
                 ..Content::default()

@@ -117,6 +117,15 @@ pub enum Letter {
         /// What they called it.
         factor: DisplayName,
     },
+    /// A recovery code was used in the place of the second factor.
+    RecoveryCodeUsed {
+        /// How they are called.
+        name: Option<DisplayName>,
+        /// When.
+        at: DateTime<Utc>,
+        /// How many are left.
+        left: i64,
+    },
     /// Somebody is invited into a tenant.
     Invitation {
         /// The tenant.
@@ -134,7 +143,7 @@ pub enum Letter {
 
 impl Letter {
     /// The names of all of them.
-    pub const NAMES: [&'static str; 15] = [
+    pub const NAMES: [&'static str; 16] = [
         "welcome",
         "verify_email",
         "already_registered",
@@ -148,6 +157,7 @@ impl Letter {
         "session_revoked",
         "factor_added",
         "factor_removed",
+        "recovery_code_used",
         "invitation",
         "test",
     ];
@@ -168,6 +178,7 @@ impl Letter {
             Self::SessionRevoked { .. } => "session_revoked",
             Self::FactorAdded { .. } => "factor_added",
             Self::FactorRemoved { .. } => "factor_removed",
+            Self::RecoveryCodeUsed { .. } => "recovery_code_used",
             Self::Invitation { .. } => "invitation",
             Self::Test => "test",
         }
@@ -221,6 +232,7 @@ impl Letter {
             "session_revoked" => Self::SessionRevoked { name: ada, at, device },
             "factor_added" => Self::FactorAdded { name: ada, at, factor: name_of("Authenticator app") },
             "factor_removed" => Self::FactorRemoved { name: ada, at, factor: name_of("Authenticator app") },
+            "recovery_code_used" => Self::RecoveryCodeUsed { name: ada, at, left: 9 },
             "invitation" => Self::Invitation {
                 tenant,
                 inviter: Some(name_of("Charles Babbage")),

@@ -2,7 +2,8 @@
 
 use super::{Audit, AuditAction, AuditActor, AuditFilter, AuditId, AuditRow, AuditSubject, Chain, Head};
 use crate::{
-    Actor, Cursor, ErrorKind, Fault, InvalidCursor, Page, PageSize, Principal, Reach, Report, StoreError,
+    Actor, Conn, Cursor, ErrorKind, Fault, InvalidCursor, Page, PageSize, Principal, Reach, Report,
+    StoreError,
 };
 
 pub(super) const REACH: Reach = Reach::Platform("an operator's look at the audit log");
@@ -73,6 +74,17 @@ impl Audit {
         Ok(Page::cut(rows, size, |row| Cursor::new(&list, &row.entry.id.to_string())))
     }
 
+    /// Rows that the filter lets through, the newest first, on the caller's connection. For services, who know whom they show what.
+    pub async fn rows(
+        &self,
+        conn: &mut Conn,
+        filter: &AuditFilter,
+        before: Option<AuditId>,
+        limit: u32,
+    ) -> Result<Vec<AuditRow>, StoreError> {
+        self.log().list(conn, filter, before, limit).await
+    }
+
     /// The chain after one, or the first: for who goes through all of them. For operators.
     pub async fn next_chain(&self, actor: &Actor, after: Option<Chain>) -> Result<Option<Chain>, AuditError> {
         operator(actor)?;
@@ -133,7 +145,7 @@ impl Audit {
 
     async fn missing(
         &self,
-        conn: &mut crate::Conn,
+        conn: &mut Conn,
         events: &[super::AuditEvent],
     ) -> Result<Vec<super::AuditEvent>, StoreError> {
         let mut missing = Vec::new();

@@ -227,8 +227,8 @@ async fn become_it(storage: &SqlStorage, name: &str) -> Result<(), Failure> {
         "second factor, wrong password" => {
             execute!(
                 tx.conn(),
-                "INSERT INTO saas_second_factors (user_id, seed_envelope, created_at, confirmed_at, last_step, failures) \
-                 SELECT id, $1, created_at, created_at, 0, 0 FROM saas_users WHERE id = $2",
+                "INSERT INTO saas_second_factors (user_id, seed_envelope, created_at, confirmed_at, last_step) \
+                 SELECT id, $1, created_at, created_at, 0 FROM saas_users WHERE id = $2",
                 // Whoever does not show the right password has nobody open it.
                 b"unopened".as_slice(),
                 user,

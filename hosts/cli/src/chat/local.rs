@@ -1,7 +1,7 @@
 //! The product in this process, with its workers.
 
 use saas_agents::{RunId, StartRun};
-use saas_auth::{SignIn, Tokens};
+use saas_auth::{FactorProof, RecoveryCode, SecondFactorSignIn, SignIn, SignInError, Tokens, TotpCode};
 use saas_core::{Actor, Client, Email, Fault, Secret, TenantId};
 use saas_http::program;
 use saas_kit::{Saas, settings::Settings};
@@ -25,6 +25,33 @@ fn client() -> Client {
     Client::new(None, Some(USER_AGENT))
 }
 
+/// Signs in, with a second factor if one is asked for.
+async fn sign_in(
+    saas: &Saas,
+    command: SignIn,
+    second_factor: impl AsyncFnOnce() -> Result<Secret<String>, Failure>,
+) -> Result<Tokens, Failure> {
+    let nobody = Actor::anonymous(None, client());
+    let challenge = match saas.auth().sign_in(&nobody, command).await {
+        Err(SignInError::SecondFactorRequired { challenge, .. }) => challenge,
+        done => return done.map_err(Failure::fault),
+    };
+    let command = SecondFactorSignIn::new(challenge, proof(&second_factor().await?)?);
+    saas.auth().sign_in_with_second_factor(&nobody, command).await.map_err(Failure::fault)
+}
+
+/// Six digits are the app's; everything else can only be a recovery code.
+fn proof(typed: &Secret<String>) -> Result<FactorProof, Failure> {
+    if let Ok(code) = TotpCode::parse(typed.expose()) {
+        return Ok(FactorProof::Code(code));
+    }
+    let code = RecoveryCode::parse(typed.expose());
+    code.map(FactorProof::RecoveryCode).map_err(|_| {
+        let text = "that is neither six digits of the app nor a recovery code";
+        Failure::new(Exit::Usage, "invalid_second_factor", text)
+    })
+}
+
 impl Local {
     /// Opens the product, signs in, and only then starts the workers.
     pub(super) async fn open(
@@ -32,14 +59,15 @@ impl Local {
         email: Email,
         password: Secret<String>,
         tenant: Option<TenantId>,
+        second_factor: impl AsyncFnOnce() -> Result<Secret<String>, Failure>,
     ) -> Result<Self, Failure> {
         let saas = program::open(settings).await?;
         let command = SignIn::new(email, password).with_tenant(tenant);
-        let tokens = match saas.auth().sign_in(&Actor::anonymous(None, client()), command).await {
+        let tokens = match sign_in(&saas, command, second_factor).await {
             Ok(tokens) => tokens,
-            Err(error) => {
+            Err(failure) => {
                 saas.close().await;
-                return Err(Failure::fault(error).with_hint_for_tenants());
+                return Err(failure.with_hint_for_tenants());
             }
         };
         let stop = CancellationToken::new();

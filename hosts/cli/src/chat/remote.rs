@@ -41,6 +41,17 @@ struct Problem {
     detail: String,
     #[serde(default)]
     errors: Vec<ProblemField>,
+    /// With `second_factor_required`.
+    challenge: Option<Secret<String>>,
+}
+
+/// What a server said that is no failure yet.
+enum Asked {
+    Answer(Response),
+    /// The password is right, and this stands for it.
+    SecondFactor {
+        challenge: Secret<String>,
+    },
 }
 
 #[derive(Debug, Deserialize)]
@@ -82,9 +93,21 @@ impl Remote {
         email: &Email,
         password: &Secret<String>,
         tenant: Option<TenantId>,
+        second_factor: impl AsyncFnOnce() -> Result<Secret<String>, Failure>,
     ) -> Result<Self, Failure> {
         let body = json!({ "email": email.shown(), "password": password.expose(), "tenant_id": tenant.map(|id| id.to_string()) });
-        let answer = Self::send(self.request(Method::POST, "auth/token").body(body.to_string())).await?;
+        let request = self.request(Method::POST, "auth/token").body(body.to_string());
+        let answer = match Self::asked(request).await? {
+            Asked::Answer(answer) => answer,
+            Asked::SecondFactor { challenge } => {
+                let typed = second_factor().await?;
+                let app = typed.expose().bytes().all(|byte| byte.is_ascii_digit() || byte == b' ');
+                let name = if app { "code" } else { "recovery_code" };
+                let body = json!({ "challenge": challenge.expose(), name: typed.expose() });
+                let request = self.request(Method::POST, "auth/token/second-factor").body(body.to_string());
+                Self::send(request).await?
+            }
+        };
         self.tokens = Some(tokens(answer).await?);
         Ok(self)
     }
@@ -192,9 +215,20 @@ impl Remote {
 
     /// The answer, or the problem that it holds.
     async fn send(request: RequestBuilder) -> Result<Response, Failure> {
+        match Self::asked(request).await? {
+            Asked::Answer(answer) => Ok(answer),
+            Asked::SecondFactor { .. } => Err(Failure::new(
+                Exit::Failed,
+                "unknown_answer",
+                "the server asks for a second factor out of turn",
+            )),
+        }
+    }
+
+    async fn asked(request: RequestBuilder) -> Result<Asked, Failure> {
         let answer = request.send().await.map_err(|error| Failure::unreachable(&error.without_url()))?;
         if answer.status().is_success() {
-            return Ok(answer);
+            return Ok(Asked::Answer(answer));
         }
         let status = answer.status().as_u16();
         let body = answer.bytes().await.unwrap_or_default();
@@ -202,6 +236,9 @@ impl Remote {
             let text = format!("the server answered {status}, and not as this product does");
             return Err(Failure::answered(status, "unknown_answer".to_owned(), text));
         };
+        if let Some(challenge) = problem.challenge {
+            return Ok(Asked::SecondFactor { challenge });
+        }
         let fields = problem.errors.iter().map(|error| format!("{}: {}", error.field, error.message));
         let failure = Failure::answered(status, problem.code, problem.detail).with_lines(fields);
         Err(failure.with_hint_for_tenants())

@@ -1,7 +1,7 @@
-//! `saas users`: registering, listing, disabling, enabling, resetting, exporting and deleting.
+//! `saas users`: registering, listing, showing, unlocking, disabling, enabling, resetting, exporting, deleting, second factors.
 
 use futures_util::TryStreamExt;
-use saas_auth::{User, UserStatus};
+use saas_auth::{GuessCount, Locked, User, UserStatus};
 use saas_core::{Actor, Client};
 use saas_kit::Saas;
 use saas_tenancy::{Register, Registered, Tenant};
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{date, operator};
 use crate::{
-    arguments::{CreateUser, ListUsers, UserName, Users},
+    arguments::{CreateUser, ListUsers, SecondFactor, SecondFactorOf, UserName, Users},
     context::Context,
     failure::Failure,
     input::Input,
@@ -21,11 +21,14 @@ pub(crate) fn run(context: &Context, command: Users) -> Result<(), Failure> {
     match command {
         Users::Create(arguments) => create(context, arguments),
         Users::List(arguments) => list(context, &arguments),
+        Users::Show(which) => show(context, &which.user),
+        Users::Unlock(which) => unlock(context, &which.user),
         Users::Disable(which) => set_status(context, &which.user, UserStatus::Disabled),
         Users::Enable(which) => set_status(context, &which.user, UserStatus::Active),
         Users::ResetPassword(which) => reset_password(context, &which.user),
         Users::Export(which) => export(context, &which.user),
         Users::Delete(which) => delete(context, &which.user),
+        Users::SecondFactor(of) => second_factor(context, &of),
     }
 }
 
@@ -189,6 +192,69 @@ fn export(context: &Context, name: &UserName) -> Result<(), Failure> {
     })
 }
 
+/// What was guessed at one of their secrets.
+#[derive(Serialize)]
+struct GuessView {
+    kind: &'static str,
+    failures: i64,
+    locked: bool,
+    /// None while locked: until somebody unlocks.
+    locked_until: Option<String>,
+}
+
+impl From<GuessCount> for GuessView {
+    fn from(count: GuessCount) -> Self {
+        let locked_until = match count.locked {
+            Some(Locked::Until(at)) => Some(date(at)),
+            _ => None,
+        };
+        let locked = count.locked.is_some();
+        Self { kind: count.kind.as_str(), failures: count.failures, locked, locked_until }
+    }
+}
+
+impl GuessView {
+    fn in_words(&self) -> String {
+        let failures = match self.failures {
+            1 => "1 wrong guess".to_owned(),
+            more => format!("{more} wrong guesses"),
+        };
+        match (&self.locked_until, self.locked) {
+            (Some(until), _) => format!("{failures}, locked until {until}"),
+            (None, true) => format!("{failures}, locked until somebody unlocks"),
+            (None, false) => failures,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Shown {
+    user: UserView,
+    guesses: Vec<GuessView>,
+}
+
+fn show(context: &Context, name: &UserName) -> Result<(), Failure> {
+    let shown = context.with_saas(async |saas| {
+        let (auth, actor) = (saas.auth(), operator());
+        let user = find(saas, &actor, name).await?;
+        let guesses = auth.guesses(&actor, user.id).await.map_err(Failure::fault)?;
+        Ok(Shown { user: (&user).into(), guesses: guesses.into_iter().map(GuessView::from).collect() })
+    })?;
+    context.out().data(&shown, |Shown { user, guesses }| {
+        let mut lines = vec![
+            ("user", user.id.as_str()),
+            ("email", user.email.as_str()),
+            ("name", user.display_name.as_deref().unwrap_or("-")),
+            ("status", user.status),
+            ("verified", if user.email_verified { "yes" } else { "no" }),
+            ("created", user.created_at.as_str()),
+        ];
+        let words: Vec<_> = guesses.iter().map(|guess| (guess.kind, guess.in_words())).collect();
+        lines.extend(words.iter().map(|(kind, words)| (*kind, words.as_str())));
+        pairs(lines)
+    })
+}
+
 #[derive(Serialize)]
 struct Deleted {
     user: UserView,
@@ -204,6 +270,56 @@ fn delete(context: &Context, name: &UserName) -> Result<(), Failure> {
     })?;
     context.out().data(&Deleted { user: (&user).into(), deleted: true }, |Deleted { user, .. }| {
         pairs([("user", user.id.as_str()), ("email", user.email.as_str()), ("status", "deleted")])
+    })
+}
+
+#[derive(Serialize)]
+struct FactorView {
+    user: UserView,
+    enrolled_at: Option<String>,
+    recovery_codes_left: i64,
+}
+
+fn second_factor(context: &Context, SecondFactorOf { which, what }: &SecondFactorOf) -> Result<(), Failure> {
+    let view = context.with_saas(async |saas| {
+        let (auth, actor) = (saas.auth(), operator());
+        let user = find(saas, &actor, &which.user).await?;
+        if let SecondFactor::Remove = what {
+            auth.remove_second_factor(&actor, user.id).await.map_err(Failure::fault)?;
+        }
+        let state = auth.second_factor_of_user(&actor, user.id).await.map_err(Failure::fault)?;
+        Ok(FactorView {
+            user: (&user).into(),
+            enrolled_at: state.enrolled_at.map(date),
+            recovery_codes_left: state.recovery_codes_left,
+        })
+    })?;
+    context.out().data(&view, |FactorView { user, enrolled_at, recovery_codes_left }| {
+        pairs([
+            ("user", user.id.as_str()),
+            ("email", user.email.as_str()),
+            ("second factor", enrolled_at.as_deref().unwrap_or("none")),
+            ("recovery codes", recovery_codes_left.to_string().as_str()),
+        ])
+    })
+}
+
+#[derive(Serialize)]
+struct Unlocked {
+    user: UserView,
+    unlocked: bool,
+}
+
+fn unlock(context: &Context, name: &UserName) -> Result<(), Failure> {
+    let unlocked = context.with_saas(async |saas| {
+        let (auth, actor) = (saas.auth(), operator());
+        let user = find(saas, &actor, name).await?;
+        let unlocked = auth.unlock_user(&actor, user.id).await.map_err(Failure::fault)?;
+        Ok(Unlocked { user: (&user).into(), unlocked })
+    })?;
+    context.out().data(&unlocked, |Unlocked { user, unlocked }| {
+        let said = if *unlocked { "yes" } else { "there was nothing to unlock" };
+        pairs([("user", user.id.as_str()), ("email", user.email.as_str()), ("unlocked", said)])
     })
 }
 

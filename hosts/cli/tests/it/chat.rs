@@ -2,9 +2,12 @@
 #![cfg(feature = "sqlite")]
 
 use std::{
-    io::{BufRead, BufReader, Read},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     process::Stdio,
 };
+
+use saas_auth::TotpSeed;
 
 use serde_json::{Value, json};
 
@@ -14,6 +17,45 @@ const EMAIL: &str = "ada@example.com";
 
 fn arguments<'a>(more: &[&'a str]) -> Vec<&'a str> {
     [&["chat", "--email", EMAIL, "--password-stdin"], more].concat()
+}
+
+/// Posts JSON to the server; what it answers.
+fn post(server: &Server, path: &str, bearer: &str, body: &Value) -> Value {
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    let body = body.to_string();
+    write!(
+        stream,
+        "POST /api/v1/auth/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {bearer}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap()
+}
+
+fn from_base32(text: &str) -> Vec<u8> {
+    let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+    let bits: String = text.chars().map(|letter| format!("{:05b}", letters.find(letter).unwrap())).collect();
+    bits.as_bytes()
+        .chunks_exact(8)
+        .map(|bits| u8::from_str_radix(std::str::from_utf8(bits).unwrap(), 2).unwrap())
+        .collect()
+}
+
+/// Gives the user a second factor; its recovery codes.
+fn add_second_factor(server: &Server) -> Vec<String> {
+    let session = post(server, "token", "", &json!({ "email": EMAIL, "password": PASSWORD }));
+    let access = session["access_token"].as_str().unwrap();
+    let begun = post(server, "second-factor/totp", access, &json!({}));
+    let seed = TotpSeed::from_bytes(&from_base32(begun["data"]["secret"].as_str().unwrap())).unwrap();
+    let now = std::process::Command::new("date").arg("+%s").output().unwrap().stdout;
+    let now = std::str::from_utf8(&now).unwrap().trim().parse().unwrap();
+    let code = seed.code_at(chrono::DateTime::from_timestamp(now, 0).unwrap()).unwrap();
+    let added = post(server, "second-factor/totp/confirm", access, &json!({ "code": code.expose() }));
+    let codes = added["recovery_codes"].as_array().unwrap_or_else(|| panic!("{added}"));
+    codes.iter().map(|code| code.as_str().unwrap().to_owned()).collect()
 }
 
 /// Two messages; what was answered.
@@ -41,6 +83,30 @@ fn assert_answers(place: &Place, more: &[&str]) {
     }
     assert!(answers[0]["answer"].as_str().unwrap().starts_with("That makes 42."), "{lines}");
     assert!(answers[1]["answer"].as_str().unwrap().contains("before it you said"), "{lines}");
+}
+
+#[test]
+fn a_second_factor_is_taken_from_the_line_after_the_password() {
+    let place = Place::empty();
+    place.register(EMAIL);
+    let server = Server::start(&place);
+    let codes = add_second_factor(&server);
+    let url = format!("http://{}/", server.address);
+    let more = ["--server", url.as_str(), "--output", "json"];
+    let without = place.run_on(&arguments(&more), &format!("{PASSWORD}\n"));
+    assert_eq!(
+        (without.code, without.error()["code"].clone()),
+        (2, json!("second_factor_needed")),
+        "{without}"
+    );
+    let wrong = place.run_on(&arguments(&more), &format!("{PASSWORD}\n0000-0000-0000-0000\n"));
+    assert_eq!((wrong.code, wrong.error()["code"].clone()), (4, json!("invalid_second_factor")), "{wrong}");
+    for (code, more) in [(&codes[0], &more[..]), (&codes[1], &more[2..])] {
+        let done = place.run_on(&arguments(more), &format!("{PASSWORD}\n{code}\nHello\n"));
+        assert_eq!((done.code, done.json()["status"].clone()), (0, json!("completed")), "{done}");
+    }
+    let (code, _) = server.stop("TERM");
+    assert_eq!(code, Some(0));
 }
 
 #[test]

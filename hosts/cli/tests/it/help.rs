@@ -2,7 +2,7 @@
 
 use crate::harness::Place;
 
-const COMMANDS: [&[&str]; 32] = [
+const COMMANDS: [&[&str]; 34] = [
     &[],
     &["serve"],
     &["migrate"],
@@ -13,6 +13,8 @@ const COMMANDS: [&[&str]; 32] = [
     &["users"],
     &["users", "create"],
     &["users", "list"],
+    &["users", "show"],
+    &["users", "unlock"],
     &["users", "disable"],
     &["users", "enable"],
     &["keys"],

@@ -161,6 +161,25 @@ fn sign_in_all_over(server: &Busy, secrets: &mut Secrets) -> String {
     access
 }
 
+/// Begins to add an authenticator app, and tries codes that prove nothing.
+fn add_second_factor(server: &Busy, access: &str, secrets: &mut Secrets) {
+    let path = "/api/v1/auth/second-factor/totp";
+    let (status, begun) = server.ask("POST", path, &bearer(access), "");
+    assert_eq!(status, 200, "{begun}");
+    let begun: Value = serde_json::from_str(&begun).unwrap();
+    secrets.add("a seed", &text(&begun["data"], "secret"));
+    let wrong = json!({ "code": "12345a" }).to_string();
+    assert_eq!(server.ask("POST", &format!("{path}/confirm"), &bearer(access), &wrong).0, 422);
+    let guess = json!({ "password": WRONG_PASSWORD }).to_string();
+    assert_eq!(server.ask("POST", "/api/v1/auth/step-up", &bearer(access), &guess).0, 403);
+    let recovery = "7G2K-M4QX-T9RB-W0CZ";
+    secrets.add("a recovery code", recovery);
+    let guess = json!({ "recovery_code": recovery }).to_string();
+    assert_eq!(server.ask("POST", "/api/v1/auth/step-up", &bearer(access), &guess).0, 403);
+    let guess = json!({ "challenge": access, "recovery_code": recovery });
+    assert_eq!(server.post("/api/v1/auth/token/second-factor", &guess).0, 401);
+}
+
 /// Sends what is wrong in every way, each with a secret in it.
 fn send_nonsense(server: &Busy, access: &str) {
     let json = "Content-Type: application/json\r\n";
@@ -234,6 +253,7 @@ fn the_log_of_a_busy_run_holds_no_secret_and_no_address(place: &Place) {
 
     let server = Busy::start(place);
     let access = sign_in_all_over(&server, &mut secrets);
+    add_second_factor(&server, &access, &mut secrets);
     send_nonsense(&server, &access);
     chat(&server, &access);
     let mut said = on_the_command_line(place);

@@ -17,6 +17,7 @@ fn data_keys_are_added_and_what_is_stored_is_encrypted_again(place: &Place) {
     insta::assert_snapshot!(done.stdout, @r"
     COLUMN                                 ENCRYPTED  UNOPENED
     saas_sessions.address_envelope         0          0
+    saas_sessions.place_envelope           0          0
     saas_one_time_tokens.address_envelope  0          0
     ");
     // The console has no address: what an earlier release left is all that there is to encrypt.

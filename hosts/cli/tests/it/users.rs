@@ -7,6 +7,8 @@ use crate::harness::{PASSWORD, Place, on_both_engines, snapshots};
 on_both_engines! {
     a_user_is_created_listed_disabled_and_enabled,
     the_list_comes_in_pages_and_misses_nobody,
+    a_second_factor_that_is_not_there_is_shown_as_none_and_not_removed,
+    a_user_who_is_locked_is_shown_so_and_unlocked,
 }
 
 fn create<'a>(email: &'a str, more: &[&'a str]) -> Vec<&'a str> {
@@ -83,6 +85,62 @@ fn the_list_comes_in_pages_and_misses_nobody(place: &Place) {
     for cursor in ["forged", "-forged"] {
         let forged = place.run(&["users", "list", "--after", cursor, "--output", "json"]);
         assert_eq!((forged.code, forged.error()["code"].clone()), (2, json!("invalid_cursor")), "{forged}");
+    }
+}
+
+fn a_second_factor_that_is_not_there_is_shown_as_none_and_not_removed(place: &Place) {
+    assert_eq!(place.run(&["migrate"]).code, 0);
+    place.register("ada@example.com");
+    let shown = place.run(&["users", "second-factor", "ada@example.com", "show", "--output", "json"]);
+    assert_eq!(shown.code, 0, "{shown}");
+    let view = shown.json();
+    assert_eq!((&view["enrolled_at"], &view["recovery_codes_left"]), (&Value::Null, &json!(0)));
+    let removed = place.run(&["users", "second-factor", "ada@example.com", "remove", "--output", "json"]);
+    assert_eq!(
+        (removed.code, removed.error()["code"].clone()),
+        (1, json!("second_factor_not_found")),
+        "{removed}"
+    );
+    let nobody = place.run(&["users", "second-factor", "eve@example.com", "remove", "--output", "json"]);
+    assert_eq!((nobody.code, nobody.error()["code"].clone()), (1, json!("user_not_found")), "{nobody}");
+}
+
+fn a_user_who_is_locked_is_shown_so_and_unlocked(place: &Place) {
+    assert_eq!(place.run(&["migrate"]).code, 0);
+    let stdin = format!("{PASSWORD}\n");
+    assert_eq!(place.run_on(&create("ada@example.com", &["--display-name", "Ada"]), &stdin).code, 0);
+    let shown = place.run(&["users", "show", "ada@example.com"]);
+    snapshots().bind(|| insta::assert_snapshot!("shown", shown.stdout));
+    for _ in 0..5 {
+        let wrong = place
+            .run_on(&["chat", "--email", "ada@example.com", "--password-stdin"], "not the password\nHi\n");
+        assert_eq!(wrong.code, 4, "{wrong}");
+    }
+    let shown = place.run(&["users", "show", "ada@example.com"]);
+    snapshots().bind(|| insta::assert_snapshot!("shown_locked", shown.stdout));
+    let shown = place.run(&["users", "show", "ada@example.com", "--output", "json"]).json();
+    let guesses = &shown["guesses"][0];
+    assert_eq!(
+        (&guesses["kind"], &guesses["failures"], &guesses["locked"]),
+        (&json!("account"), &json!(5), &json!(true))
+    );
+    assert!(guesses["locked_until"].is_string(), "{shown}");
+    let id = shown["user"]["id"].as_str().unwrap();
+    let right = place
+        .run_on(&["chat", "--email", "ada@example.com", "--password-stdin"], &format!("{PASSWORD}\nHi\n"));
+    assert_eq!(right.code, 4, "{right}");
+
+    let unlocked = place.run(&["users", "unlock", id]);
+    assert_eq!(unlocked.code, 0, "{unlocked}");
+    snapshots().bind(|| insta::assert_snapshot!("unlocked", unlocked.stdout));
+    let again = place.run(&["users", "unlock", "ada@example.com", "--output", "json"]).json();
+    assert_eq!((&again["unlocked"], &again["user"]["email"]), (&json!(false), &json!("ada@example.com")));
+    let right = place
+        .run_on(&["chat", "--email", "ada@example.com", "--password-stdin"], &format!("{PASSWORD}\nHi\n"));
+    assert_eq!(right.code, 0, "{right}");
+    for command in ["show", "unlock"] {
+        let done = place.run(&["users", command, "eve@example.com", "--output", "json"]);
+        assert_eq!((done.code, done.error()["code"].clone()), (1, json!("user_not_found")), "{done}");
     }
 }
 

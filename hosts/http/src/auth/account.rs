@@ -15,13 +15,14 @@ use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
 
 use super::wire::{
-    Accepted, NO_STORE, PasswordAdviceBody, RoleName, SuccessResponse, UserSessionResponse, accepted,
+    Accepted, NO_STORE, PasswordAdviceBody, RoleName, SignedIn, SuccessResponse, accepted, carried,
 };
 use crate::{
     Problem,
     answer::{self, Answer, Rendered},
     bearer::{Anyone, Bearer},
     body::Json,
+    cookie::{Carrier, CarrierParams},
     fields::Fields,
     problem::described::{
         BodyProblems, EmailTaken, InvalidRegistration, RegistrationClosed, Unauthenticated,
@@ -91,7 +92,7 @@ impl RegisterRequest {
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct RegisterResponse {
     #[serde(flatten)]
-    session: UserSessionResponse,
+    session: SignedIn,
     /// The tenant's name in URLs.
     #[schema(example = "analytical-engines", pattern = "^[a-z0-9]+(-[a-z0-9]+)*$")]
     tenant_slug: String,
@@ -121,6 +122,7 @@ fn problem(error: RegisterError) -> Problem {
     operation_id = "register",
     tag = "auth",
     request_body = RegisterRequest,
+    params(CarrierParams),
     responses(
         (status = 201, description = "Registered, and signed in.", body = RegisterResponse),
         (status = 202, description = "The address was mailed how it goes on.", body = SuccessResponse<Accepted>),
@@ -133,6 +135,7 @@ fn problem(error: RegisterError) -> Problem {
 pub(crate) async fn register(
     State(saas): State<Saas>,
     Anyone(actor): Anyone,
+    carrier: Carrier,
     Json(request): Json<RegisterRequest>,
 ) -> Result<Response, Problem> {
     let registered = match saas.tenancy().sign_up(&actor, request.command()?).await.map_err(problem)? {
@@ -144,12 +147,13 @@ pub(crate) async fn register(
         }
     };
     let Registered { tokens, tenant, password_advice, .. } = registered;
+    let (cookie, session) = carried(&saas, carrier, tokens)?;
     let body = RegisterResponse {
-        session: tokens.into(),
+        session,
         tenant_slug: tenant.slug.to_string(),
         password_advice: password_advice.map(PasswordAdviceBody::from),
     };
-    Ok((StatusCode::CREATED, NO_STORE, Answer(body)).into_response())
+    Ok((StatusCode::CREATED, NO_STORE, cookie, Answer(body)).into_response())
 }
 
 /// Who one is.

@@ -8,14 +8,14 @@ use saas_core::Secret;
 use saas_kit::Saas;
 use serde::{Deserialize, Serialize};
 
-use super::wire::{NO_STORE, SuccessResponse};
+use super::wire::{NO_STORE, SuccessResponse, signed_out};
 use crate::{
     Problem,
     answer::Answer,
     bearer::Bearer,
     body::Json,
     fields::Fields,
-    problem::described::{BodyProblems, LastOwner, TooManyRequests, Unauthenticated, WrongPassword},
+    problem::described::{BodyProblems, LastOwner, StepUpRequired, TooManyRequests, WrongPassword},
 };
 
 /// That somebody means it.
@@ -37,6 +37,7 @@ pub(crate) struct AccountDeleted {
 ///
 /// Sessions and memberships are gone at once, conversations within moments. A tenant whose only member leaves is suspended; its only owner
 /// cannot leave other members behind. Wrong passwords are counted.
+/// Who has a second factor shows it first, at `/api/v1/auth/step-up`, unless they did lately.
 #[utoipa::path(
     delete,
     path = "/api/v1/auth/account",
@@ -50,7 +51,7 @@ pub(crate) struct AccountDeleted {
         WrongPassword,
         LastOwner,
         TooManyRequests,
-        Unauthenticated
+        StepUpRequired
     )
 )]
 pub(crate) async fn delete(
@@ -66,5 +67,5 @@ pub(crate) async fn delete(
     let password = password.ok_or_else(Problem::internal)?;
     saas.tenancy().delete_account(&authenticated.actor, &password).await?;
     let body = SuccessResponse::new("The account is gone.", AccountDeleted { deleted: true });
-    Ok((NO_STORE, Answer(body)).into_response())
+    signed_out(&saas, authenticated.is_by_cookie(), (NO_STORE, Answer(body)).into_response())
 }

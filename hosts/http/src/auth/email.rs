@@ -4,7 +4,6 @@ use axum::{
     extract::{FromRequest, FromRequestParts, Request, State},
     response::{IntoResponse, Response},
 };
-use http::header;
 use saas_core::{Email, Secret};
 use saas_kit::Saas;
 use serde::{Deserialize, Serialize};
@@ -15,9 +14,11 @@ use crate::{
     answer::Answer,
     bearer::{Anyone, Bearer},
     body::Json,
+    cookie,
     fields::Fields,
     problem::described::{
-        BodyProblems, EmailTaken, InvalidOneTimeToken, TooManyRequests, Unauthenticated, WrongPassword,
+        BodyProblems, EmailTaken, InvalidOneTimeToken, StepUpRequired, TooManyRequests, Unauthenticated,
+        WrongPassword,
     },
 };
 
@@ -49,7 +50,7 @@ pub(crate) struct SendVerificationRequest {
 )]
 pub(crate) async fn send(State(saas): State<Saas>, request: Request) -> Result<Response, Problem> {
     let (mut parts, body) = request.into_parts();
-    if parts.headers.contains_key(header::AUTHORIZATION) {
+    if cookie::is_of_somebody(&parts, saas.settings()) {
         let Bearer(authenticated) = Bearer::from_request_parts(&mut parts, &saas).await?;
         let sent = saas.auth().send_verification(&authenticated.actor).await?;
         return Ok(accepted(if sent {
@@ -77,7 +78,7 @@ pub(crate) struct OneTimeTokenRequest {
 }
 
 impl OneTimeTokenRequest {
-    fn token(self) -> Result<Secret<String>, Problem> {
+    pub(super) fn token(self) -> Result<Secret<String>, Problem> {
         let mut fields = Fields::default();
         let token = fields.required("token", self.token.as_ref(), token);
         token.ok_or_else(|| fields.problem().err().unwrap_or_else(Problem::internal))
@@ -131,6 +132,7 @@ pub(crate) struct ChangeEmailRequest {
 ///
 /// The new address is mailed what confirms it, and nothing changes before; the old one is mailed what undoes it, for seven days. The answer
 /// does not tell whether somebody has the new address. Wrong passwords are counted.
+/// Who has a second factor shows it first, at `/api/v1/auth/step-up`, unless they did lately.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/email/change",
@@ -143,7 +145,7 @@ pub(crate) struct ChangeEmailRequest {
         BodyProblems,
         WrongPassword,
         TooManyRequests,
-        Unauthenticated
+        StepUpRequired
     )
 )]
 pub(crate) async fn change(

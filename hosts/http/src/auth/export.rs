@@ -18,7 +18,7 @@ use crate::{
     bearer::Bearer,
     body::Json,
     fields::Fields,
-    problem::described::{BodyProblems, TooManyRequests, Unauthenticated, WrongPassword},
+    problem::described::{BodyProblems, StepUpRequired, TooManyRequests, WrongPassword},
 };
 
 /// Who one is, once more.
@@ -50,6 +50,11 @@ pub(crate) struct AccountDocument {
     exported_at: String,
     /// The user.
     user: ExportedItem,
+    /// Their second factor, without its secrets; null where there is none.
+    #[schema(required, value_type = Option<ExportedItem>)]
+    second_factor: Option<ExportedItem>,
+    /// How often their secrets were guessed wrong.
+    guesses: Vec<ExportedItem>,
     /// Their sessions, those that have ended, too, for as long as they are kept; last seen first.
     sessions: Vec<ExportedItem>,
     /// What is stored of mails with a token.
@@ -65,7 +70,7 @@ pub(crate) struct AccountDocument {
 /// Gives everything that is held of oneself, as a file.
 ///
 /// It comes as it is read, and may be long. One that breaks off is no JSON: ask again. It is noted in the audit log, and wrong passwords are
-/// counted.
+/// counted. Who has a second factor shows it first, at `/api/v1/auth/step-up`, unless they did lately.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/account/export",
@@ -78,7 +83,7 @@ pub(crate) struct AccountDocument {
         BodyProblems,
         WrongPassword,
         TooManyRequests,
-        Unauthenticated
+        StepUpRequired
     )
 )]
 pub(crate) async fn export(

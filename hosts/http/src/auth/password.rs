@@ -9,16 +9,17 @@ use saas_kit::Saas;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::wire::{Accepted, NO_STORE, SuccessResponse, UserSessionResponse, accepted, token};
+use super::wire::{Accepted, NO_STORE, SignedIn, SuccessResponse, accepted, signed_in, token};
 use crate::{
     Problem,
     answer::Answer,
     bearer::{Anyone, Bearer},
     body::Json,
+    cookie::Carrier,
     fields::Fields,
     problem::described::{
         BodyProblems, InvalidPasswordChange, InvalidReset, PasswordChangedMeanwhile, RoleTooLow,
-        TooManyRequests, Unauthenticated, UserNotFound, WrongPassword,
+        StepUpRequired, TooManyRequests, Unauthenticated, UserNotFound, WrongPassword,
     },
 };
 
@@ -124,6 +125,7 @@ pub(crate) struct ChangePasswordRequest {
 /// Changes the password, and ends the user's other sessions.
 ///
 /// The session goes on with the tokens of the answer; those before it have ended. Wrong passwords are counted.
+/// Who has a second factor shows it first, at `/api/v1/auth/step-up`, unless they did lately.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/password/change",
@@ -132,13 +134,13 @@ pub(crate) struct ChangePasswordRequest {
     security(("bearer" = [])),
     request_body = ChangePasswordRequest,
     responses(
-        (status = 200, description = "The password is changed.", body = UserSessionResponse),
+        (status = 200, description = "The password is changed.", body = SignedIn),
         BodyProblems,
         InvalidPasswordChange,
         WrongPassword,
         PasswordChangedMeanwhile,
         TooManyRequests,
-        Unauthenticated
+        StepUpRequired
     )
 )]
 pub(crate) async fn change(
@@ -153,7 +155,7 @@ pub(crate) async fn change(
     let (current, new) = current.zip(new).ok_or_else(Problem::internal)?;
     let keep = request.keep_other_sessions.unwrap_or_default();
     let tokens = saas.auth().change_password(&authenticated.actor, &current, &new, keep).await?;
-    Ok((NO_STORE, Answer(UserSessionResponse::from(tokens))).into_response())
+    signed_in(&saas, Carrier::of(&authenticated), tokens)
 }
 
 /// Who is to set a new password.

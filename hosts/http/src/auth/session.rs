@@ -5,20 +5,23 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, header};
-use saas_auth::{Auth, Session, SessionFilter};
-use saas_core::{Cursor, PageSize, SessionId, TenantId};
+use saas_auth::{Auth, Device, Session, SessionFilter};
+use saas_core::{Cursor, PageSize, Place, SessionId, TenantId};
 use saas_kit::Saas;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::wire::{NO_STORE, SuccessResponse, date};
+use super::{
+    sign_in::RevokedCount,
+    wire::{NO_STORE, SuccessResponse, date, signed_out},
+};
 use crate::{
     Problem,
     answer::Answer,
     bearer::Bearer,
     fields::Fields,
     path::Path,
-    problem::described::{InvalidParameters, PageProblems, SessionNotFound, Unauthenticated},
+    problem::described::{InvalidParameters, PageProblems, SessionNotFound, StepUpRequired, Unauthenticated},
     query::Query,
 };
 
@@ -96,7 +99,7 @@ impl SessionsQuery {
 
 /// The program of a session.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct SessionClient {
+pub(super) struct SessionClient {
     /// The system that it runs on.
     #[schema(required, example = "Windows")]
     platform: Option<String>,
@@ -111,9 +114,16 @@ struct SessionClient {
     user_agent: Option<String>,
 }
 
+impl From<(Device, Option<String>)> for SessionClient {
+    fn from((device, user_agent): (Device, Option<String>)) -> Self {
+        let Device { platform, browser, device } = device;
+        Self { platform, browser, device, user_agent }
+    }
+}
+
 /// The place of a session.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
-struct SessionLocation {
+pub(super) struct SessionLocation {
     /// The city.
     #[schema(required, example = "London")]
     city: Option<String>,
@@ -123,6 +133,12 @@ struct SessionLocation {
     /// The country, ISO 3166-1.
     #[schema(required, example = "GB")]
     country: Option<String>,
+}
+
+impl From<Place> for SessionLocation {
+    fn from(place: Place) -> Self {
+        Self { city: place.city, region: place.region, country: place.country }
+    }
 }
 
 /// A session.
@@ -149,7 +165,7 @@ struct SessionItem {
     fingerprint: Option<String>,
     /// Its program.
     client: SessionClient,
-    /// Null while no locator is set up.
+    /// Where it was opened; null until somebody has looked, and where nobody knows.
     #[schema(required)]
     location: Option<SessionLocation>,
     /// Whether it is the session that asks.
@@ -157,6 +173,7 @@ struct SessionItem {
 }
 
 fn item(auth: &Auth, session: Session, asking: SessionId) -> SessionItem {
+    let location = auth.place_of(&session).map(SessionLocation::from);
     SessionItem {
         id: session.id.as_uuid(),
         tenant_id: session.tenant.as_uuid(),
@@ -165,13 +182,8 @@ fn item(auth: &Auth, session: Session, asking: SessionId) -> SessionItem {
         revoked_at: session.revoked_at.map(date),
         ip_address_masked: auth.address_of(&session),
         fingerprint: session.fingerprint,
-        client: SessionClient {
-            platform: session.device.platform,
-            browser: session.device.browser,
-            device: session.device.device,
-            user_agent: session.user_agent,
-        },
-        location: None,
+        client: SessionClient::from((session.device, session.user_agent)),
+        location,
         current: session.id == asking,
     }
 }
@@ -231,6 +243,27 @@ pub(crate) async fn list(
     Ok(response)
 }
 
+/// Signs out everywhere else: ends every session of the user's but the one that asks.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/auth/sessions",
+    operation_id = "revoke_other_sessions",
+    tag = "auth",
+    security(("bearer" = [])),
+    responses(
+        (status = 200, description = "Every other session has ended.", body = SuccessResponse<RevokedCount>),
+        StepUpRequired
+    )
+)]
+pub(crate) async fn revoke_others(
+    State(saas): State<Saas>,
+    Bearer(authenticated): Bearer,
+) -> Result<Response, Problem> {
+    let revoked = saas.auth().logout_others(&authenticated.actor).await?;
+    let answer = SuccessResponse::new("Signed out everywhere else.", RevokedCount { revoked });
+    Ok((NO_STORE, Answer(answer)).into_response())
+}
+
 /// A session was ended.
 #[derive(Debug, Serialize, utoipa::ToSchema)]
 pub(crate) struct SessionRevoked {
@@ -239,6 +272,8 @@ pub(crate) struct SessionRevoked {
 }
 
 /// Ends one of one's own sessions.
+///
+/// Another one than the session that asks only after a fresh proof of who one is.
 #[utoipa::path(
     delete,
     path = "/api/v1/auth/sessions/{session_id}",
@@ -250,7 +285,7 @@ pub(crate) struct SessionRevoked {
         (status = 200, description = "The session has ended.", body = SuccessResponse<SessionRevoked>),
         SessionNotFound,
         InvalidParameters,
-        Unauthenticated
+        StepUpRequired
     )
 )]
 pub(crate) async fn revoke(
@@ -261,7 +296,9 @@ pub(crate) async fn revoke(
     let mut fields = Fields::default();
     let session: Option<SessionId> = fields.required("session_id", Some(session_id.as_str()), str::parse);
     fields.problem()?;
-    saas.auth().revoke_session(&authenticated.actor, session.ok_or_else(Problem::internal)?).await?;
-    Ok((NO_STORE, Answer(SuccessResponse::new("Session revoked.", SessionRevoked { revoked: true })))
-        .into_response())
+    let session = session.ok_or_else(Problem::internal)?;
+    saas.auth().revoke_session(&authenticated.actor, session).await?;
+    let here = authenticated.is_by_cookie() && authenticated.claims().sid == session;
+    let answer = SuccessResponse::new("Session revoked.", SessionRevoked { revoked: true });
+    signed_out(&saas, here, (NO_STORE, Answer(answer)).into_response())
 }

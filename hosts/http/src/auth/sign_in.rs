@@ -10,16 +10,17 @@ use saas_kit::Saas;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::wire::{NO_STORE, SuccessResponse, UserSessionResponse};
+use super::wire::{NO_STORE, SignedIn, SuccessResponse, date, signed_in, signed_out};
 use crate::{
     Problem,
     answer::Answer,
     bearer::{Anyone, Bearer},
     body::Json,
+    cookie::{Carrier, CarrierParams, Presented},
     fields::Fields,
     problem::described::{
-        BodyProblems, InvalidCredentials, InvalidRefreshToken, PasswordCompromised, RefreshTokenNotYours,
-        TenantRequired, Unauthenticated,
+        BodyProblems, CrossSiteRequest, InvalidRefreshToken, NotSignedIn, PasswordCompromised,
+        RefreshTokenNotYours, StepUpRequired, TenantRequired, TooManyAttempts, Unauthenticated,
     },
 };
 
@@ -38,6 +39,10 @@ pub(crate) struct TokenRequest {
         example = "01890a5d-ac96-774b-bcce-b302099a8057"
     )]
     tenant_id: Option<String>,
+    /// What an earlier sign-in on this device answered with: nobody elsewhere can lock it out then. One that is not good any more is like
+    /// none. Empty is the same as absent.
+    #[schema(value_type = Option<String>, max_length = 256, example = "saas_dt_oAaTzQAAAABpVbkAAZiQpdrJZ0u8zrMCCZqAVw")]
+    device_token: Option<Secret<String>>,
 }
 
 impl TokenRequest {
@@ -51,23 +56,32 @@ impl TokenRequest {
         match (email, password) {
             (Some(email), Some(password)) => {
                 fields.problem()?;
-                Ok(SignIn::new(email, password).with_tenant(tenant))
+                Ok(SignIn::new(email, password).with_tenant(tenant).with_device_token(self.device_token))
             }
             _ => Err(fields.problem().err().unwrap_or_else(Problem::internal)),
         }
     }
 }
 
-/// The tenants to choose from go with the answer.
+/// The tenants to choose from go with the answer, and so does the challenge for a second factor.
 fn problem(error: SignInError) -> Problem {
     let choices: Option<Vec<Value>> = match &error {
         SignInError::TenantRequired { choices } => Some(choices.iter().map(choice).collect()),
         _ => None,
     };
+    let challenge = match &error {
+        SignInError::SecondFactorRequired { challenge, expires_at } => {
+            Some((challenge.expose().clone(), date(*expires_at)))
+        }
+        _ => None,
+    };
     let problem = Problem::from(error);
-    match choices {
-        Some(choices) => problem.with_member("tenants", choices.into()),
-        None => problem,
+    match (choices, challenge) {
+        (Some(choices), _) => problem.with_member("tenants", choices.into()),
+        (None, Some((challenge, expires_at))) => {
+            problem.with_member("challenge", challenge.into()).with_member("expires_at", expires_at.into())
+        }
+        (None, None) => problem,
     }
 }
 
@@ -76,34 +90,44 @@ fn choice(choice: &TenantChoice) -> Value {
 }
 
 /// Signs in with a password.
+///
+/// Who has a second factor gets a challenge instead of tokens, for `/api/v1/auth/token/second-factor`.
+///
+/// Wrong passwords lock an account for a while, which no answer tells: it is that of a wrong password. Send along the `device_token` of the
+/// last sign-in on the device, and nobody elsewhere can lock it out.
+///
+/// A browser sends `X-Session: cookie` where the operator has `AUTH_COOKIES` on: it gets a cookie that no script can read, and no tokens.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/token",
     operation_id = "sign_in",
     tag = "auth",
     request_body = TokenRequest,
+    params(CarrierParams),
     responses(
-        (status = 200, description = "Signed in.", body = UserSessionResponse),
-        InvalidCredentials,
+        (status = 200, description = "Signed in.", body = SignedIn),
+        NotSignedIn,
         PasswordCompromised,
         TenantRequired,
+        TooManyAttempts,
         BodyProblems
     )
 )]
 pub(crate) async fn token(
     State(saas): State<Saas>,
     Anyone(actor): Anyone,
+    carrier: Carrier,
     Json(request): Json<TokenRequest>,
 ) -> Result<Response, Problem> {
     let tokens = saas.auth().sign_in(&actor, request.command()?).await.map_err(problem)?;
-    Ok((NO_STORE, Answer(UserSessionResponse::from(tokens))).into_response())
+    signed_in(&saas, carrier, tokens)
 }
 
 /// A refresh token.
 #[derive(Debug, Deserialize, utoipa::ToSchema)]
 pub(crate) struct RefreshRequest {
-    /// The token.
-    #[schema(required, value_type = String, min_length = 1, example = "saas_rt_AZiQpdrJZ0u8zrMCCZqAVw")]
+    /// The token; who has a cookie leaves it out.
+    #[schema(value_type = Option<String>, min_length = 1, example = "saas_rt_AZiQpdrJZ0u8zrMCCZqAVw")]
     refresh_token: Option<Secret<String>>,
 }
 
@@ -119,7 +143,8 @@ impl RefreshRequest {
 
 /// Exchanges a refresh token for new tokens; the old one is spent.
 ///
-/// Using a spent token ends its session: somebody may have stolen it.
+/// Using a spent token ends its session: somebody may have stolen it. A browser with a cookie sends no token, and keeps its cookie: it learns how
+/// long the session goes on, and what its user may do by now.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/refresh",
@@ -127,18 +152,31 @@ impl RefreshRequest {
     tag = "auth",
     request_body = RefreshRequest,
     responses(
-        (status = 200, description = "The session goes on with these.", body = UserSessionResponse),
+        (status = 200, description = "The session goes on with these.", body = SignedIn),
         InvalidRefreshToken,
+        CrossSiteRequest,
         BodyProblems
     )
 )]
 pub(crate) async fn refresh(
     State(saas): State<Saas>,
     Anyone(actor): Anyone,
+    Presented(cookie): Presented,
     Json(request): Json<RefreshRequest>,
 ) -> Result<Response, Problem> {
+    if let (None, Some(cookie)) = (&request.refresh_token, &cookie) {
+        return signed_in(&saas, Carrier::Cookie, saas.auth().refresh_by_cookie(cookie).await?);
+    }
     let tokens = saas.auth().refresh(&actor, &request.token()?).await?;
-    Ok((NO_STORE, Answer(UserSessionResponse::from(tokens))).into_response())
+    signed_in(&saas, Carrier::Tokens, tokens)
+}
+
+/// Which session to sign out of.
+#[derive(Debug, Deserialize, utoipa::ToSchema)]
+pub(crate) struct LogoutRequest {
+    /// The session's refresh token; who has a cookie leaves it out and signs out of its session.
+    #[schema(value_type = Option<String>, min_length = 1, example = "saas_rt_AZiQpdrJZ0u8zrMCCZqAVw")]
+    refresh_token: Option<Secret<String>>,
 }
 
 /// Whether a session was ended.
@@ -148,14 +186,14 @@ pub(crate) struct Revoked {
     revoked: bool,
 }
 
-/// Signs out of the session of a refresh token.
+/// Signs out of the session of a refresh token, or of a cookie.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/logout",
     operation_id = "sign_out",
     tag = "auth",
     security(("bearer" = [])),
-    request_body = RefreshRequest,
+    request_body = LogoutRequest,
     responses(
         (status = 200, description = "The session has ended.", body = SuccessResponse<Revoked>),
         RefreshTokenNotYours,
@@ -166,11 +204,18 @@ pub(crate) struct Revoked {
 pub(crate) async fn logout(
     State(saas): State<Saas>,
     Bearer(authenticated): Bearer,
-    Json(request): Json<RefreshRequest>,
+    Json(request): Json<LogoutRequest>,
 ) -> Result<Response, Problem> {
-    let revoked = saas.auth().logout(&authenticated.actor, &request.token()?).await?;
+    let here = authenticated.is_by_cookie() && request.refresh_token.is_none();
+    let revoked = if here {
+        saas.auth().logout_here(&authenticated.actor).await?
+    } else {
+        let token = RefreshRequest { refresh_token: request.refresh_token }.token()?;
+        saas.auth().logout(&authenticated.actor, &token).await?
+    };
     let message = if revoked { "Signed out." } else { "The session had ended already." };
-    Ok((NO_STORE, Answer(SuccessResponse::new(message, Revoked { revoked }))).into_response())
+    let answer = (NO_STORE, Answer(SuccessResponse::new(message, Revoked { revoked }))).into_response();
+    signed_out(&saas, here, answer)
 }
 
 /// How many sessions were ended.
@@ -178,10 +223,12 @@ pub(crate) async fn logout(
 pub(crate) struct RevokedCount {
     /// The number.
     #[schema(example = 2)]
-    revoked: u64,
+    pub(super) revoked: u64,
 }
 
 /// Signs out everywhere.
+///
+/// Only after a fresh proof of who one is, for it ends other sessions.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/logout/all",
@@ -190,7 +237,7 @@ pub(crate) struct RevokedCount {
     security(("bearer" = [])),
     responses(
         (status = 200, description = "Every session has ended.", body = SuccessResponse<RevokedCount>),
-        Unauthenticated
+        StepUpRequired
     )
 )]
 pub(crate) async fn logout_all(
@@ -198,6 +245,6 @@ pub(crate) async fn logout_all(
     Bearer(authenticated): Bearer,
 ) -> Result<Response, Problem> {
     let revoked = saas.auth().logout_all(&authenticated.actor).await?;
-    Ok((NO_STORE, Answer(SuccessResponse::new("Signed out everywhere.", RevokedCount { revoked })))
-        .into_response())
+    let answer = SuccessResponse::new("Signed out everywhere.", RevokedCount { revoked });
+    signed_out(&saas, authenticated.is_by_cookie(), (NO_STORE, Answer(answer)).into_response())
 }

@@ -2,13 +2,18 @@
 
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, SecondsFormat, Utc};
-use http::{HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
 use saas_auth::{PasswordAdvice, Tokens};
 use saas_core::Secret;
+use saas_kit::Saas;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::answer::Answer;
+use crate::{
+    Problem,
+    answer::Answer,
+    cookie::{self, Carrier},
+};
 
 /// A date on the wire: RFC 3339, UTC.
 pub(crate) fn date(date: DateTime<Utc>) -> String {
@@ -67,6 +72,10 @@ pub(super) struct UserSessionResponse {
     password_change_required: bool,
     /// The session.
     session_id: Uuid,
+    /// At a sign-in: keep it on the device, past the session's end, and send it with the next sign-in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "saas_dt_oAaTzQAAAABpVbkAAZiQpdrJZ0u8zrMCCZqAVw")]
+    device_token: Option<String>,
 }
 
 impl From<Tokens> for UserSessionResponse {
@@ -85,8 +94,99 @@ impl From<Tokens> for UserSessionResponse {
             email_verified: tokens.email_verified,
             password_change_required: tokens.password_change_required,
             session_id: tokens.session.as_uuid(),
+            device_token: tokens.device_token.map(|token| token.expose().clone()),
         }
     }
+}
+
+/// A session that its browser holds by a cookie.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+pub(super) struct CookieSessionResponse {
+    /// Always `cookie`: there are no tokens.
+    #[schema(pattern = "^cookie$", example = "cookie")]
+    session: &'static str,
+    /// When it ends unless it is used before.
+    #[schema(format = DateTime, example = "2026-01-31T00:00:00Z")]
+    idle_expires_at: String,
+    /// When it ends whatever happens.
+    #[schema(format = DateTime, example = "2026-04-01T00:00:00Z")]
+    expires_at: String,
+    /// What the user may do.
+    #[schema(example = json!(["conversations:read", "conversations:write"]))]
+    scopes: Vec<String>,
+    /// The tenant.
+    tenant_id: Uuid,
+    /// The user.
+    user_id: Uuid,
+    /// Whether the user's address is verified.
+    email_verified: bool,
+    /// Whether the password was found among stolen ones: it is to be changed, here and wherever else it is in use.
+    password_change_required: bool,
+    /// The session.
+    session_id: Uuid,
+    /// At a sign-in: keep it on the device, past the session's end, and send it with the next sign-in. It opens nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false, example = "saas_dt_oAaTzQAAAABpVbkAAZiQpdrJZ0u8zrMCCZqAVw")]
+    device_token: Option<String>,
+}
+
+impl From<&Tokens> for CookieSessionResponse {
+    fn from(tokens: &Tokens) -> Self {
+        Self {
+            session: "cookie",
+            idle_expires_at: date(tokens.refresh_expires_at),
+            expires_at: date(tokens.session_expires_at),
+            scopes: tokens.scopes.iter().map(ToString::to_string).collect(),
+            tenant_id: tokens.tenant.as_uuid(),
+            user_id: tokens.user.as_uuid(),
+            email_verified: tokens.email_verified,
+            password_change_required: tokens.password_change_required,
+            session_id: tokens.session.as_uuid(),
+            device_token: tokens.device_token.as_ref().map(|token| token.expose().clone()),
+        }
+    }
+}
+
+/// A session, as it was asked for.
+#[derive(Debug, Serialize, utoipa::ToSchema)]
+#[serde(untagged)]
+pub(super) enum SignedIn {
+    /// By tokens.
+    Tokens(UserSessionResponse),
+    /// By a cookie.
+    Cookie(CookieSessionResponse),
+}
+
+/// What a session is held by, and what is said of it: its tokens in the body, or its cookie in a header and no tokens.
+pub(super) fn carried(
+    saas: &Saas,
+    carrier: Carrier,
+    tokens: Tokens,
+) -> Result<(HeaderMap, SignedIn), Problem> {
+    let mut headers = HeaderMap::new();
+    let session = match carrier {
+        Carrier::Tokens => SignedIn::Tokens(tokens.into()),
+        Carrier::Cookie => {
+            headers.insert(header::SET_COOKIE, cookie::given(saas, &tokens)?);
+            SignedIn::Cookie((&tokens).into())
+        }
+    };
+    Ok((headers, session))
+}
+
+/// Gives a session to whoever opened it.
+pub(super) fn signed_in(saas: &Saas, carrier: Carrier, tokens: Tokens) -> Result<Response, Problem> {
+    let (cookie, session) = carried(saas, carrier, tokens)?;
+    Ok((NO_STORE, cookie, Answer(session)).into_response())
+}
+
+/// Adds to an answer that the browser's session has ended, if it had a cookie.
+pub(super) fn signed_out(saas: &Saas, by_cookie: bool, answer: Response) -> Result<Response, Problem> {
+    let mut answer = answer;
+    if by_cookie {
+        answer.headers_mut().insert(header::SET_COOKIE, cookie::taken(saas.settings())?);
+    }
+    Ok(answer)
 }
 
 /// How hard a password is to guess, and how to make it harder. It is advice: what is refused says why in `errors`.

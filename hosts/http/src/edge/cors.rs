@@ -13,14 +13,14 @@ use saas_kit::settings::Settings;
 use tower::{Layer, Service};
 use tower_http::cors::{AllowOrigin, Cors, CorsLayer};
 
-use crate::description;
+use crate::{cookie::X_SESSION, description};
 
 /// What our routes take.
 const METHODS: [Method; 6] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE];
 
 /// What our routes read.
-const HEADERS: [HeaderName; 9] = [
+const HEADERS: [HeaderName; 10] = [
     header::ACCEPT,
     header::AUTHORIZATION,
     header::CACHE_CONTROL,
@@ -30,6 +30,7 @@ const HEADERS: [HeaderName; 9] = [
     HeaderName::from_static("idempotency-key"),
     HeaderName::from_static("last-event-id"),
     HeaderName::from_static("x-request-id"),
+    X_SESSION,
 ];
 
 /// Lets pages of `ALLOWED_ORIGINS` call the router; it stays as it is where there are none.

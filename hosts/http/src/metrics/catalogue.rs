@@ -92,7 +92,7 @@ const TRANSPORT: Label = listed("transport", &["folder", "smtp", "resend", "own"
 const TOKEN_USE: Label = listed("token_use", &["access", "unknown"]);
 const RECOVERY: Label = listed(
     "what",
-    &["verification", "password_reset", "password_change", "email_change", "email_change_undo"],
+    &["verification", "password_reset", "password_change", "email_change", "email_change_undo", "unlock"],
 );
 const RECOVERY_OUTCOME: Label = listed(
     "outcome",
@@ -108,18 +108,6 @@ const RECOVERY_OUTCOME: Label = listed(
         "error",
     ],
 );
-const RECOVERY_QUOTA: Label = listed(
-    "quota",
-    &[
-        "own_password",
-        "email_change",
-        "email_verify_address",
-        "email_verify_network",
-        "password_reset_address",
-        "password_reset_network",
-    ],
-);
-
 macro_rules! metrics {
     ($($name:literal $kind:expr, [$($label:expr),*], $help:literal;)+) => {
         /// Every metric, in the order of the documentation.
@@ -138,21 +126,44 @@ metrics! {
     "saas_http_streams_open" Kind::Gauge, [], "Streams of events that somebody follows.";
 
     "saas_sign_in_attempts_total" Kind::Counter,
-        [listed("outcome", &["success", "invalid_credentials", "tenant_required", "password_compromised", "overloaded", "error"])],
+        [listed("outcome", &["success", "invalid_credentials", "tenant_required", "second_factor_required", "password_compromised", "throttled", "overloaded", "error"])],
         "Sign-ins with a password, by what came of them.";
+    "saas_sign_in_refusals_total" Kind::Counter,
+        [of_the_program("reason", "why, as `wrong_password`, `unknown_account` or `locked`")],
+        "Sign-ins that let nobody in although they got as far as a password, by a reason that whoever asks is not told.";
+    "saas_guess_locks_total" Kind::Counter,
+        [listed("kind", &["account", "device", "own_password", "second_factor"]), listed("lock", &["wait", "ceiling"])],
+        "Locks after wrong guesses: for a while, or until somebody unlocks; each longer wait counts.";
+    "saas_guess_unlocks_total" Kind::Counter, [listed("by", &["mail", "operator"])], "Accounts that somebody unlocked.";
+    "saas_stuffing_suspected_total" Kind::Counter, [listed("scope", &["address", "password"])],
+        "Networks and passwords that were wrong for so many accounts that they are suspected of trying out stolen ones.";
+    "rate_limit_hits_total" Kind::Counter,
+        [of_the_program("quota", "the quota, as `sign_in` or `password_reset`"), of_the_program("scope", "whose it was, as `address`, `subnet` or `email`")],
+        "Requests that a quota turned away.";
+    "saas_second_factor_attempts_total" Kind::Counter,
+        [listed("factor", &["totp", "recovery_code"]), listed("outcome", &["success", "invalid_challenge", "invalid_code", "locked", "error"])],
+        "Second factors that were shown after a password, by what came of them.";
+    "saas_second_factors_total" Kind::Counter, [listed("change", &["added", "removed"])],
+        "Authenticator apps that were added and removed.";
+    "saas_step_ups_total" Kind::Counter, [listed("outcome", &["success", "refused", "exhausted", "locked", "error"])],
+        "Users who were to prove again who they are within a session, by what came of it.";
     "saas_refresh_attempts_total" Kind::Counter,
         [listed("outcome", &["rotated", "grace", "reuse", "invalid", "error"])],
         "Uses of refresh tokens, by what came of them; `reuse` ended a session, because somebody else may hold a copy.";
     "saas_recovery_total" Kind::Counter, [RECOVERY, RECOVERY_OUTCOME],
         "Mails that prove an address or set a password, as they were asked for and used; changes of passwords and addresses.";
-    "saas_recovery_refused_total" Kind::Counter, [RECOVERY_QUOTA], "What was asked for too often, by the quota that was used up.";
     "saas_sessions_opened_total" Kind::Counter, [], "Sessions whose first tokens were given out.";
     "saas_sessions_revoked_total" Kind::Counter,
-        [listed("reason", &["logout", "logout_all", "revoked_from_list", "refresh_reuse", "user_disabled", "password_change", "password_reset", "email_change_undone"])],
+        [listed("reason", &["logout", "logout_all", "logout_others", "revoked_from_list", "refresh_reuse", "user_disabled", "factor_removed", "password_change", "password_reset", "email_change_undone"])],
         "Sessions that were ended; those that expire are not in it.";
+    "saas_session_switches_total" Kind::Counter,
+        [listed("outcome", &["switched", "invalid", "tenant_not_found", "moved_on", "error"])],
+        "Sessions that were to be taken to another tenant, by what came of it.";
+    "saas_session_places_total" Kind::Counter, [listed("outcome", &["found", "unknown", "unavailable"])],
+        "Addresses that sessions were opened from and that somebody was asked about, by what came of it.";
     "saas_authentications_total" Kind::Counter,
         [listed("decision", &["remembered", "asked", "refused", "error"])],
-        "Access tokens that were decided on: by what was remembered of them, by asking the storage, refused, or not for a fault of ours.";
+        "Access tokens and session cookies that were decided on: by what was remembered of them, by asking the storage, refused, or not for a fault of ours.";
     "signup_attempts_total" Kind::Counter,
         [listed("result", &["register_success", "register_error"]), listed("policy", &["public", "invite_only", "approval"])],
         "Registrations; one that joins a transaction of an embedder's is not in it.";

@@ -2,7 +2,10 @@
 //!
 //! A handler names the types of this file among its `responses`. What can happen to every operation is added by `description.rs`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Duration,
+};
 
 use http::StatusCode;
 use saas_core::{FieldError, RequestId, Role};
@@ -37,6 +40,15 @@ pub(crate) struct ProblemMembers {
     /// With `tenant_required`: the tenants to choose from.
     #[schema(required = false)]
     tenants: Vec<ProblemTenant>,
+    /// With `second_factor_required`: what stands for the password until `expires_at`.
+    #[schema(required = false)]
+    challenge: String,
+    /// With `second_factor_required`: when the challenge ends.
+    #[schema(required = false, format = DateTime)]
+    expires_at: String,
+    /// With `step_up_required`: how many seconds ago the user may have proved who they are.
+    #[schema(required = false)]
+    max_age: u64,
     /// With `invalid_password`: how hard the password would be to guess.
     #[schema(required = false)]
     password_advice: PasswordAdviceBody,
@@ -100,11 +112,41 @@ problems! {
         "token_expired" "the access token has expired";
         "session_ended" "the session has ended: sign in again";
     }
-    InvalidCredentials UNAUTHORIZED "Address or password wrong." {
+    NotSignedIn UNAUTHORIZED "Address or password wrong, or a second factor is asked for: `challenge` stands for the password until `expires_at`." {
         "invalid_credentials" "the e-mail address or the password is wrong";
+        "second_factor_required" "the second factor is asked for: send a code of it with the challenge".with_challenge();
     }
-    InvalidRefreshToken UNAUTHORIZED "The refresh token is not good any more: sign in again." {
+    SecondFactorRefused UNAUTHORIZED "The code is wrong, or the challenge is not good any more." {
+        "invalid_second_factor" "the code is wrong or was used already";
+        "invalid_challenge" "the challenge is not good any more: sign in again";
+    }
+    SecondFactorBlocked FORBIDDEN "As many codes were wrong as may be." {
+        "second_factor_blocked" "too many codes were wrong: use a recovery code, or ask support";
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
+    }
+    SecondFactorHeld TOO_MANY_REQUESTS "Too many codes were wrong: try again after `Retry-After`, or use a recovery code." {
+        "second_factor_locked" "too many codes were wrong: try again later, or use a recovery code".with_retry_after(Duration::from_secs(30));
+    }
+    StepUpHeld TOO_MANY_REQUESTS "Too many codes or passwords were wrong: try again after `Retry-After`." {
+        "second_factor_locked" "too many codes were wrong: try again later".with_retry_after(Duration::from_secs(30));
+        "too_many_requests" "too many passwords were wrong: try again later".with_retry_after(Duration::from_mins(12));
+    }
+    StepUpRequired UNAUTHORIZED "No good access token, or the user has to prove again who they are, `max_age` seconds ago at the latest: see `/api/v1/auth/step-up`." {
+        "unauthenticated" "send an access token as Authorization: Bearer <token>";
+        "invalid_token" "the access token is not well formed";
+        "token_expired" "the access token has expired";
+        "session_ended" "the session has ended: sign in again";
+        "step_up_required" "prove again who you are: with your second factor if you have one, else with your password".with_step_up(Duration::from_mins(10));
+    }
+    StepUpRefused FORBIDDEN "It proves nothing, or too many did not." {
+        "step_up_refused" "the password or the code is wrong";
+        "step_up_exhausted" "too many passwords or codes were wrong in this session: sign in again";
+        "second_factor_blocked" "too many codes were wrong: use a recovery code, or ask support";
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
+    }
+    InvalidRefreshToken UNAUTHORIZED "The refresh token, or the cookie, is not good any more: sign in again." {
         "invalid_refresh_token" "the refresh token is not valid: sign in again";
+        "session_ended" "the session has ended: sign in again";
     }
     MetricsTokenRequired UNAUTHORIZED "The token of `METRICS_TOKEN` is missing or wrong." {
         "unauthenticated" "send the token of METRICS_TOKEN as Authorization: Bearer <token>";
@@ -113,30 +155,45 @@ problems! {
         "unknown_route" "there is nothing at this path";
         "metrics_not_installed" "this program counts nothing: call saas_http::metrics::install, and give the router its handle";
     }
-    Forbidden FORBIDDEN "The role does not allow it, or the address is to be proved first." {
+    CrossSiteRequest FORBIDDEN "With a cookie: the request does not come from a page of ours." {
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
+    }
+    Forbidden FORBIDDEN "The role does not allow it, the address is to be proved first, or the request has a cookie and does not come from a page of ours." {
         "forbidden" "your role does not allow this";
         "email_unverified" "prove your e-mail address first: the mail says how, and POST /api/v1/auth/email/send sends another one";
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
     }
     RoleTooLow FORBIDDEN "The role does not allow it." {
         "forbidden" "your role does not allow this";
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
     }
     WrongPassword FORBIDDEN "The current password is wrong." {
         "wrong_password" "the current password is wrong";
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
     }
-    RegistrationClosed FORBIDDEN "Registration is not open." {
+    RegistrationClosed FORBIDDEN "Registration is not open, or asks for a cookie and does not come from a page of ours." {
         "registration_closed" "registration is not open: ask for an invitation";
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
     }
     RefreshTokenNotYours FORBIDDEN "The refresh token is not one of this user's." {
         "refresh_token_not_yours" "the refresh token is not one of yours";
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
     }
-    PasswordCompromised FORBIDDEN "The password is right, and stolen: it is to be reset by mail. An operator's choice, `BREACHED_PASSWORDS_AT_SIGN_IN`." {
+    PasswordCompromised FORBIDDEN "The password is right, and stolen: it is to be reset by mail, which is an operator's choice, `BREACHED_PASSWORDS_AT_SIGN_IN`. Or a cookie is asked for, and not from a page of ours." {
         "password_compromised" "this password is in a list of stolen ones: reset it by mail, then sign in with the new one";
+        "cross_site_request" "with a cookie, send JSON or X-Session: cookie, from a page of APP_PUBLIC_URL or ALLOWED_ORIGINS";
     }
     SessionNotFound NOT_FOUND "No live session of this user has that id." {
         "session_not_found" "the session is not there or has ended already";
     }
+    TenantNotFound NOT_FOUND "The user does not belong to that tenant, or it is closed." {
+        "tenant_not_found" "there is no such tenant";
+    }
     UserNotFound NOT_FOUND "The tenant has no such member." {
         "user_not_found" "there is no such user";
+    }
+    NoSecondFactor NOT_FOUND "The user has no second factor." {
+        "second_factor_not_found" "there is no second factor";
     }
     AgentNotFound NOT_FOUND "There is no such agent." {
         "agent_not_found" "there is no such agent";
@@ -157,6 +214,13 @@ problems! {
     EmailTaken CONFLICT "The address is registered already." {
         "email_taken" "the e-mail address is already registered";
     }
+    SecondFactorExists CONFLICT "There is an authenticator app already." {
+        "second_factor_enrolled" "there is an authenticator app already: remove it first";
+    }
+    SecondFactorNotBegun CONFLICT "No authenticator app waits for its first code." {
+        "second_factor_not_begun" "no authenticator app waits for its first code: begin to add one first";
+        "second_factor_enrolled" "there is an authenticator app already: remove it first";
+    }
     LastOwner CONFLICT "The user is the only owner of a tenant with other members." {
         "last_owner" "the user is the only owner of a tenant with other members: give somebody the role, or remove the members first";
     }
@@ -165,6 +229,9 @@ problems! {
     }
     TenantRequired CONFLICT "The user belongs to several tenants; `tenants` lists them." {
         "tenant_required" "the user belongs to several tenants: name one of them as tenant_id".with_member("tenants", tenants());
+    }
+    SessionMovedOn CONFLICT "The session was refreshed or switched in this moment." {
+        "session_moved_on" "the session was just refreshed or switched: take what that answered, and ask again";
     }
     IdempotencyKeyReused CONFLICT "The `Idempotency-Key` was used for another request." {
         "idempotency_key_reused" "the Idempotency-Key was used for another request: use a new one";
@@ -190,6 +257,13 @@ problems! {
     InvalidPage UNPROCESSABLE_ENTITY "Parameters are not valid, or the cursor is not of this list." {
         "invalid_request" "some fields are not valid".naming("limit", "invalid", "send a number from 1 to 100");
         "invalid_cursor" "the cursor does not belong to this list: start again without one";
+    }
+    InvalidTotpCode UNPROCESSABLE_ENTITY "The code is not that of the app now, or has not the form of one." {
+        "invalid_request" "some fields are not valid".naming("code", "required", "this field is required");
+        "invalid_code" "the code is wrong: type the one that the app shows now, and see that the device's time is right";
+    }
+    InvalidStepUp UNPROCESSABLE_ENTITY "Fields are not valid, or a password came where the second factor is asked for." {
+        "invalid_request" "some fields are not valid".naming("password", "second_factor_needed", "this user has a second factor: send a code of it, or a recovery code");
     }
     InvalidRegistration UNPROCESSABLE_ENTITY "Fields are not valid, or the password is weak; `errors` says why." {
         "invalid_request" "some fields are not valid".naming("email", "invalid", "the address needs the form name@domain");
@@ -218,6 +292,9 @@ problems! {
     }
     Misdirected MISDIRECTED_REQUEST "The request is for a host that is not one of ours." {
         "host_not_allowed" "this server does not answer to that host: its operator names hosts in ALLOWED_HOSTS";
+    }
+    TooManyAttempts TOO_MANY_REQUESTS "Too many sign-ins that failed came from the client's network, whomever they were for." {
+        "too_many_attempts" "too many sign-ins that failed came from your network: try again later";
     }
     TooManyRequests TOO_MANY_REQUESTS "Asked for too often: try again after `Retry-After`." {
         "too_many_requests" "that was asked for too often: try again later";
@@ -305,6 +382,11 @@ impl Problem {
 
     fn trimmed(self) -> Self {
         self.with_member("after", json!("1.42")).with_member("run_id", json!(REQUEST))
+    }
+
+    fn with_challenge(self) -> Self {
+        self.with_member("challenge", json!("saas_sf_AZiQpdrJZ0u8zrMCCZqAVw"))
+            .with_member("expires_at", json!("2026-01-01T00:05:00Z"))
     }
 
     fn of_password(self, code: &'static str, message: &str) -> Self {

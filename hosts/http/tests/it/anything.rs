@@ -40,7 +40,8 @@ fn members_for(path: &str) -> &'static str {
         }
         "/api/v1/auth/email/verify"
         | "/api/v1/auth/email/change/confirm"
-        | "/api/v1/auth/email/change/undo" => r#""token":"saas_mt_AZiQpdrJZ0u8zrMCCZqAVw""#,
+        | "/api/v1/auth/email/change/undo"
+        | "/api/v1/auth/unlock" => r#""token":"saas_mt_AZiQpdrJZ0u8zrMCCZqAVw""#,
         "/api/v1/auth/password/confirm" => {
             r#""token":"saas_mt_AZiQpdrJZ0u8zrMCCZqAVw","new_password":"correct horse battery staple""#
         }
@@ -65,6 +66,7 @@ const ROUTES: [(&str, &str); 34] = [
     ("GET", "/.well-known/jwks.json"),
     ("POST", "/api/v1/auth/register"),
     ("POST", "/api/v1/auth/token"),
+    ("POST", "/api/v1/auth/unlock"),
     ("POST", "/api/v1/auth/refresh"),
     ("POST", "/api/v1/auth/logout"),
     ("POST", "/api/v1/auth/logout/all"),

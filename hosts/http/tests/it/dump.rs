@@ -13,8 +13,11 @@ use base64::{
     Engine as _,
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD},
 };
-use saas_auth::{Argon2id, Argon2idParams, Keyring, Password, PasswordHash, RecoveryError};
-use saas_core::{Actor, Client, Reach, Secret, Storage, entropy::SeededEntropy, text::hex};
+use saas_auth::{
+    Argon2id, Argon2idParams, DeviceToken, FactorProof, Freshness, Keyring, Password, PasswordHash,
+    RecoveryError, SecondFactorSignIn, SignIn, SignInError, TotpCode,
+};
+use saas_core::{Actor, Client, Clock, Email, Reach, Secret, Storage, entropy::SeededEntropy, text::hex};
 use saas_kit::{
     HashPool,
     testing::{PASSWORD, TestEngine, TestSaas},
@@ -24,8 +27,9 @@ use serde_json::json;
 use tracing::level_filters::LevelFilter;
 
 use crate::{
-    harness::{Api, Session, get, on_both_engines, post},
+    harness::{Api, Session, credentials, get, on_both_engines, post},
     recovery::token,
+    second_factor::add as add_second_factor,
     whole_database,
 };
 
@@ -35,6 +39,10 @@ on_both_engines! {
 }
 
 const NEW: &str = "another correct horse battery";
+const EVE: &str = "eve@example.com";
+/// As many tries as there are come from nobody.
+const SETTINGS: [(&str, &str); 2] =
+    [("AUTH_IP_LOCKOUT_THRESHOLD", "1000000"), ("AUTH_SUBNET_LOCKOUT_THRESHOLD", "1000000")];
 
 /// The log, as it is written.
 #[derive(Debug, Clone, Default)]
@@ -146,20 +154,36 @@ impl Dump {
 
     /// Tokens of the forms that ours have, of what is stored of each with everything as its secret.
     async fn put_together(&mut self, test: &TestSaas) {
-        type Family = (uuid::Uuid, uuid::Uuid, uuid::Uuid, i64, Vec<u8>);
+        type Family = (uuid::Uuid, uuid::Uuid, uuid::Uuid, i64, i64, Vec<u8>);
+        type Waiting = (uuid::Uuid, uuid::Uuid, uuid::Uuid, chrono::DateTime<chrono::Utc>);
         let mut conn = test.saas.storage().read(Reach::Platform("test")).await.expect("it answers");
-        let sessions = "SELECT id, user_id, tenant_id, generation, salt FROM saas_sessions";
+        let challenges = "SELECT c.id, c.user_id, m.tenant_id, c.expires_at FROM saas_sign_in_challenges c \
+                          JOIN saas_memberships m ON m.user_id = c.user_id";
+        let challenges: Vec<Waiting> = fetch_all!(&mut conn, Waiting, challenges).expect("there is one");
+        assert_eq!(challenges.len(), 1);
+        let now = test.clock.now().timestamp().to_be_bytes();
+        let sessions = "SELECT id, user_id, tenant_id, generation, version, salt FROM saas_sessions";
         let sessions: Vec<Family> = fetch_all!(&mut conn, Family, sessions).expect("there are some");
         let tokens: Vec<(uuid::Uuid,)> =
             fetch_all!(&mut conn, (uuid::Uuid,), "SELECT id FROM saas_one_time_tokens")
                 .expect("there are some");
         assert!(sessions.len() > 3 && tokens.len() > 3 && self.keys.len() > 50, "{self:?}");
         for secret in &self.keys {
-            for (session, user, tenant, generation, salt) in &sessions {
+            for (session, user, tenant, generation, version, salt) in &sessions {
                 let ids = [session, user, tenant].map(|id| id.as_bytes().as_slice()).concat();
-                let bytes = [&ids, generation.to_be_bytes().as_slice(), salt, secret].concat();
-                self.texts.insert(format!("saas_rt_{}", URL_SAFE_NO_PAD.encode(bytes)));
+                for (prefix, number) in [("saas_rt_", generation), ("saas_sc_", version)] {
+                    let bytes = [&ids, number.to_be_bytes().as_slice(), salt, secret].concat();
+                    self.texts.insert(format!("{prefix}{}", URL_SAFE_NO_PAD.encode(bytes)));
+                }
             }
+            for (row, user, tenant, ends) in &challenges {
+                let ids = [row, user, tenant].map(|id| id.as_bytes().as_slice()).concat();
+                let bytes = [&ids, ends.timestamp().to_be_bytes().as_slice(), secret].concat();
+                self.texts.insert(format!("saas_sf_{}", URL_SAFE_NO_PAD.encode(bytes)));
+            }
+            // Of a device only a keyed hash is stored: any name will do.
+            let device = [&[0; 4], now.as_slice(), &secret[..16], secret].concat();
+            self.texts.insert(format!("saas_dt_{}", URL_SAFE_NO_PAD.encode(device)));
             for (row,) in &tokens {
                 let bytes = [row.as_bytes().as_slice(), secret].concat();
                 self.texts.insert(format!("saas_mt_{}", URL_SAFE_NO_PAD.encode(bytes)));
@@ -178,10 +202,16 @@ enum Door {
     VerifyEmail,
     ConfirmEmailChange,
     UndoEmailChange,
+    Unlock,
+    Cookie,
+    Challenge,
+    Code,
+    RecoveryCode,
+    DeviceToken,
 }
 
 impl Door {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 13] = [
         Self::Password,
         Self::Bearer,
         Self::Refresh,
@@ -189,6 +219,12 @@ impl Door {
         Self::VerifyEmail,
         Self::ConfirmEmailChange,
         Self::UndoEmailChange,
+        Self::Unlock,
+        Self::Cookie,
+        Self::Challenge,
+        Self::Code,
+        Self::RecoveryCode,
+        Self::DeviceToken,
     ];
 }
 
@@ -197,6 +233,14 @@ struct House {
     api: Api,
     argon2id: Argon2id,
     hashes: Vec<PasswordHash>,
+    /// The codes that count, as they are compared.
+    codes: Vec<String>,
+    recovery_codes: Vec<String>,
+}
+
+/// A recovery code as it counts, however it is typed.
+fn typed(text: &str) -> String {
+    text.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_ascii_uppercase()
 }
 
 impl House {
@@ -208,8 +252,9 @@ impl House {
             Argon2id::new(params, peppers, entropy).expect("the parameters are good")
         };
         let pool = Arc::new(HashPool::new(hasher(), 2, 16));
-        let test = TestSaas::with_ports(engine, [], |builder| builder.password_hasher(pool)).await;
-        Self { api: Api::of(test), argon2id: hasher(), hashes: Vec::new() }
+        let test = TestSaas::with_ports(engine, SETTINGS, |builder| builder.password_hasher(pool)).await;
+        let (codes, recovery_codes) = (Vec::new(), Vec::new());
+        Self { api: Api::of(test), argon2id: hasher(), hashes: Vec::new(), codes, recovery_codes }
     }
 
     async fn read_hashes(&mut self) {
@@ -217,7 +262,7 @@ impl House {
         let query = "SELECT password_hash FROM saas_users WHERE password_hash IS NOT NULL";
         let hashes = fetch_all!(&mut conn, (String,), query).expect("it answers");
         self.hashes = hashes.into_iter().map(|(hash,)| PasswordHash::from_stored(hash)).collect();
-        assert_eq!(self.hashes.len(), 3);
+        assert_eq!(self.hashes.len(), 4);
     }
 
     async fn opens(&self, door: Door, text: &str) -> bool {
@@ -238,6 +283,30 @@ impl House {
             Door::VerifyEmail => !invalid(auth.verify_email(&anybody, &secret).await),
             Door::ConfirmEmailChange => !invalid(auth.confirm_email_change(&anybody, &secret).await),
             Door::UndoEmailChange => !invalid(auth.undo_email_change(&anybody, &secret).await),
+            Door::Unlock => !invalid(auth.unlock(&anybody, &secret).await),
+            Door::Cookie => {
+                let client = Client::default();
+                auth.authenticate_cookie(Freshness::Strict, text, None, client).await.is_ok()
+            }
+            // A code that is wrong: one of five that a challenge takes.
+            Door::Challenge => {
+                let proof = FactorProof::Code(TotpCode::parse("000000").expect("six digits"));
+                let met =
+                    auth.sign_in_with_second_factor(&anybody, SecondFactorSignIn::new(secret, proof)).await;
+                !matches!(met, Err(SignInError::InvalidChallenge))
+            }
+            // Short as they are, each would take a challenge: they are held against those that count.
+            Door::Code => self.codes.iter().any(|code| code == text),
+            Door::RecoveryCode => {
+                let typed = typed(text);
+                self.recovery_codes.contains(&typed)
+            }
+            // What gets its owner in while strangers have locked them out.
+            Door::DeviceToken => {
+                let (email, password) = (Email::parse(EVE).expect("an address"), format!("{NEW}!"));
+                let sign_in = SignIn::new(email, Secret::new(password)).with_device_token(Some(secret));
+                DeviceToken::parse(text).is_ok() && auth.sign_in(&anybody, sign_in).await.is_ok()
+            }
         }
     }
 }
@@ -249,9 +318,10 @@ async fn call(api: &Api, session: Option<&Session>, path: &str, body: serde_json
 }
 
 /// What is good when everything is over.
-async fn be_busy(api: &Api) -> Vec<(Door, String)> {
+async fn be_busy(house: &mut House) -> Vec<(Door, String)> {
+    let api = &house.api;
     let (ada, bob) = (api.register("ada@example.com").await, api.register("bob@example.com").await);
-    let eve = api.register("eve@example.com").await;
+    let (eve, carol) = (api.register(EVE).await, api.register("carol@example.com").await);
     let sign_in = |email: &str, password: &str| json!({ "email": email, "password": password });
     for (email, password, status) in [
         ("ada@example.com", PASSWORD, 200),
@@ -279,14 +349,13 @@ async fn be_busy(api: &Api) -> Vec<(Door, String)> {
         api.send(get(&path).bearer(ada.access())).await;
     }
     // One that is used, one that is replaced, and one that is good.
-    let forgot = json!({ "email": "eve@example.com" });
+    let forgot = json!({ "email": EVE });
     assert_eq!(call(api, None, "/auth/password/forgot", forgot.clone()).await, 202);
-    let used = token(api, "password_reset", "eve@example.com").await;
+    let used = token(api, "password_reset", EVE).await;
     let confirm = json!({ "token": used, "new_password": NEW });
     assert_eq!(call(api, None, "/auth/password/confirm", confirm).await, 200);
     assert_eq!(call(api, Some(&eve), "/auth/logout/all", json!({})).await, 401, "the reset ended it");
-    let eve =
-        Session(api.send(post("/api/v1/auth/token").json(&sign_in("eve@example.com", NEW))).await.json());
+    let eve = Session(api.send(post("/api/v1/auth/token").json(&sign_in(EVE, NEW))).await.json());
     let change = json!({ "current_password": NEW, "new_password": format!("{NEW}!") });
     assert_eq!(call(api, Some(&eve), "/auth/password/change", change).await, 200);
     for _ in 0..2 {
@@ -298,22 +367,47 @@ async fn be_busy(api: &Api) -> Vec<(Door, String)> {
     assert_eq!(call(api, Some(&bob), "/auth/email/change", change).await, 202);
     let export = json!({ "current_password": PASSWORD });
     assert_eq!(call(api, Some(&ada), "/auth/account/export", export).await, 200);
+    let (app, added) = add_second_factor(api, &carol).await;
+    let waiting = api.send(post("/api/v1/auth/token").json(&credentials("carol@example.com"))).await.json();
+    let challenge = waiting["challenge"].as_str().expect("a challenge").to_owned();
+    let codes = added.0["recovery_codes"].as_array().expect("there are codes");
+    let recovery_codes: Vec<_> = codes.iter().map(|code| code.as_str().expect("a code").to_owned()).collect();
+    let (email, password) =
+        (Email::parse("bob@example.com").expect("an address"), Secret::new(PASSWORD.to_owned()));
+    let anybody = Actor::anonymous(None, Client::default());
+    let tokens =
+        api.test.saas.auth().sign_in(&anybody, SignIn::new(email, password)).await.expect("they sign in");
+    let cookie = api.test.saas.auth().session_cookie(&tokens).expect("it has a cookie");
+    let known = api.send(post("/api/v1/auth/token").json(&sign_in(EVE, &format!("{NEW}!")))).await.json();
+    for _ in 0..5 {
+        assert_eq!(call(api, None, "/auth/token", sign_in(EVE, "not the password at all")).await, 401);
+    }
+    assert_eq!(call(api, None, "/auth/token", sign_in(EVE, &format!("{NEW}!"))).await, 401, "it is locked");
+    let unlock = token(api, "unlock_account", EVE).await;
     let verify = token(api, "verify_email", "ada@example.com").await;
-    let reset = token(api, "password_reset", "eve@example.com").await;
+    let reset = token(api, "password_reset", EVE).await;
     let confirm = token(api, "email_change_confirm", "bob@example.org").await;
     let undo = token(api, "email_change_notice", "bob@example.com").await;
     api.test.drain_jobs().await;
     api.test.saas.audit().seal().await.expect("it is sealed");
+    house.codes = vec![app.shown()];
+    house.recovery_codes = recovery_codes.iter().map(|code| typed(code)).collect();
     // As they come; each leaves the next ones good.
     vec![
         (Door::Password, PASSWORD.to_owned()),
         (Door::Password, format!("{NEW}!")),
         (Door::Bearer, ada.access().to_owned()),
+        (Door::Cookie, cookie.expose().clone()),
         (Door::Refresh, ada.refresh().to_owned()),
         (Door::ResetPassword, reset),
         (Door::VerifyEmail, verify),
         (Door::ConfirmEmailChange, confirm),
         (Door::UndoEmailChange, undo),
+        (Door::DeviceToken, known["device_token"].as_str().expect("a token").to_owned()),
+        (Door::Unlock, unlock),
+        (Door::Challenge, challenge),
+        (Door::Code, app.shown()),
+        (Door::RecoveryCode, recovery_codes[0].clone()),
     ]
 }
 
@@ -327,7 +421,7 @@ async fn nothing_in_a_copy_of_the_database_and_the_logs_is_a_credential(engine: 
         .finish();
     let listening = tracing::subscriber::set_default(subscriber);
     let mut house = House::start(engine).await;
-    let genuine = be_busy(&house.api).await;
+    let genuine = be_busy(&mut house).await;
     drop(listening);
     house.read_hashes().await;
     let written = std::mem::take(&mut *log.0.lock().expect("nobody broke off"));

@@ -59,6 +59,7 @@ async fn its_success_fields_are_all_there(engine: TestEngine) {
     assert!(registered.0.as_object_mut().is_some_and(|body| body.remove("tenant_slug").is_some()));
     assert!(registered.0.as_object_mut().is_some_and(|body| body.remove("password_advice").is_some()));
     let mut session = api.sign_in("ada@example.com").await;
+    assert!(session.0.as_object_mut().is_some_and(|body| body.remove("device_token").is_some()), "it is new");
     let refresh_token = json!({ "refresh_token": session.refresh() });
     let mut refreshed = api.send(post("/api/v1/auth/refresh").json(&refresh_token)).await.json();
     // What came since.

@@ -1,4 +1,4 @@
-//! Nobody learns from an answer which accounts there are: it has the same status, headers and bytes for each of eight.
+//! Nobody learns from an answer which accounts there are: it has the same status, headers and bytes for each of ten.
 
 use axum::{body::Body, extract::Request};
 use saas_core::{Actor, Reach, Storage};
@@ -14,14 +14,16 @@ on_both_engines! {
     asking_writes_the_same_for_every_account_w31,
 }
 
-const KNOWN: [&str; 6] = ["wrong", "no_password", "unverified", "disabled", "foreign", "no_membership"];
+const KNOWN: [&str; 8] =
+    ["wrong", "no_password", "unverified", "locked", "disabled", "foreign", "no_membership", "second_factor"];
 const FOREIGN: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
 fn address(state: &str) -> String {
     format!("{state}@example.com")
 }
 
-/// The eight: one that is not there, one with the right address and a wrong password, and six whose password is right and opens nothing.
+/// The ten: one that is not there, two with the right address and a wrong password, one of which has a second factor, and seven whose password is
+/// right and opens nothing.
 async fn stage(engine: TestEngine) -> Api {
     let generous = [
         ("REQUIRE_EMAIL_VERIFICATION", "true"),
@@ -47,6 +49,12 @@ async fn stage(engine: TestEngine) -> Api {
                 execute!(tx.conn(), "UPDATE saas_users SET status = 'disabled' WHERE id = $1", user)
             }
             "no_membership" => execute!(tx.conn(), "DELETE FROM saas_memberships WHERE user_id = $1", user),
+            "second_factor" => {
+                let query = "INSERT INTO saas_second_factors (user_id, seed_envelope, created_at, confirmed_at, last_step) \
+                             VALUES ($1, $2, $3, $3, 0)";
+                let now = api.test.saas.clock().now();
+                execute!(tx.conn(), query, user, &[7_u8; 65][..], now)
+            }
             "suspended" => {
                 execute!(tx.conn(), "UPDATE saas_tenants SET state = 'suspended' WHERE id = $1", tenant)
             }
@@ -59,6 +67,10 @@ async fn stage(engine: TestEngine) -> Api {
             execute!(tx.conn(), verified, now, user).expect("it is written");
         }
         tx.commit().await.expect("it is written");
+    }
+    let wrong = json!({ "email": address("locked"), "password": "not the password at all" });
+    for _ in 0..5 {
+        assert_eq!(api.send(post("/api/v1/auth/token").json(&wrong)).await.status, 401);
     }
     api.test.saas.drain_jobs().await.expect("jobs are done");
     api
@@ -100,11 +112,13 @@ async fn an_answer_is_the_same_for_every_account_w31(engine: TestEngine) {
     let wrong = everybody().map(|state| sign_in(state, "not the password at all", None)).collect();
     same(&api, "a wrong password", wrong).await;
     // The right one, where it opens nothing: an account elsewhere alone is one that is asked for in another tenant.
-    let right = ["unknown", "no_password", "disabled", "no_membership", "suspended"];
+    let right = ["unknown", "no_password", "locked", "disabled", "no_membership", "suspended"];
     let mut right: Vec<_> = right.into_iter().map(|state| sign_in(state, PASSWORD, None)).collect();
     right.push(sign_in("foreign", PASSWORD, Some(FOREIGN)));
     right.push(sign_in("wrong", "not the password at all", None));
     right.push(sign_in("unverified", "not the password at all", None));
+    right.push(sign_in("second_factor", "not the password at all", None));
+    right.push(sign_in("second_factor", PASSWORD, Some(FOREIGN)));
     same(&api, "the right password", right).await;
     let register =
         everybody().map(|state| (state.to_owned(), "/api/v1/auth/register", registration(&address(state))));
@@ -152,7 +166,17 @@ async fn asking_writes_the_same_for_every_account_w31(engine: TestEngine) {
     let mut sent: Vec<_> =
         mails[before..].iter().map(|mail| (mail.template, mail.to.address.as_str())).collect();
     sent.sort_unstable();
-    let reset = ["foreign", "no_membership", "no_password", "suspended", "unverified", "wrong"].map(address);
+    let reset = [
+        "foreign",
+        "locked",
+        "no_membership",
+        "no_password",
+        "second_factor",
+        "suspended",
+        "unverified",
+        "wrong",
+    ];
+    let reset = reset.map(address);
     let mut expected: Vec<_> = reset.iter().map(|address| ("password_reset", address.as_str())).collect();
     expected.push(("verify_email", "unverified@example.com"));
     assert_eq!(sent, expected);

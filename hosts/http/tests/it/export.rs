@@ -79,9 +79,9 @@ async fn an_account_is_exported_whole_and_nobody_elses_with_it(engine: TestEngin
         show(list, &conversation[list][0]);
     }
     insta::assert_snapshot!(shape, @"
-    document: audit conversations exported_at mailed_tokens memberships sessions user version
+    document: audit conversations exported_at guesses mailed_tokens memberships second_factor sessions user version
     user: created_at display_name email email_identity email_verified_at has_password id password_compromised_at status
-    sessions: absolute_expires_at browser created_at device fingerprint id idle_expires_at ip_address_masked last_seen_at platform revoked_at tenant_id user_agent
+    sessions: absolute_expires_at authenticated_at authenticated_by browser created_at device fingerprint id idle_expires_at ip_address_masked last_seen_at place platform revoked_at tenant_id user_agent
     mailed_tokens: addresses created_at expires_at id purpose used_at
     memberships: role role_since since tenant_id tenant_name tenant_slug tenant_suspended
     conversations: agent conversation_id created_at id memory messages runs tenant_id title updated_at

@@ -313,6 +313,7 @@ macro_rules! assert_answer {
                 (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "[uuid]"),
                 (r"eyJ[\w-]+\.[\w-]+\.[\w-]+", "[access token]"),
                 (r"saas_rt_[\w-]+", "[refresh token]"),
+                (r"saas_dt_[\w-]+", "[device token]"),
                 (r#""(kid|x|fingerprint)": "[\w-]+""#, r#""$1": "[$1]""#),
                 (r#"etag: "[0-9a-f]{64}""#, r#"etag: "[digest]""#),
             ],

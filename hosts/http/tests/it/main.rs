@@ -6,10 +6,12 @@
 )]
 
 mod anything;
+mod asvs;
 mod browsers;
 mod chat;
 mod chat_server;
 mod conversations;
+mod cookies;
 mod cors;
 mod deletion;
 mod described;
@@ -26,6 +28,7 @@ mod harness;
 mod jwks;
 mod leaving;
 mod limits;
+mod lockout;
 mod metrics;
 mod network;
 mod openapi;
@@ -33,6 +36,7 @@ mod outage;
 mod problems;
 mod program;
 mod recovery;
+mod second_factor;
 mod server;
 mod sessions;
 mod streaming_guide;

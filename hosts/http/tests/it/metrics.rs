@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use http::{Method, StatusCode, header};
 use saas_http::metrics::{self, CATALOGUE, Label, MetricsHandle, Values};
-use saas_kit::testing::{PASSWORD, TestEngine, TestSaas};
+use saas_kit::testing::{Authenticator, PASSWORD, TestEngine, TestSaas};
 use serde_json::json;
 
-use crate::harness::{Answer, Api, Call, credentials, delete, get, post, registration, registration_with};
+use crate::harness::{
+    Answer, Api, Call, Session, credentials, delete, get, post, registration, registration_with,
+};
 
 mod exposure;
 mod page;
@@ -59,6 +61,12 @@ async fn traffic(api: &Api) -> Vec<String> {
     let wrong = json!({ "email": "ada@example.com", "password": "not the password at all" });
     assert_eq!(status(api.send(post("/api/v1/auth/token").json(&wrong)).await), 401);
     assert_eq!(status(api.send(post("/api/v1/auth/token").text("{")).await), 400);
+    // Until the account is locked, and the network's quota used up.
+    let guess = || post("/api/v1/auth/token").json(&wrong).peer("198.51.100.99".parse().expect("an address"));
+    for _ in 0..50 {
+        assert_eq!(status(api.send(guess()).await), 401);
+    }
+    assert_eq!(status(api.send(guess()).await), 429);
 
     // Rotated, in grace, reused.
     let refresh =
@@ -103,10 +111,21 @@ async fn traffic(api: &Api) -> Vec<String> {
     }
     let listed = format!("/api/v1/auth/sessions/{}", third.id());
     assert_eq!(status(api.send(delete(&listed).bearer(ada.access())).await), 200);
+    let app = api.send(post("/api/v1/auth/second-factor/totp").bearer(ada.access())).await.json();
+    let app = Authenticator::new(app["data"]["secret"].as_str().expect("a secret"), api.test.clock.clone());
+    let confirm = post("/api/v1/auth/second-factor/totp/confirm").bearer(ada.access());
+    let confirmed = api.send(confirm.json(&json!({ "code": app.shown() }))).await;
+    assert_eq!(confirmed.status, StatusCode::OK, "{}", confirmed.text());
+    let confirmed = Session(confirmed.json());
+    let forged = json!({ "challenge": "saas_sf_forged", "code": app.shown() });
+    assert_eq!(status(api.send(post("/api/v1/auth/token/second-factor").json(&forged)).await), 401);
+    let wrong = post("/api/v1/auth/step-up").bearer(confirmed.access()).json(&json!({ "code": app.shown() }));
+    assert_eq!(status(api.send(wrong).await), 403);
     let logout = json!({ "refresh_token": ada.refresh() });
-    assert_eq!(status(api.send(post("/api/v1/auth/logout").bearer(ada.access()).json(&logout)).await), 200);
+    let sign_out = post("/api/v1/auth/logout").bearer(confirmed.access()).json(&logout);
+    assert_eq!(status(api.send(sign_out).await), 200);
 
-    secrets.extend([&ada, &again, &third].into_iter().flat_map(|session| {
+    secrets.extend([&ada, &again, &third, &confirmed].into_iter().flat_map(|session| {
         [session.access(), session.refresh(), session.id(), session.tenant()].map(str::to_owned)
     }));
     secrets.extend(
@@ -150,6 +169,9 @@ fn assert_may_be(label: &Label, value: &str, of: &str) {
             value.split('.').all(|part| part.chars().all(|c| c.is_ascii_lowercase()))
         }
         _ if label.name == "action" => saas_core::audit::AuditAction::parse(value).is_ok(),
+        _ if ["reason", "quota", "scope"].contains(&label.name) => {
+            value.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        }
         _ => value == env!("CARGO_PKG_VERSION"),
     };
     assert!(may, "{of}: {}={value}", label.name);
@@ -164,7 +186,7 @@ fn what_happened_is_counted_once() {
         let text = scrape(&api).await;
         for (series, count) in [
             (r#"saas_sign_in_attempts_total{outcome="success"}"#, 2.0),
-            (r#"saas_sign_in_attempts_total{outcome="invalid_credentials"}"#, 1.0),
+            (r#"saas_sign_in_attempts_total{outcome="invalid_credentials"}"#, 51.0),
             (r#"saas_refresh_attempts_total{outcome="rotated"}"#, 1.0),
             (r#"saas_refresh_attempts_total{outcome="grace"}"#, 1.0),
             (r#"saas_refresh_attempts_total{outcome="reuse"}"#, 1.0),
@@ -176,9 +198,15 @@ fn what_happened_is_counted_once() {
             (r#"saas_authentications_total{decision="refused"}"#, 1.0),
             (r#"signup_attempts_total{policy="public",result="register_success"}"#, 1.0),
             (r#"signup_attempts_total{policy="public",result="register_error"}"#, 1.0),
-            // Of three sign-ins and two registrations.
-            ("saas_password_hash_duration_seconds_count", 5.0),
-            (r#"jwt_signings_total{result="success",token_use="access"}"#, 5.0),
+            (r#"saas_sign_in_attempts_total{outcome="throttled"}"#, 1.0),
+            (r#"saas_guess_locks_total{kind="account",lock="wait"}"#, 1.0),
+            (r#"rate_limit_hits_total{quota="sign_in",scope="address"}"#, 1.0),
+            // Of three sign-ins, fifty more, and two registrations.
+            ("saas_password_hash_duration_seconds_count", 55.0),
+            (r#"jwt_signings_total{result="success",token_use="access"}"#, 6.0),
+            (r#"saas_second_factors_total{change="added"}"#, 1.0),
+            (r#"saas_second_factor_attempts_total{factor="totp",outcome="invalid_challenge"}"#, 1.0),
+            (r#"saas_step_ups_total{outcome="refused"}"#, 1.0),
             (r#"jwt_verifications_total{result="failure",token_use="unknown"}"#, 1.0),
             ("jwks_requests_total", 2.0),
             ("jwks_not_modified_total", 1.0),
@@ -188,7 +216,7 @@ fn what_happened_is_counted_once() {
             (r#"http_requests_total{method="GET",route="/api/v1/auth/me",status="401"}"#, 1.0),
             (r#"http_request_duration_seconds_count{method="GET",route="/api/v1/auth/me"}"#, 3.0),
             (r#"saas_audit_rows_total{action="auth.session.opened"}"#, 3.0),
-            (r#"saas_audit_rows_total{action="auth.sign_in.refused"}"#, 1.0),
+            (r#"saas_audit_rows_total{action="auth.sign_in.refused"}"#, 51.0),
             // The scrape itself.
             ("http_requests_in_flight", 1.0),
             ("saas_http_streams_open", 0.0),

@@ -433,11 +433,15 @@ async fn changing_a_password_counts_wrong_guesses_w39(engine: TestEngine) {
         (429, "too_many_requests".to_owned()),
         "not even the right one is compared"
     );
-    assert_eq!(refused.header("retry-after"), "3600");
-    api.test.clock.advance(Duration::from_mins(10));
-    let ada = Session(ask(&api, "/refresh", &json!({ "refresh_token": ada.refresh() })).await.json());
+    assert_eq!(refused.header("retry-after"), "30");
+    api.test.clock.advance(Duration::from_secs(29));
     assert_eq!(ask_as(&api, &ada, "/password/change", &guess(PASSWORD)).await.status, 429);
-    api.test.clock.advance(Duration::from_mins(50));
+    api.test.clock.advance(Duration::from_secs(1));
+    // Another wrong one, and it takes twice as long.
+    let wrong = ask_as(&api, &ada, "/password/change", &guess("not the password at all")).await;
+    assert_eq!(problem(&wrong), (403, "wrong_password".to_owned()));
+    assert_eq!(ask_as(&api, &ada, "/password/change", &guess(PASSWORD)).await.header("retry-after"), "60");
+    api.test.clock.advance(Duration::from_mins(1));
     let ada = Session(ask(&api, "/refresh", &json!({ "refresh_token": ada.refresh() })).await.json());
     assert_eq!(ask_as(&api, &ada, "/password/change", &guess(PASSWORD)).await.status, 200);
     api.test.drain_jobs().await;
@@ -746,7 +750,7 @@ async fn mails_are_asked_for_so_often_an_hour(engine: TestEngine) {
     429 Too Many Requests
     cache-control: no-store
     content-type: application/problem+json
-    retry-after: 3600
+    retry-after: 900
     x-content-type-options: nosniff
     x-request-id: [uuid]
 

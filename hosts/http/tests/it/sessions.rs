@@ -1,9 +1,11 @@
 //! Listing one's sessions page by page, and ending them.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
+use async_trait::async_trait;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use saas_kit::testing::TestEngine;
+use saas_core::{GeoError, GeoLocator, Place};
+use saas_kit::testing::{PASSWORD, TestEngine, TestSaas};
 use serde_json::{Value, json};
 
 use crate::harness::{Answer, Api, Session, delete, get, on_both_engines, post};
@@ -19,6 +21,9 @@ on_both_engines! {
     somebody_elses_session_cannot_be_ended,
     ending_the_current_session_ends_its_access_token,
     signing_out_everywhere_ends_every_token,
+    a_session_is_listed_with_its_place_once_it_is_known,
+    the_sign_ins_to_ones_account_are_listed_with_those_that_were_refused,
+    a_cursor_of_other_sign_ins_is_a_422,
 }
 
 const LIST: &str = "/api/v1/auth/sessions";
@@ -228,4 +233,85 @@ async fn signing_out_everywhere_ends_every_token(engine: TestEngine) {
         assert_eq!(list(&api, session, LIST).await.problem(), (401, "session_ended".into()));
     }
     assert_eq!(list(&api, &eve, LIST).await.status, 200);
+}
+
+/// Where London is.
+const LONDON: &str = "81.2.69.160";
+
+#[derive(Debug)]
+struct Atlas;
+
+#[async_trait]
+impl GeoLocator for Atlas {
+    async fn locate(&self, address: IpAddr) -> Result<Option<Place>, GeoError> {
+        let found = address.to_string() == "81.2.69.0";
+        Ok(found.then(|| Place::new(Some("GB"), Some("England"), Some("London"))).flatten())
+    }
+}
+
+async fn with_an_atlas(engine: TestEngine) -> Api {
+    Api::of(TestSaas::with_ports(engine, [], |builder| builder.geo_locator(Arc::new(Atlas))).await)
+}
+
+async fn sign_in_from(api: &Api, address: &str, password: &str) -> Answer {
+    let body = json!({ "email": "ada@example.com", "password": password });
+    let answer =
+        api.send(post("/api/v1/auth/token").json(&body).peer(address.parse().expect("an address"))).await;
+    api.test.drain_jobs().await;
+    answer
+}
+
+async fn a_session_is_listed_with_its_place_once_it_is_known(engine: TestEngine) {
+    let api = with_an_atlas(engine).await;
+    let ada = api.register("ada@example.com").await;
+    sign_in_from(&api, LONDON, PASSWORD).await;
+    let places: Vec<Value> = list(&api, &ada, LIST).await.json()["sessions"]
+        .as_array()
+        .expect("there is a list")
+        .iter()
+        .map(|item| item["location"].clone())
+        .collect();
+    assert!(
+        places.contains(&json!({ "city": "London", "region": "England", "country": "GB" })),
+        "{places:?}"
+    );
+    assert!(places.contains(&Value::Null), "{places:?}");
+}
+
+async fn the_sign_ins_to_ones_account_are_listed_with_those_that_were_refused(engine: TestEngine) {
+    let api = with_an_atlas(engine).await;
+    let ada = api.register("ada@example.com").await;
+    api.test.clock.advance(Duration::from_secs(1));
+    sign_in_from(&api, "8.8.8.8", "not her password").await;
+    api.test.clock.advance(Duration::from_secs(1));
+    sign_in_from(&api, LONDON, PASSWORD).await;
+    let first = list(&api, &ada, "/api/v1/auth/events?limit=2").await;
+    let events = first.json()["events"].clone();
+    let shown = |event: &Value| {
+        let place = event["location"]["city"].as_str().unwrap_or_default();
+        let masked = event["ip_address_masked"].as_str().unwrap_or_default();
+        let reason = event["reason"].as_str().unwrap_or_default();
+        format!("{} {} {place}{masked}{reason}", event["at"].as_str().unwrap_or_default(), event["outcome"])
+    };
+    assert_eq!(
+        [shown(&events[0]), shown(&events[1])],
+        [
+            r#"2026-01-01T00:00:02Z "signed_in" London81.2.69.*"#,
+            r#"2026-01-01T00:00:01Z "refused" wrong_password"#,
+        ]
+    );
+    let last = list(&api, &ada, &next(&first).expect("there is another page")).await;
+    assert_eq!((&last.json()["events"][0]["session_id"], next(&last)), (&json!(ada.id()), None));
+}
+
+async fn a_cursor_of_other_sign_ins_is_a_422(engine: TestEngine) {
+    let api = Api::start(engine).await;
+    let ada = api.register("ada@example.com").await;
+    api.sign_in("ada@example.com").await;
+    let eve = api.register("eve@example.com").await;
+    let page = next(&list(&api, &ada, "/api/v1/auth/events?limit=1").await).expect("there is another page");
+    assert_eq!(list(&api, &eve, &page).await.status, 422);
+    assert_eq!(list(&api, &eve, "/api/v1/auth/events?cursor=forged").await.status, 422);
+    assert_eq!(list(&api, &eve, "/api/v1/auth/events?limit=101").await.status, 422);
+    assert_eq!(api.send(get("/api/v1/auth/events")).await.problem(), (401, "unauthenticated".into()));
 }

@@ -77,6 +77,7 @@ async fn signing_in_answers_200_with_a_session(engine: TestEngine) {
 
     {
       "access_token": "[access token]",
+      "device_token": "[device token]",
       "email_verified": false,
       "expires_at": "2026-01-01T00:15:00Z",
       "kid": "[kid]",

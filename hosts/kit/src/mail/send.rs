@@ -66,6 +66,17 @@ impl Sender {
                 let name = user.display_name.clone();
                 Some((Letter::SessionRevoked { name, at: attempt.enqueued_at(), device }, mailbox(user)))
             }
+            SendMail::NewSignIn { user, session } => {
+                let Some(user) = self.user(user).await? else { return Ok(None) };
+                // One that has ended since was opened all the same; of one that was purged there is nothing to tell.
+                let Some(session) = self.auth.session(&actor(), session).await.map_err(failed)? else {
+                    return Ok(None);
+                };
+                let place = self.auth.place_of(&session).map(|place| place.to_string());
+                let place = place.or_else(|| self.auth.address_of(&session));
+                let (name, device) = (user.display_name.clone(), device(&session));
+                Some((Letter::NewSignIn { name, at: session.created_at, device, place }, mailbox(user)))
+            }
             SendMail::PasswordChanged { user } => {
                 let Some(user) = self.user(user).await? else { return Ok(None) };
                 let name = user.display_name.clone();
@@ -83,6 +94,10 @@ impl Sender {
                 self.secured(id(token), |name, secured, _| Some(Letter::PasswordReset { name, secured }))
                     .await?
             }
+            SendMail::UnlockAccount { token } => {
+                self.secured(id(token), |name, secured, _| Some(Letter::UnlockAccount { name, secured }))
+                    .await?
+            }
             SendMail::PasswordResetByAdmin { token } => {
                 self.secured(id(token), |name, secured, _| {
                     Some(Letter::PasswordResetByAdmin { name, secured })
@@ -95,6 +110,23 @@ impl Sender {
                     Some(Letter::EmailChangeNotice { name, new_address: new_address?, secured })
                 })
                 .await?
+            }
+            SendMail::FactorAdded { user } => {
+                let Some(user) = self.user(user).await? else { return Ok(None) };
+                let (name, at) = (user.display_name.clone(), attempt.enqueued_at());
+                Some((Letter::FactorAdded { name, at, factor: authenticator() }, mailbox(user)))
+            }
+            SendMail::FactorRemoved { user } => {
+                let Some(user) = self.user(user).await? else { return Ok(None) };
+                let (name, at) = (user.display_name.clone(), attempt.enqueued_at());
+                Some((Letter::FactorRemoved { name, at, factor: authenticator() }, mailbox(user)))
+            }
+            SendMail::RecoveryCodeUsed { user } => {
+                let Some(user) = self.user(user).await? else { return Ok(None) };
+                let state = self.auth.second_factor_of_user(&actor(), user.id).await;
+                let left = state.map_err(|error| JobError::Retry(chain(&error)))?.recovery_codes_left;
+                let (name, at) = (user.display_name.clone(), attempt.enqueued_at());
+                Some((Letter::RecoveryCodeUsed { name, at, left }, mailbox(user)))
             }
             other => return Err(JobError::Retry(format!("this release does not know the mail {other:?}"))),
         })
@@ -180,6 +212,11 @@ impl Sender {
             .increment(1);
         histogram!("email_delivery_latency_seconds", "transport" => transport).record(took);
     }
+}
+
+/// The one kind of second factor that there is.
+fn authenticator() -> DisplayName {
+    DisplayName::from_stored("Authenticator app".to_owned())
 }
 
 fn actor() -> Actor {

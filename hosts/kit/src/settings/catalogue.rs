@@ -9,9 +9,10 @@ use super::Preset::{Derived, Required, Text, Unset};
 use super::load::{Loader, Slot};
 use super::{
     AllowedHosts, AllowedOrigins, BreachedChoice, BreachedSignInChoice, Condition, DatabaseEngine,
-    DatabaseUrl, Days, ForwardedHeader, LogFormat, LogLevel, MailTransport, Minutes, Origin, Profile,
-    ProxyNetworks, PublicUrl, RootKey, Seconds, SecretList, Section, Setting, SettingValue, SettingWarning,
-    SignupAccessPolicy, SmtpEncryption, SqliteSynchronous, TextList, UnknownChoice,
+    DatabaseUrl, Days, ForwardedHeader, GeoChoice, LogFormat, LogLevel, MailTransport, Minutes, Origin,
+    Profile, ProxyNetworks, PublicUrl, RootKey, SecondFactor, Seconds, SecretList, Section, Setting,
+    SettingValue, SettingWarning, SignupAccessPolicy, SmtpEncryption, SqliteSynchronous, TextList,
+    UnknownChoice,
 };
 
 settings! {
@@ -176,7 +177,7 @@ settings! {
             rule: "must begin with https://",
             fix: "set origins without a path, for example https://app.example.com, or unset it",
         }
-        /// Whether those pages may send cookies along. The API has none of its own.
+        /// Whether those pages may send cookies along, as `AUTH_COOKIES` has them.
         cors_allow_credentials: bool = "CORS_ALLOW_CREDENTIALS" {
             default: Text("false"),
             when: ("`ALLOWED_ORIGINS` is set", |settings| settings.allowed_origins.is_some()),
@@ -308,12 +309,84 @@ settings! {
             range: 0..=60,
             fix: "set 60 seconds or fewer",
         }
+        /// Whether a browser that asks for it holds its session by a cookie in place of tokens; only pages of `APP_PUBLIC_URL` and of
+        /// `ALLOWED_ORIGINS` may then act with it.
+        auth_cookies: bool = "AUTH_COOKIES" {
+            default: Text("false"),
+            fix: "use true where browsers sign in, else false",
+        }
+        /// Whether users are told by mail of a sign-in from a device, or a country, that none of their sessions is of.
+        auth_mail_new_sign_ins: Option<bool> = "AUTH_MAIL_NEW_SIGN_INS" {
+            default: Derived("true where mails go by SMTP or Resend, else false"),
+            fix: "use true or false, or unset it",
+        }
         /// How old what a request is decided by may be: its session, user, role and tenant. What changes on the same server counts at
         /// once, what changes on another one within a second as a rule and after this time in any case; 0 asks the database each time.
         auth_decision_max_age: Seconds = "AUTH_DECISION_MAX_AGE_SECONDS" {
             default: Text("5"),
             range: 0..=5,
             fix: "set 5 seconds or fewer",
+        }
+    }
+    Places {
+        /// Who is asked where a session was opened, after the answer: a file in the format of MaxMind (`GeoLite2` and others) or of
+        /// `IP2Location`, which tells nobody anything; the service IPinfo, which is told the first address of its network; or nobody.
+        geoip_provider: GeoChoice = "GEOIP_PROVIDER" {
+            default: Text("none"),
+            fix: "use none, maxmind, ip2location or ipinfo",
+        }
+        /// The file with MaxMind's places, `.mmdb`; read when the program starts.
+        geoip_maxmind_db_path: Option<PathBuf> = "GEOIP_MAXMIND_DB_PATH" {
+            default: Unset,
+            when: ("`GEOIP_PROVIDER` is `maxmind`", |settings| settings.geoip_provider == GeoChoice::MaxMind),
+            fix: "name the file that you downloaded, for example GeoLite2-City.mmdb",
+        }
+        /// The file with `IP2Location`'s places, `.BIN`; read when the program starts.
+        geoip_ip2location_db_path: Option<PathBuf> = "GEOIP_IP2LOCATION_DB_PATH" {
+            default: Unset,
+            when: ("`GEOIP_PROVIDER` is `ip2location`", |settings| settings.geoip_provider == GeoChoice::Ip2Location),
+            fix: "name the file that you downloaded, for example IP2LOCATION-LITE-DB3.BIN",
+        }
+        /// The token of your account at IPinfo.
+        geoip_ipinfo_token: Option<Secret<String>> = "GEOIP_IPINFO_TOKEN" {
+            default: Unset,
+            when: ("`GEOIP_PROVIDER` is `ipinfo`", |settings| settings.geoip_provider == GeoChoice::IpInfo),
+            fix: "set the token that your account shows",
+        }
+        /// How long IPinfo may take to answer; nobody who signs in waits for it.
+        geoip_http_timeout: Seconds = "GEOIP_HTTP_TIMEOUT_SECONDS" {
+            default: Text("2"),
+            range: 1..=30,
+            when: ("`GEOIP_PROVIDER` is `ipinfo`", |settings| settings.geoip_provider == GeoChoice::IpInfo),
+            fix: "set a number of seconds, for example 2",
+        }
+        /// How long what IPinfo said of a network is remembered.
+        geoip_cache_ttl: Seconds = "GEOIP_CACHE_TTL_SECONDS" {
+            default: Text("900"),
+            range: 1..=604_800,
+            when: ("`GEOIP_PROVIDER` is `ipinfo`", |settings| settings.geoip_provider == GeoChoice::IpInfo),
+            fix: "set a number of seconds, for example 900",
+        }
+        /// Of how many networks it is remembered.
+        geoip_cache_max_entries: usize = "GEOIP_CACHE_MAX_ENTRIES" {
+            default: Text("4096"),
+            range: 1..=1_000_000,
+            when: ("`GEOIP_PROVIDER` is `ipinfo`", |settings| settings.geoip_provider == GeoChoice::IpInfo),
+            fix: "set a number of networks, for example 4096",
+        }
+    }
+    SecondFactors {
+        /// Who has to have a second factor: nobody, admins and owners of a tenant, or everybody. Whoever has to and has none may sign in and do
+        /// nothing but add one.
+        auth_second_factor: SecondFactor = "AUTH_SECOND_FACTOR" {
+            default: Text("optional"),
+            fix: "use optional, required_for_admins or required",
+        }
+        /// How long ago a user may have proved who they are for what is sensitive, as removing a second factor; else they prove it again.
+        auth_step_up_max_age: Seconds = "AUTH_STEP_UP_MAX_AGE_SECONDS" {
+            default: Text("600"),
+            range: 30..=3_600,
+            fix: "set a number of seconds, for example 600 for 10 minutes",
         }
     }
     Passwords {
@@ -413,6 +486,72 @@ settings! {
             default: Text("128"),
             range: 1..=100_000,
             fix: "set a number of requests, for example 128",
+        }
+    }
+    Lockout {
+        /// The wrong password that locks an account, or a device that its owner has signed in on: 30 s for this one, twice as long for each
+        /// further one, up to `AUTH_LOCKOUT_DURATION_MINUTES`. Signing in several times at once counts while it lasts.
+        auth_lockout_threshold: u32 = "AUTH_LOCKOUT_THRESHOLD" {
+            default: Text("5"),
+            range: 3..=100,
+            fix: "set a number of wrong passwords, for example 5",
+        }
+        /// After how long without a guess, from the end of the last lock on, an account's locks begin with 30 s again.
+        auth_lockout_window: Minutes = "AUTH_LOCKOUT_WINDOW_MINUTES" {
+            default: Text("60"),
+            range: 1..=10_080,
+            fix: "set a number of minutes, for example 60",
+        }
+        /// The longest that an account is locked for a wrong password.
+        auth_lockout_duration: Minutes = "AUTH_LOCKOUT_DURATION_MINUTES" {
+            default: Text("60"),
+            range: 1..=1_440,
+            fix: "set a number of minutes, for example 60",
+        }
+        /// The wrong password, of all since the last right one, that locks an account until a mail, a new password or an operator unlocks
+        /// it. NIST SP 800-63B-4 (3.2.2) allows no more than 100.
+        auth_lockout_ceiling: u32 = "AUTH_LOCKOUT_CEILING" {
+            default: Text("100"),
+            range: 3..=100,
+            fix: "set 100 or fewer, and no fewer than AUTH_LOCKOUT_THRESHOLD",
+        }
+        /// How many wrong passwords one network may try in `AUTH_IP_LOCKOUT_WINDOW_MINUTES`, for whichever accounts: an IPv4 address, or a
+        /// /64 of IPv6. They come back evenly. Right passwords count while they are checked.
+        auth_ip_lockout_threshold: u32 = "AUTH_IP_LOCKOUT_THRESHOLD" {
+            default: Text("50"),
+            range: 5..=1_000_000,
+            fix: "set a number of wrong passwords, for example 50; more where many people share an address",
+        }
+        /// How many the networks around it may try together: a /24 of IPv4, a /48 of IPv6.
+        auth_subnet_lockout_threshold: u32 = "AUTH_SUBNET_LOCKOUT_THRESHOLD" {
+            default: Text("250"),
+            range: 5..=10_000_000,
+            fix: "set a number of wrong passwords, for example 250, and no fewer than AUTH_IP_LOCKOUT_THRESHOLD",
+        }
+        /// How long it takes until a network that has used up its wrong passwords has all of them again.
+        auth_ip_lockout_window: Minutes = "AUTH_IP_LOCKOUT_WINDOW_MINUTES" {
+            default: Text("10"),
+            range: 1..=1_440,
+            fix: "set a number of minutes, for example 10",
+        }
+        /// For how many accounts a network may fail, or one password may be wrong, in `AUTH_STUFFING_WINDOW_MINUTES` until it is suspected
+        /// of trying out stolen passwords: then each guess counts for a fifth of `AUTH_IP_LOCKOUT_THRESHOLD`.
+        auth_stuffing_threshold: u32 = "AUTH_STUFFING_THRESHOLD" {
+            default: Text("15"),
+            range: 2..=100_000,
+            fix: "set a number of accounts, for example 15; more where many people share an address",
+        }
+        /// How long an account that failed counts toward `AUTH_STUFFING_THRESHOLD`.
+        auth_stuffing_window: Minutes = "AUTH_STUFFING_WINDOW_MINUTES" {
+            default: Text("180"),
+            range: 1..=10_080,
+            fix: "set a number of minutes, for example 180",
+        }
+        /// For how long a device that somebody has signed in on has guesses of its own, so that nobody elsewhere can lock its owner out.
+        auth_device_token_ttl: Days = "AUTH_DEVICE_TOKEN_TTL_DAYS" {
+            default: Text("180"),
+            range: 1..=3_650,
+            fix: "set a number of days, for example 180",
         }
     }
     Signup {

@@ -13,6 +13,7 @@ const OWASP: [(u32, u32); 3] = [(47_104, 1), (19_456, 2), (12_288, 3)];
 pub(super) fn check(draft: &Draft, loader: &mut Loader<'_>) {
     migration_engine(draft, loader);
     session_lifetimes(draft, loader);
+    lockout(draft, loader);
     mail::check(draft, loader);
     every_origin(draft, loader);
     if loader.profile().is_hardened() {
@@ -50,6 +51,28 @@ fn session_lifetimes(draft: &Draft, loader: &mut Loader<'_>) {
             "AUTH_SESSION_ABSOLUTE_TTL_MINUTES",
             "is shorter than AUTH_REFRESH_TOKEN_TTL_MINUTES",
             "raise it, or lower AUTH_REFRESH_TOKEN_TTL_MINUTES: a session cannot be idle for longer than it lasts",
+        );
+    }
+}
+
+fn lockout(draft: &Draft, loader: &mut Loader<'_>) {
+    if let (Some(threshold), Some(ceiling)) = (draft.auth_lockout_threshold, draft.auth_lockout_ceiling)
+        && ceiling < threshold
+    {
+        loader.problem(
+            "AUTH_LOCKOUT_CEILING",
+            "is below AUTH_LOCKOUT_THRESHOLD",
+            "raise it, or lower AUTH_LOCKOUT_THRESHOLD: an account is locked for a while before it is locked for good",
+        );
+    }
+    if let (Some(address), Some(subnet)) =
+        (draft.auth_ip_lockout_threshold, draft.auth_subnet_lockout_threshold)
+        && subnet < address
+    {
+        loader.problem(
+            "AUTH_SUBNET_LOCKOUT_THRESHOLD",
+            "is below AUTH_IP_LOCKOUT_THRESHOLD",
+            "raise it, or lower AUTH_IP_LOCKOUT_THRESHOLD: a network is a part of the one around it",
         );
     }
 }

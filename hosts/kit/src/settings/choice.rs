@@ -59,6 +59,18 @@ choice! {
 }
 
 choice! {
+    /// Who has to have a second factor.
+    SecondFactor {
+        /// Nobody; whoever has one is asked for it.
+        Optional = "optional",
+        /// Admins and owners of a tenant.
+        RequiredForAdmins = "required_for_admins",
+        /// Everybody.
+        Required = "required",
+    }
+}
+
+choice! {
     /// Which header proxies tell a client's address in.
     ForwardedHeader {
         /// `X-Forwarded-For`, with `X-Forwarded-Proto` beside it.
@@ -125,6 +137,20 @@ choice! {
         File = "file",
         /// A service's, of which a part is fetched.
         Range = "range",
+    }
+}
+
+choice! {
+    /// Who is asked where addresses are.
+    GeoChoice {
+        /// Nobody.
+        None = "none",
+        /// A file in MaxMind's format.
+        MaxMind = "maxmind",
+        /// A file in `IP2Location`'s format.
+        Ip2Location = "ip2location",
+        /// The service.
+        IpInfo = "ipinfo",
     }
 }
 

@@ -28,6 +28,11 @@ impl PublicUrl {
         &authority[..end.unwrap_or(authority.len())]
     }
 
+    /// Its origin, as a browser spells it.
+    pub fn origin(&self) -> String {
+        Url::parse(&self.0).map(|url| url.origin().ascii_serialization()).unwrap_or_default()
+    }
+
     /// Whether the connection is encrypted.
     pub fn is_https(&self) -> bool {
         self.0.starts_with("https:")
@@ -65,6 +70,17 @@ impl SettingValue for PublicUrl {
 #[cfg(test)]
 mod tests {
     use super::{PublicUrl, SettingValue};
+
+    #[test]
+    fn the_origin_is_spelled_as_browsers_do() {
+        for (text, origin) in [
+            ("https://App.example.com:443/saas/", "https://app.example.com"),
+            ("http://localhost:8000", "http://localhost:8000"),
+            ("https://[2001:db8::1]:8443/x", "https://[2001:db8::1]:8443"),
+        ] {
+            assert_eq!(PublicUrl::parse(text).unwrap().origin(), origin);
+        }
+    }
 
     #[test]
     fn an_address_loses_its_last_slash_and_nothing_else() {

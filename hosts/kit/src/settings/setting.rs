@@ -119,8 +119,14 @@ pub enum Section {
     Tokens,
     /// How long a login lasts.
     Sessions,
+    /// Where sessions are opened, and who says so.
+    Places,
+    /// Who has to have a second factor, and when it is asked for again.
+    SecondFactors,
     /// What a password must be and how it is hashed.
     Passwords,
+    /// How often one may guess, and what locks.
+    Lockout,
     /// Who may register.
     Signup,
     /// Proving addresses and setting passwords anew.
@@ -150,7 +156,10 @@ impl Section {
             Self::Secrets => "Secrets",
             Self::Tokens => "Tokens",
             Self::Sessions => "Sessions",
+            Self::Places => "Places",
+            Self::SecondFactors => "Second factors",
             Self::Passwords => "Passwords",
+            Self::Lockout => "Lockout",
             Self::Signup => "Signup",
             Self::Recovery => "Recovery",
             Self::Agents => "Agents",
@@ -168,10 +177,16 @@ impl Section {
             Self::Application | Self::Secrets | Self::Jobs | Self::Retention => "saas-kit",
             Self::Server | Self::Network | Self::Logging | Self::Metrics => "saas-http",
             Self::Database => "saas-sql",
-            Self::Tokens | Self::Sessions | Self::Passwords | Self::Recovery => "saas-auth",
+            Self::Tokens
+            | Self::Sessions
+            | Self::SecondFactors
+            | Self::Passwords
+            | Self::Lockout
+            | Self::Recovery => "saas-auth",
             Self::Signup => "saas-tenancy",
             Self::Agents => "saas-agents",
             Self::Mail => "saas-mail",
+            Self::Places => "saas-geo",
         }
     }
 }

@@ -18,9 +18,17 @@ pub(crate) fn operator() -> Actor {
 
 /// All rows of a chain, or of all of them, oldest first.
 pub(crate) async fn rows(saas: &Saas, filter: &AuditFilter) -> Vec<AuditRow> {
-    let page = saas.audit().list(&operator(), filter, None, PageSize::new(100).unwrap()).await.unwrap();
-    assert!(page.next.is_none(), "more than a page");
-    page.items.into_iter().rev().collect()
+    let (mut found, mut next) = (Vec::new(), None);
+    loop {
+        let page =
+            saas.audit().list(&operator(), filter, next.as_ref(), PageSize::new(100).unwrap()).await.unwrap();
+        found.extend(page.items);
+        next = page.next;
+        if next.is_none() {
+            found.reverse();
+            return found;
+        }
+    }
 }
 
 fn of(chain: Chain) -> AuditFilter {

@@ -32,6 +32,8 @@ const TASKS: usize = 8;
 const DATABASE: &str = "SAAS_TEST_CRASH_DATABASE_URL";
 /// The first number that the child registers.
 const FIRST: &str = "SAAS_TEST_CRASH_FIRST";
+/// The refresh token that the child uses.
+const TOKEN: &str = "SAAS_TEST_CRASH_REFRESH_TOKEN";
 /// How the child says that somebody is registered.
 const REGISTERED: &str = "registered ";
 
@@ -65,6 +67,49 @@ on_both_engines! {
         }
         saas.close().await;
     }
+
+    async fn a_process_that_is_killed_between_commit_and_answer_gives_the_same_successor_afterwards_w3(engine: TestEngine) {
+        let database = TestDatabase::create(engine).await;
+        let blueprint = blueprint(database.url());
+        blueprint.migrate().await.expect("a new database migrates");
+        let saas = blueprint.open().await.expect("a migrated database opens");
+        let tenant = TenantName::parse("Test Tenant").expect("the name is valid");
+        let register = Register::new(address(0), Secret::new(PASSWORD.to_owned()), tenant);
+        let first = saas.tenancy().register(&anonymous(), register).await.expect("the address is new").tokens;
+
+        // It has committed, and nobody is told the answer.
+        let mut child = Running::refreshing(database.url(), first.refresh_token.expose());
+        assert_eq!(child.next(), Some(2), "the generation that it moved the family on to");
+        child.kill_at_some_moment(&SystemEntropy);
+
+        let refresh = async |token: &Secret<String>| saas.auth().refresh(&anonymous(), token).await;
+        let second = refresh(&first.refresh_token).await.expect("the grace is not over");
+        let again = refresh(&first.refresh_token).await.expect("the grace is not over");
+        assert_eq!(second.refresh_token.expose(), again.refresh_token.expose());
+        assert_eq!(generation(database.url()).await, 2, "the one that the killed process had moved on to");
+        refresh(&second.refresh_token).await.expect("it is the live one");
+        saas.close().await;
+    }
+}
+
+/// The one family's.
+async fn generation(url: &str) -> i64 {
+    let storage = SqlStorage::open(&SqlOptions::new(url).expect("the URL is valid")).await.expect("it opens");
+    let mut conn = storage.read(Reach::Platform("test")).await.expect("the database answers");
+    let found = fetch_one!(&mut conn, (i64,), "SELECT generation FROM saas_sessions");
+    drop(conn);
+    storage.close().await;
+    found.expect("there is one session").0
+}
+
+/// The process that refreshes, and keeps the answer to itself until it is killed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn child_refreshes() {
+    let (Ok(url), Ok(token)) = (std::env::var(DATABASE), std::env::var(TOKEN)) else { return };
+    let saas = blueprint(&url).open().await.expect("a migrated database opens");
+    saas.auth().refresh(&anonymous(), &Secret::new(token)).await.expect("the token is live");
+    writeln!(std::io::stdout(), "{REGISTERED}{}", generation(&url).await).expect("the parent listens");
+    std::future::pending::<()>().await;
 }
 
 /// The process that is killed; it ends by itself only when it is not.
@@ -99,10 +144,18 @@ struct Running {
 
 impl Running {
     fn start(url: &str, first: usize) -> Self {
+        Self::child("crash::child_registers", url, FIRST, &first.to_string())
+    }
+
+    fn refreshing(url: &str, token: &str) -> Self {
+        Self::child("crash::child_refreshes", url, TOKEN, token)
+    }
+
+    fn child(test: &str, url: &str, name: &str, value: &str) -> Self {
         let mut process = Command::new(std::env::current_exe().expect("this program is a file"))
-            .args(["--exact", "crash::child_registers", "--nocapture"])
+            .args(["--exact", test, "--nocapture"])
             .env(DATABASE, url)
-            .env(FIRST, first.to_string())
+            .env(name, value)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()
@@ -152,6 +205,7 @@ fn blueprint(url: &str) -> Blueprint {
         ("ENVIRONMENT", "test"),
         ("PASSWORD_HASH_MEMORY_KIB", "64"),
         ("PASSWORD_HASH_ITERATIONS", "1"),
+        ("AUTH_REFRESH_GRACE_SECONDS", "60"),
     ];
     let settings = Settings::load(&Sources::empty().with_flags(flags)).expect("the settings are valid");
     let root_key = RootKey::new(&[7; 32]).expect("32 bytes are a root key");

@@ -11,11 +11,11 @@ use std::{
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_auth::{
-    Auth, AuthenticateError, Changed, Family, Freshness, PageStart, Revocation, Rotated, Rotation, Session,
-    SessionFilter, SessionStore, Snapshot, Tokens, User, token::TokenError,
+    Auth, AuthenticateError, Changed, Family, Freshness, PageStart, Reauthentication, Revocation, Rotated,
+    Rotation, Session, SessionFilter, SessionStore, Snapshot, Tokens, Touch, User, token::TokenError,
 };
 use saas_auth_sql::SqlSessions;
-use saas_core::{Actor, Client, Conn, SessionId, StoreError, Tx, UserId};
+use saas_core::{Actor, Client, Conn, Envelope, SessionId, StoreError, TenantId, Tx, UserId};
 use saas_kit::{
     Saas,
     testing::{TestEngine, TestSaas, TestWorkers, at_once},
@@ -50,6 +50,34 @@ impl SessionStore for Counted {
         SqlSessions.rotate(tx, rotation).await
     }
 
+    async fn switch(
+        &self,
+        tx: &mut Tx,
+        rotation: &Rotation<'_>,
+        to: TenantId,
+    ) -> Result<Option<Rotated>, StoreError> {
+        SqlSessions.switch(tx, rotation, to).await
+    }
+
+    async fn touch(&self, tx: &mut Tx, touch: &Touch) -> Result<bool, StoreError> {
+        SqlSessions.touch(tx, touch).await
+    }
+
+    async fn set_place(&self, tx: &mut Tx, id: SessionId, place: &Envelope) -> Result<bool, StoreError> {
+        SqlSessions.set_place(tx, id, place).await
+    }
+
+    async fn revoke_others(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        kept: SessionId,
+        why: Revocation,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        SqlSessions.revoke_others(tx, user, kept, why, now).await
+    }
+
     async fn revoke(
         &self,
         tx: &mut Tx,
@@ -69,6 +97,21 @@ impl SessionStore for Counted {
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
         SqlSessions.revoke_all(tx, user, why, now).await
+    }
+
+    async fn authenticate_again(&self, tx: &mut Tx, again: &Reauthentication) -> Result<bool, StoreError> {
+        SqlSessions.authenticate_again(tx, again).await
+    }
+
+    async fn guess(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        id: SessionId,
+        most: i64,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        SqlSessions.guess(tx, user, id, most, now).await
     }
 
     async fn snapshot(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Snapshot>, StoreError> {
@@ -163,7 +206,7 @@ on_both_engines! {
         assert_eq!(asked(), 1, "a strict route asks each time");
     }
 
-    async fn a_session_that_ends_in_a_process_is_refused_by_it_at_once(engine: TestEngine) {
+    async fn a_session_that_ends_in_a_process_is_refused_by_it_at_once_w6(engine: TestEngine) {
         let test = TestSaas::start(engine).await;
         let tokens = test.register("ada@example.com").await.tokens;
         assert!(is_let_in(&test.saas, &tokens).await);

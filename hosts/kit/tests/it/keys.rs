@@ -27,7 +27,7 @@ const INSTANT: Duration = Duration::from_micros(1);
 const SECOND: Duration = Duration::from_secs(1);
 
 on_both_engines! {
-    async fn no_token_is_refused_while_two_replicas_rotate_under_load(engine: TestEngine) {
+    async fn no_token_is_refused_while_two_replicas_rotate_under_load_w8(engine: TestEngine) {
         let test = TestSaas::with_settings(engine, [("SQLITE_SYNCHRONOUS", "normal")]).await;
         let replicas = [test.saas.clone(), test.replica(2).await];
         let _workers = TestWorkers::start(&replicas[1]);

@@ -302,9 +302,10 @@ let stranger = PasswordOwner::Newcomer { email: &email("eve@example.com"), displ
     }
 
     async fn many_sign_ins_at_once_hash_anew_once_and_all_get_in(engine: TestEngine) {
-        let test = TestSaas::start(engine).await;
+        // Those at one moment are each a guess until they turn out right.
+        let test = TestSaas::with_settings(engine, [("AUTH_LOCKOUT_THRESHOLD", "20")]).await;
         test.register("ada@example.com").await;
-        let dearer = server(&test, [("PASSWORD_HASH_MEMORY_KIB", "128")]).await;
+        let dearer = server(&test, [("PASSWORD_HASH_MEMORY_KIB", "128"), ("AUTH_LOCKOUT_THRESHOLD", "20")]).await;
         let answers = at_once(8, |_| {
             let dearer = dearer.clone();
             async move { sign_in(&dearer, PASSWORD).await }
@@ -315,7 +316,7 @@ let stranger = PasswordOwner::Newcomer { email: &email("eve@example.com"), displ
     }
 
     async fn a_planted_hash_is_nobodys_password_and_costs_what_a_wrong_one_does(engine: TestEngine) {
-        let test = TestSaas::start(engine).await;
+        let test = TestSaas::with_settings(engine, [("AUTH_LOCKOUT_THRESHOLD", "20")]).await;
         let ada = test.register("ada@example.com").await.user.id;
         let good = stored_hash(&test, ada).await;
         for planted in [

@@ -12,9 +12,13 @@ use std::{
 
 use futures_util::TryStreamExt;
 use saas_agents::{ConversationKey, StartRun};
-use saas_auth::SessionFilter;
+use saas_auth::{
+    FactorProof, Freshness, GuessId, GuessStore, RecoveryCode, Reserved, SessionCredential, SessionFilter,
+    SignIn, StepUpProof,
+};
+use saas_auth_sql::SqlGuesses;
 use saas_core::{
-    Actor, Client, Email, EventBounds, PageSize, Reach, Secret, Storage,
+    Actor, Client, Clock, Email, EventBounds, PageSize, Reach, Secret, Storage, UserId,
     audit::{AuditActor, AuditFilter, Chain},
 };
 use saas_kit::testing::{PASSWORD, TestEngine, TestSaas};
@@ -130,6 +134,7 @@ async fn use_everything(test: &TestSaas) {
     assert!(agents.purge_events(&nothing_new).await.unwrap() > 0);
     agents.stop_cancelled().await.unwrap();
 
+    use_second_factors(test).await;
     auth.hear_changes().await.unwrap();
     test.clock.advance(Duration::from_secs(3));
     test.actor(&tokens).await;
@@ -139,13 +144,41 @@ async fn use_everything(test: &TestSaas) {
     auth.revoke_session(&me, ada.tokens.session).await.unwrap();
     assert!(auth.logout(&me, &tokens.refresh_token).await.unwrap());
     recover(test).await;
+    guess(test, bob.user.id).await;
     auth.disable_user(&operator, bob.user.id).await.unwrap();
+    let tokens = test.sign_in("ada@example.com").await.unwrap();
+    let by = SessionCredential::RefreshToken(&tokens.refresh_token);
+    let tokens = auth.switch(&operator, by, tokens.tenant).await.unwrap();
+    let cookie = auth.session_cookie(&tokens).unwrap();
+    test.clock.advance(Duration::from_mins(2));
+    let by_cookie =
+        auth.authenticate_cookie(Freshness::Strict, cookie.expose(), None, Client::default()).await.unwrap();
+    auth.logout_others(&by_cookie.actor).await.unwrap();
     let me = test.actor(&test.sign_in("ada@example.com").await.unwrap()).await;
+    let page = auth.sign_ins(&me, None, one).await.unwrap();
+    auth.sign_ins(&me, page.next.as_ref(), one).await.unwrap();
     auth.logout_all(&me).await.unwrap();
     assert!(test.saas.readiness().await.is_ready());
     let export = test.saas.export_account(&Actor::system("test"), ada.user.id).await.unwrap();
     assert!(!export.chunks().try_collect::<Vec<_>>().await.unwrap().is_empty());
     read_the_audit_log(test, &ada).await;
+}
+
+/// A second factor from its beginning to its end, guesses and all.
+async fn use_second_factors(test: &TestSaas) {
+    let (auth, email) = (test.saas.auth(), "carol@example.com");
+    let (app, added) = test.add_authenticator(&test.register(email).await.tokens).await;
+    test.meet(&test.challenge(email).await, FactorProof::Code(app.wrong())).await.unwrap_err();
+    test.meet(&test.challenge(email).await, FactorProof::Code(app.code())).await.unwrap();
+    let code = RecoveryCode::parse(added.recovery_codes[0].expose()).unwrap();
+    test.meet(&test.challenge(email).await, FactorProof::RecoveryCode(code)).await.unwrap();
+    test.next_code();
+    let proof = StepUpProof::SecondFactor(FactorProof::Code(app.code()));
+    let me = test.actor(&added.tokens).await;
+    let me = test.actor(&auth.step_up(&me, &proof).await.unwrap()).await;
+    auth.second_factor(&me).await.unwrap();
+    auth.replace_recovery_codes(&me).await.unwrap();
+    auth.remove_totp(&me).await.unwrap();
 }
 
 /// The token of the last mail of a template.
@@ -170,6 +203,29 @@ async fn recover(test: &TestSaas) {
     auth.reset_password(&anybody, &mailed(test, "password_reset").await, &new).await.unwrap();
     auth.forgot_password(&anybody, &Email::parse("nobody@example.com").unwrap()).await.unwrap();
     test.saas.tenancy().delete_user(&Actor::system("test"), eve.user.id).await.unwrap();
+}
+
+/// Guesses wrong until it locks, with a device and without, and unlocks.
+async fn guess(test: &TestSaas, bob: UserId) {
+    let (auth, operator) = (test.saas.auth(), Actor::system("test"));
+    let device = test.sign_in("bob@example.com").await.unwrap().device_token;
+    for _ in 0..6 {
+        let wrong = SignIn::new(Email::parse("bob@example.com").unwrap(), Secret::new("not it".to_owned()));
+        auth.sign_in(&operator, wrong.with_device_token(device.clone())).await.unwrap_err();
+    }
+    test.clock.advance(Duration::from_mins(1));
+    for _ in 0..5 {
+        let wrong = SignIn::new(Email::parse("bob@example.com").unwrap(), Secret::new("not it".to_owned()));
+        auth.sign_in(&operator, wrong).await.unwrap_err();
+    }
+    assert!(!auth.guesses(&operator, bob).await.unwrap().is_empty());
+    auth.unlock(&operator, &mailed(test, "unlock_account").await).await.unwrap();
+    auth.unlock_user(&operator, bob).await.unwrap();
+    // A guess that is shed is taken back, which no test can have happen through the product's own pool.
+    let mut tx = test.begin().await;
+    let never = Reserved { failures: 1, consecutive: 1, open_from: test.clock.now(), is_news: false };
+    SqlGuesses.take_back(&mut tx, &GuessId::from_bytes([7; 32]), &never, test.clock.now()).await.unwrap();
+    tx.commit().await.unwrap();
 }
 
 /// What operators ask of the audit log, by each of the filters.

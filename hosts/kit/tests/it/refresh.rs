@@ -3,9 +3,15 @@
 use std::{pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use saas_auth::{Auth, AuthenticateError, Changed, LogoutError, RefreshError, Tokens};
-use saas_core::{Actor, Client, Permission, Role, Secret, SessionId, TenantId, TenantState, UserId};
-use saas_kit::testing::{TestSaas, at_once};
+use saas_auth::{
+    Auth, AuthenticateError, Changed, LogoutError, RefreshError, SignIn, Tokens,
+    audited::REFRESH_TOKEN_REUSED,
+};
+use saas_core::{
+    Actor, Client, Email, PageSize, Permission, Role, Secret, SessionId, TenantId, TenantState, UserId,
+    audit::AuditFilter,
+};
+use saas_kit::testing::{PASSWORD, TestSaas, at_once};
 use saas_sql::{execute, fetch_one};
 use saas_tenancy::TenantStore;
 use saas_tenancy_sql::SqlTenants;
@@ -16,7 +22,7 @@ const INSTANT: Duration = Duration::from_micros(1);
 const DAY: Duration = Duration::from_hours(24);
 
 on_both_engines! {
-    async fn sixty_four_parallel_uses_of_one_token_get_the_same_live_successor(engine: TestEngine) {
+    async fn sixty_four_parallel_uses_of_one_token_get_the_same_live_successor_w3(engine: TestEngine) {
         let test = TestSaas::start(engine).await;
         let first = test.register("ada@example.com").await.tokens;
 
@@ -45,10 +51,11 @@ on_both_engines! {
         assert_dead(&test, &[&first, &second]).await;
         assert_eq!(revoked_reason(&test, first.session).await.as_deref(), Some("refresh_reuse"));
         assert_eq!(test.family(first.session).await.generation, 2);
+        assert!(reuses(&test, first.session).await >= 1, "it is written down");
         test.drain_jobs().await;
     }
 
-    async fn a_token_two_generations_back_revokes_the_family_and_its_access_tokens(engine: TestEngine) {
+    async fn a_token_two_generations_back_revokes_the_family_and_its_access_tokens_w4(engine: TestEngine) {
         let test = TestSaas::start(engine).await;
         let first = test.register("ada@example.com").await.tokens;
         let other_device = test.sign_in("ada@example.com").await.expect("the password is right");
@@ -113,7 +120,22 @@ on_both_engines! {
         }
     }
 
-    async fn whoever_has_the_masters_but_not_the_salt_makes_no_token(engine: TestEngine) {
+    async fn a_token_of_another_client_is_refused_and_changes_nothing(engine: TestEngine) {
+        let test = TestSaas::start(engine).await;
+        let tokens = test.register("ada@example.com").await.tokens;
+        let be = async |client: &str| {
+            let mut tx = test.begin().await;
+            let set = "UPDATE saas_sessions SET client_id = $1 WHERE id = $2";
+            execute!(tx.conn(), set, client, tokens.session.as_uuid()).expect("the session is there");
+            tx.commit().await.expect("the database answers");
+        };
+        be("another-client").await;
+        assert!(refused(&test.refresh(&tokens.refresh_token).await));
+        be("first-party").await;
+        assert!(test.refresh(&tokens.refresh_token).await.is_ok(), "it was not spent, and no session ended");
+    }
+
+    async fn whoever_has_the_masters_but_not_the_salt_makes_no_token_w2(engine: TestEngine) {
         let test = TestSaas::start(engine).await;
         let tokens = test.register("ada@example.com").await.tokens;
         let salt = test.family(tokens.session).await.salt;
@@ -173,21 +195,25 @@ on_both_engines! {
         assert!(test.refresh(&ada.refresh_token).await.is_ok());
     }
 
-    async fn a_refresh_that_races_the_end_of_its_session_leaves_nothing_alive(engine: TestEngine) {
+    async fn a_refresh_that_races_the_end_of_its_session_leaves_nothing_alive_w5(engine: TestEngine) {
         let test = TestSaas::with_settings(engine, [("SQLITE_SYNCHRONOUS", "normal")]).await;
         let user = test.register("ada@example.com").await.user.id;
-        for round in 0..64 {
-            let end = [End::Logout, End::LogoutAll, End::Disable][round % 3];
-            let tokens = test.sign_in("ada@example.com").await.expect("the password is right");
+        let mut password = Secret::new(PASSWORD.to_owned());
+        for round in 0..70 {
+            let end = End::ALL[round % End::ALL.len()];
+            let command = SignIn::new(Email::parse("ada@example.com").expect("an address"), password.clone());
+            let tokens = test.saas.auth().sign_in(&anonymous(), command).await.expect("the password is right");
+            let next = Secret::new(format!("the password of round {round}"));
             let (actor, auth) = (test.actor(&tokens).await, test.saas.auth().clone());
 
             let answers = at_once(2, |task| {
                 let (auth, actor, token) = (auth.clone(), actor.clone(), tokens.refresh_token.clone());
+                let passwords = [password.clone(), next.clone()];
                 async move {
                     if task == 0 {
                         return Some(auth.refresh(&anonymous(), &token).await);
                     }
-                    end.make(&auth, &actor, user, &token).await;
+                    end.make(&auth, &actor, user, &token, &passwords).await;
                     None
                 }
             })
@@ -200,11 +226,15 @@ on_both_engines! {
                 }
             }
             assert_dead(&test, &[&tokens]).await;
+            if matches!(end, End::ChangePassword) {
+                password = next;
+            }
             test.saas.auth().enable_user(&Actor::system("test"), user).await.expect("the user is there");
         }
+        test.drain_jobs().await;
     }
 
-    async fn the_idle_lifetime_slides_and_the_absolute_one_never_moves(engine: TestEngine) {
+    async fn the_idle_lifetime_slides_and_rotation_never_extends_the_absolute_one(engine: TestEngine) {
         let test = TestSaas::start(engine).await;
         let first = test.register("ada@example.com").await.tokens;
         let began = test.family(first.session).await.session.created_at;
@@ -366,15 +396,33 @@ on_both_engines! {
 enum End {
     Logout,
     LogoutAll,
+    Revoke,
+    ChangePassword,
     Disable,
 }
 
 impl End {
-    async fn make(self, auth: &Auth, actor: &Actor, user: UserId, token: &Secret<String>) {
+    const ALL: [Self; 5] = [Self::Logout, Self::LogoutAll, Self::Revoke, Self::ChangePassword, Self::Disable];
+
+    async fn make(
+        self,
+        auth: &Auth,
+        actor: &Actor,
+        user: UserId,
+        token: &Secret<String>,
+        [current, next]: &[Secret<String>; 2],
+    ) {
         match self {
             Self::Logout => assert!(auth.logout(actor, token).await.expect("the token is theirs")),
             Self::LogoutAll => {
                 assert!(auth.logout_all(actor).await.expect("they were signed in") >= 1);
+            }
+            Self::Revoke => {
+                let session = actor.user().expect("a user").session;
+                auth.revoke_session(actor, session).await.expect("the session is live");
+            }
+            Self::ChangePassword => {
+                auth.change_password(actor, current, next, false).await.expect("the password is right");
             }
             Self::Disable => {
                 auth.disable_user(&Actor::system("test"), user).await.expect("the user is there");
@@ -438,11 +486,11 @@ impl Obstacle {
 
 /// A refresh token, taken apart.
 #[derive(Clone)]
-struct Parts {
+pub(crate) struct Parts {
     session: [u8; 16],
     user: [u8; 16],
     tenant: [u8; 16],
-    generation: i64,
+    pub(crate) generation: i64,
     salt: [u8; 32],
     secret: [u8; 32],
 }
@@ -450,7 +498,7 @@ struct Parts {
 impl Parts {
     const PREFIX: &str = "saas_rt_";
 
-    fn of(token: &Secret<String>) -> Self {
+    pub(crate) fn of(token: &Secret<String>) -> Self {
         fn next<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
             let (first, after) = rest.split_first_chunk().expect("it is long enough");
             *rest = after;
@@ -564,6 +612,17 @@ async fn refresh_at_once(
     .await
 }
 
+/// How often the audit log says that a token of a session was used again.
+async fn reuses(test: &TestSaas, session: SessionId) -> usize {
+    let filter = AuditFilter {
+        action: Some(REFRESH_TOKEN_REUSED),
+        subject: Some(session.into()),
+        ..AuditFilter::default()
+    };
+    let page = test.saas.audit().list(&Actor::system("test"), &filter, None, PageSize::default()).await;
+    page.expect("the database answers").items.len()
+}
+
 /// Neither the refresh tokens nor the access tokens of `dead` are worth anything.
 async fn assert_dead(test: &TestSaas, dead: &[&Tokens]) {
     for tokens in dead {
@@ -605,7 +664,7 @@ async fn set_role(test: &TestSaas, user: UserId, role: Role) {
 }
 
 /// Drives a future for so many polls, then drops it.
-async fn polled<F: Future>(future: F, mut polls: usize) -> Option<F::Output> {
+pub(crate) async fn polled<F: Future>(future: F, mut polls: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     std::future::poll_fn(|context| {
         polls -= 1;

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Write, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, TryFutureExt, TryStreamExt, future::BoxFuture};
 use saas_agents::{ConversationKey, ConversationTitle, RunId, ScriptedModel, StartRun};
-use saas_auth::{OneTimeTokenId, SessionFilter, SignIn};
+use saas_auth::{OneTimeTokenId, SessionFilter, SignIn, StepUpProof, TotpCode};
 use saas_core::{
     Actor, Client, Clock, Document, Email, ErrorKind, ExportError, Fault, PageSize, Permission, Role, Secret,
     SessionId, TenantId, TenantName, UserId,
@@ -22,12 +22,13 @@ use crate::audit::commands::{SERVICES, sources};
 const NOTHING: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
 /// Those that join a transaction of whoever calls them, who has asked already who wants it; and what is not about permission.
-const NOT_ASKED: [(&str, &str); 11] = [
+const NOT_ASKED: [(&str, &str); 12] = [
     ("auth", "insert_in"),
     ("auth", "open_session_in"),
     ("auth", "begin_verification_of"),
     ("auth", "tell_already_registered"),
     ("auth", "delete_in"),
+    ("auth", "guessed_wrong"),
     ("tenancy", "register_in"),
     ("tenancy", "prepare_registration"),
     ("audit", "record"),
@@ -155,6 +156,7 @@ async fn who_may_do_what_is_what_was_decided() {
     let token: OneTimeTokenId = NOTHING.parse().unwrap();
     let [password, short, nothing] =
         [PASSWORD, "short", "saas_mt_forged"].map(|text| Secret::new(text.to_owned()));
+    let code = TotpCode::parse("123456").unwrap();
     let long_ago = test.clock.now() - Duration::from_hours(24 * 365);
     let register = || {
         let name = TenantName::parse("Engines").unwrap();
@@ -228,6 +230,21 @@ async fn who_may_do_what_is_what_was_decided() {
         "confirm_email_change": |actor| auth.confirm_email_change(actor, &nothing);
         "undo_email_change": |actor| auth.undo_email_change(actor, &nothing);
         "mailed_token": |actor| auth.mailed_token(actor, token);
+        "sign_ins": |actor| auth.sign_ins(actor, None, one);
+        "logout_others": |actor| auth.logout_others(actor);
+        "logout_here": |actor| auth.logout_here(actor);
+        "second_factor": |actor| auth.second_factor(actor);
+        "second_factor_of_user": |actor| auth.second_factor_of_user(actor, user);
+        "remove_second_factor": |actor| auth.remove_second_factor(actor, user);
+        "require_step_up": |actor| auth.require_step_up(actor, Duration::from_mins(10));
+        "step_up": |actor| auth.step_up(actor, &StepUpProof::Password(password.clone()));
+        "enrol_totp": |actor| auth.enrol_totp(actor);
+        "confirm_totp": |actor| auth.confirm_totp(actor, &code);
+        "replace_recovery_codes": |actor| auth.replace_recovery_codes(actor);
+        "remove_totp": |actor| auth.remove_totp(actor);
+        "unlock": |actor| auth.unlock(actor, &nothing);
+        "unlock_user": |actor| auth.unlock_user(actor, user);
+        "guesses": |actor| auth.guesses(actor, user);
         "logout_all": |actor| auth.logout_all(actor);
     }
     let (of, owner) = (Actor::system("test"), Email::parse("owner@example.com").unwrap());
@@ -247,7 +264,9 @@ async fn who_may_do_what_is_what_was_decided() {
     table.note("auth", "logout", &signed_out);
     // A credential asks for itself: it is wrong for everybody.
     table.note("auth", "sign_in", &vec![true; table.actors.len()]);
+    table.note("auth", "sign_in_with_second_factor", &vec![true; table.actors.len()]);
     table.note("auth", "refresh", &vec![true; table.actors.len()]);
+    table.note("auth", "switch", &vec![true; table.actors.len()]);
 
     // What nobody comes back from.
     tried! { table, "tenancy", "delete_account": |actor| tenancy.delete_account(actor, &password); }

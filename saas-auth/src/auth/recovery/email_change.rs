@@ -1,8 +1,8 @@
 //! Another address, and taking that back.
 
-use saas_core::{Actor, Email, FieldError, Secret, SendMail, audit::AuditEvent};
+use saas_core::{Actor, Email, FieldError, Quota, Secret, SendMail, audit::AuditEvent, rate_limit::Subject};
 
-use super::{Issue, Quota, REACH, RecoveryError};
+use super::{HOUR, Issue, REACH, RecoveryError};
 use crate::{
     Auth, Changed, MailPurpose, Revocation, Undos,
     audited::{EMAIL_CHANGE_REQUESTED, EMAIL_CHANGE_UNDONE, EMAIL_CHANGED, PASSWORD_RESET_REQUESTED},
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// How often an hour a user may ask for another address.
-const CHANGES: Quota = Quota { name: "email_change", most: 5 };
+const CHANGES: Quota = Quota::new("email_change", 5, HOUR);
 
 impl Auth {
     /// Asks for another address, with the actor's password: the new address is mailed what confirms it, the old one what undoes it. Until it
@@ -26,7 +26,7 @@ impl Auth {
             let message = "send another address than the one that you have";
             return Err(RecoveryError::SameAddress([FieldError::new("new_email", "same_address", message)]));
         }
-        self.quotas.take(&CHANGES, user.id.as_uuid().as_bytes(), self.ports.clock.monotonic())?;
+        self.take(&CHANGES, Subject::new("user", user.id.as_uuid().as_bytes())).await?;
         let rules = &self.config.recovery;
         let change = Issue {
             purpose: MailPurpose::EmailChange,
@@ -80,7 +80,7 @@ impl Auth {
             return Err(RecoveryError::InvalidToken);
         }
         self.use_up(&mut tx, &token).await?;
-        self.ports.one_time_tokens.end(&mut tx, user.id, Undos::Stay).await?;
+        self.end_given_out(&mut tx, user.id, Undos::Stay).await?;
         self.note_change(&mut tx, Changed::User(user.id)).await?;
         self.ports.audit.record(&mut tx, actor, AuditEvent::new(EMAIL_CHANGED).about(user.id)).await?;
         tx.commit().await?;
@@ -115,7 +115,7 @@ impl Auth {
         }
         self.ports.users.set_password(&mut tx, user.id, None, now).await?;
         self.use_up(&mut tx, &token).await?;
-        self.ports.one_time_tokens.end(&mut tx, user.id, Undos::StayBefore(token.id)).await?;
+        self.end_given_out(&mut tx, user.id, Undos::StayBefore(token.id)).await?;
         let why = Revocation::EmailChangeUndone;
         let ended = self.ports.sessions.revoke_all(&mut tx, user.id, why, now).await?;
         self.note_change(&mut tx, Changed::User(user.id)).await?;

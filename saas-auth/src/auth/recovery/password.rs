@@ -5,17 +5,17 @@ use saas_core::{
     audit::AuditEvent,
 };
 
-use super::{Issue, Quota, REACH, RecoveryError, verification::about};
+use super::{Issue, Quotas, REACH, RecoveryError, verification::about};
 use crate::{
-    Auth, Changed, MailPurpose, NewSession, Revocation, Tokens, Undos, User, UserStatus,
+    Auth, AuthMethod, Changed, Forgiven, MailPurpose, Revocation, Tokens, Undos, User, UserStatus,
     audited::{PASSWORD_CHANGED, PASSWORD_RESET, PASSWORD_RESET_REQUESTED},
-    auth::measures,
+    auth::{measures, open_session::Opening},
 };
 
 impl Auth {
     /// Mails whoever has the address what sets a new password. The answer is the same for every address, and so is the work.
     pub async fn forgot_password(&self, actor: &Actor, address: &Email) -> Result<(), RecoveryError> {
-        self.ask(actor, address, self.reset_quotas())?;
+        self.ask(actor, address, self.reset_quotas()).await?;
         let user = self.active(address).await?;
         let mut tx = self.ports.storage.begin(REACH).await?;
         let token = self.issue_reset(&mut tx, address, user.as_ref()).await?;
@@ -78,7 +78,8 @@ impl Auth {
         self.use_up(&mut tx, &token).await?;
         // The mail came to them: the address is theirs.
         self.ports.users.verify_email(&mut tx, user.id, &user.email, now).await?;
-        self.ports.one_time_tokens.end(&mut tx, user.id, Undos::Stay).await?;
+        self.end_given_out(&mut tx, user.id, Undos::Stay).await?;
+        self.forget_guesses(&mut tx, &user).await?;
         let ended = self.ports.sessions.revoke_all(&mut tx, user.id, Revocation::PasswordReset, now).await?;
         self.note_change(&mut tx, Changed::User(user.id)).await?;
         self.ports.audit.record(&mut tx, actor, AuditEvent::new(PASSWORD_RESET).about(user.id)).await?;
@@ -119,10 +120,15 @@ impl Auth {
             return Err(RecoveryError::Contended);
         }
         self.remember_password(&mut tx, user.id, &read).await?;
-        self.ports.one_time_tokens.end(&mut tx, user.id, Undos::Stay).await?;
+        self.end_given_out(&mut tx, user.id, Undos::Stay).await?;
+        self.forget_guesses(&mut tx, &user).await?;
+        let proved = self.ports.sessions.family(tx.conn(), principal.session).await?;
+        let (family, _) = proved.ok_or(RecoveryError::Unauthenticated)?;
+        let methods = family.session.methods.and(AuthMethod::Password);
         let ended = self.end_for_change(&mut tx, principal, keep_others).await?;
         let UserPrincipal { tenant, role, .. } = *principal;
-        let opened = self.open_session_in(&mut tx, actor, NewSession { user: &user, tenant, role }).await?;
+        let opening = Opening { user: &user, tenant, role, methods };
+        let opened = self.write_session(&mut tx, actor, opening).await?;
         self.note_change(&mut tx, Changed::User(user.id)).await?;
         let event = AuditEvent::new(PASSWORD_CHANGED).about(user.id);
         let event = if keep_others { event.because("sessions_kept") } else { event };
@@ -131,7 +137,15 @@ impl Auth {
         tx.commit().await?;
         measures::sessions_revoked(Revocation::PasswordChange, ended);
         tracing::info!(user.id = %user.id, sessions = ended, "password changed");
-        Ok(self.tokens_for(&opened)?)
+        let mut tokens = self.tokens_for(&opened)?;
+        tokens.device_token = self.device_token_after_forgetting(&user.email);
+        Ok(tokens)
+    }
+
+    /// What was guessed at the password that is gone, and the devices that were signed in on with it, count no more.
+    async fn forget_guesses(&self, tx: &mut Tx, user: &User) -> Result<(), RecoveryError> {
+        self.forgive(tx, user.id, Forgiven::Passwords).await?;
+        Ok(self.forget_devices(tx, user.id).await?)
     }
 
     /// Ends the session that asks, and the others unless they are kept. One that has ended meanwhile changes nothing.
@@ -158,7 +172,7 @@ impl Auth {
             self.ports.users.by_id(&mut conn, target).await?.ok_or(RecoveryError::NotFound)?
         };
         if actor.user().is_some() {
-            self.ask(actor, &user.email, self.reset_quotas())?;
+            self.ask(actor, &user.email, self.reset_quotas()).await?;
         }
         let active = Some(&user).filter(|user| user.status == UserStatus::Active);
         let mut tx = self.ports.storage.begin(REACH).await?;
@@ -188,11 +202,8 @@ impl Auth {
         if standing.role > administrator.role { Err(RecoveryError::Forbidden) } else { Ok(()) }
     }
 
-    pub(super) const fn reset_quotas(&self) -> (Quota, Quota) {
+    const fn reset_quotas(&self) -> Quotas {
         let rules = &self.config.recovery;
-        (
-            Quota { name: "password_reset_address", most: rules.resets_per_address },
-            Quota { name: "password_reset_network", most: rules.resets_per_network },
-        )
+        Quotas::an_hour("password_reset", rules.resets_per_address, rules.resets_per_network)
     }
 }

@@ -2,7 +2,7 @@
 
 use saas_core::{Actor, Email, InternalError, Secret, SendMail, Tx, audit::AuditEvent};
 
-use super::{Issue, Quota, REACH, RecoveryError};
+use super::{Issue, Quotas, REACH, RecoveryError};
 use crate::{
     Auth, Changed, InsertError, MailPurpose, User, UserStatus,
     audited::{EMAIL_VERIFICATION_REQUESTED, EMAIL_VERIFIED, REGISTRATION_REPEATED},
@@ -20,7 +20,7 @@ impl Auth {
         if user.email_verified_at.is_some() {
             return Ok(false);
         }
-        self.ask(actor, &user.email, self.verification_quotas())?;
+        self.ask(actor, &user.email, self.verification_quotas()).await?;
         self.begin_verification(actor, &user.email, Some(&user)).await?;
         Ok(true)
     }
@@ -28,7 +28,7 @@ impl Auth {
     /// Mails whoever has the address, and has not proved it yet, what proves it. The answer is the same for every address, and so is the
     /// work.
     pub async fn send_verification_to(&self, actor: &Actor, address: &Email) -> Result<(), RecoveryError> {
-        self.ask(actor, address, self.verification_quotas())?;
+        self.ask(actor, address, self.verification_quotas()).await?;
         let user = self.active(address).await?;
         let user = user.filter(|user| user.email_verified_at.is_none());
         self.begin_verification(actor, address, user.as_ref()).await
@@ -117,11 +117,12 @@ impl Auth {
         Ok(found.map(|found| found.user).filter(|user| user.status == UserStatus::Active))
     }
 
-    const fn verification_quotas(&self) -> (Quota, Quota) {
+    const fn verification_quotas(&self) -> Quotas {
         let rules = &self.config.recovery;
-        (
-            Quota { name: "email_verify_address", most: rules.verifications_per_address },
-            Quota { name: "email_verify_network", most: rules.verifications_per_network },
+        Quotas::an_hour(
+            "email_verification",
+            rules.verifications_per_address,
+            rules.verifications_per_network,
         )
     }
 }

@@ -1,9 +1,13 @@
 //! How a sign-in ends that lets nobody in.
 
-use saas_core::{Actor, InternalError, StoreError, UserId, audit::AuditEvent};
+use saas_core::{Actor, InternalError, StoreError, TenantId, UserId, audit::AuditEvent};
 
-use super::{REACH, SignIn, SignInError};
-use crate::{Auth, HashError, audited::SIGN_IN_REFUSED};
+use super::{REACH, SignInError};
+use crate::{
+    Auth, HashError,
+    audited::SIGN_IN_REFUSED,
+    auth::{measures, second_factor::Trouble},
+};
 
 /// How a sign-in ended that let nobody in.
 pub(super) enum NotSignedIn {
@@ -38,21 +42,31 @@ impl From<InternalError> for NotSignedIn {
     }
 }
 
+impl From<Trouble> for NotSignedIn {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Store(error) => error.into(),
+            Trouble::Internal(error) => error.into(),
+        }
+    }
+}
+
 impl Auth {
     /// Writes down that nobody was let in: in the chain of the tenant that it was about, or, where it is of none, among what is kept for a time
     /// only. Of an account that is not there nothing is known, not even what it would be called.
     pub(super) async fn record_refusal(
         &self,
         actor: &Actor,
-        command: &SignIn,
+        named: Option<TenantId>,
         user: Option<UserId>,
         reason: &'static str,
     ) -> Result<(), StoreError> {
+        measures::refused(reason);
         // Whoever is not there is asked for all the same: it has to cost the same.
         let asked = user.unwrap_or_else(|| UserId::generate(&*self.ports.clock, &*self.ports.entropy));
         let tenant = {
             let mut conn = self.ports.storage.read(REACH).await?;
-            match command.tenant {
+            match named {
                 Some(tenant) => {
                     self.ports.memberships.standing(&mut conn, asked, tenant).await?.map(|_| tenant)
                 }

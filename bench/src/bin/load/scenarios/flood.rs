@@ -76,10 +76,16 @@ struct Flood {
 
 async fn flood(arguments: &Arguments, database: &Database, cores: &str, pool: u64) -> Result<Flood, Failure> {
     let pool = pool.to_string();
-    let settings = [("PASSWORD_HASH_CONCURRENCY", pool.as_str())];
+    // They all come from one address, and none of them guesses.
+    let many = "1000000";
+    let settings = [
+        ("PASSWORD_HASH_CONCURRENCY", pool.as_str()),
+        ("AUTH_IP_LOCKOUT_THRESHOLD", many),
+        ("AUTH_SUBNET_LOCKOUT_THRESHOLD", many),
+    ];
     let server = Server::product(&arguments.server, database, cores, &settings).await?;
-    let mut accounts = Account::register(&server, 0..2).await?;
-    let (asker, crowd) = accounts.pop().zip(accounts.pop()).ok_or("two have registered")?;
+    let mut crowd = Account::register(&server, 0..CROWD + 1).await?;
+    let asker = crowd.pop().ok_or("they have registered")?;
     let me = asker.get("/api/v1/auth/me");
     let time = arguments.seconds * 2;
     let before = ask(&server, &me, Instant::now() + time).await?;
@@ -87,7 +93,7 @@ async fn flood(arguments: &Arguments, database: &Database, cores: &str, pool: u6
     let memory = resident(server.process())?;
     reset_peak(server.process())?;
     let end = Instant::now() + time;
-    let tasks = storm(connections, &crowd.sign_in(), end);
+    let tasks = storm(connections, &crowd, end);
     let meanwhile = ask(&server, &me, end).await?;
     let peak = peak(server.process())?;
     let mut crowd = Crowd::default();
@@ -119,11 +125,12 @@ async fn connect(server: &Server, request: &[u8]) -> Result<Vec<Connection>, Fai
 
 fn storm(
     connections: Vec<Connection>,
-    request: &[u8],
+    crowd: &[Account],
     end: Instant,
 ) -> Vec<JoinHandle<Result<Crowd, Failure>>> {
-    let one = |connection| tokio::spawn(sign_in(connection, request.to_vec(), end));
-    connections.into_iter().map(one).collect()
+    let one =
+        |(connection, account): (_, &Account)| tokio::spawn(sign_in(connection, account.sign_in(), end));
+    connections.into_iter().zip(crowd).map(one).collect()
 }
 
 /// Signs in until the end. Who is shed comes again when they were told to.

@@ -34,6 +34,9 @@ impl Secrets {
         }
         self.add("an access token", &access);
         self.add("a refresh token", &refresh);
+        if let Some(device) = session["device_token"].as_str() {
+            self.add("a device token", device);
+        }
         self.add("the end of a refresh token", &refresh[refresh.len() - 20..]);
     }
 

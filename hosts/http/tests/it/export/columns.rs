@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use saas_core::UserId;
+use saas_core::{Field, UserId};
 use saas_kit::testing::{PASSWORD, TestEngine};
 use saas_sql::{execute, fetch_all, fetch_one, sqlx::AssertSqlSafe};
 use serde_json::json;
@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::{by_operator, chat, user};
 use crate::{
     harness::{Api, post},
+    second_factor::add as add_second_factor,
     whole_database,
 };
 
@@ -33,14 +34,16 @@ enum Fate {
     Id,
     /// This is found, which stands there in an envelope.
     Opened(&'static str),
+    /// The first is put into an envelope there, and the second one found.
+    Sealed(&'static str, &'static str),
     /// It is not in the export, for this reason.
     Left(&'static str),
 }
 
-use Fate::{Becomes, Id, Left, Micros, Number, Opened, Text, Time, Yes};
+use Fate::{Becomes, Id, Left, Micros, Number, Opened, Sealed, Text, Time, Yes};
 
 /// Tables that hold nothing of a user's, or nothing for long.
-const OTHER_TABLES: [(&str, &str); 9] = [
+const OTHER_TABLES: [(&str, &str); 10] = [
     ("saas_audit_heads", "where a tenant's chain ends"),
     ("saas_changes", "that somebody's decisions are void: for minutes"),
     ("saas_deployment", "the deployment's"),
@@ -50,6 +53,7 @@ const OTHER_TABLES: [(&str, &str); 9] = [
     ("saas_migrations", "the deployment's"),
     ("saas_schedules", "the deployment's"),
     ("saas_secrets", "the deployment's"),
+    ("saas_sign_in_challenges", "a sign-in that waits for its second factor: for minutes"),
 ];
 
 const SECRET: Fate = Left("a secret, or what one is told by");
@@ -113,6 +117,16 @@ const TABLES: &[Table] = &[
             ("ip_masked", Left("of releases before envelopes; reencrypting empties it")),
             ("fingerprint", Text("planted fingerprint")),
             ("address_envelope", Opened("203.0.113.*")),
+            ("authenticated_at", Time),
+            ("methods", Becomes("pwd kba", "[\"pwd\",\"kba\",\"mfa\"]")),
+            ("guesses", Left("how many wrong proofs a session has brought; the audit log says of each")),
+            (
+                "place_envelope",
+                Sealed(
+                    r#"{"country":"XX","region":null,"city":"Planted City"}"#,
+                    r#""city":"Planted City","country":"XX""#,
+                ),
+            ),
         ],
     ),
     (
@@ -130,6 +144,45 @@ const TABLES: &[Table] = &[
             ("expires_at", Time),
             ("used_at", Time),
         ],
+    ),
+    (
+        "saas_second_factors",
+        "1 = 1",
+        &[
+            ("user_id", Id),
+            ("seed_envelope", SECRET),
+            ("created_at", Time),
+            ("confirmed_at", Time),
+            ("last_step", Left("which code was used last, of a secret")),
+        ],
+    ),
+    (
+        "saas_recovery_codes",
+        "1 = 1",
+        &[
+            ("user_id", ROW),
+            ("code_hash", SECRET),
+            ("created_at", Left("how many are left is shown; the audit log says when there were new ones")),
+        ],
+    ),
+    (
+        "saas_sign_in_guesses",
+        "user_id IS NOT NULL",
+        &[
+            ("id", Left("a keyed hash of what was guessed at, as kind says")),
+            ("kind", Text("own_password")),
+            ("user_id", Id),
+            ("failures", Number),
+            ("consecutive", Number),
+            ("open_from", Time),
+            ("told_until", Left("when the next mail about a lock may go")),
+            ("expires_at", Left("when the count is removed")),
+        ],
+    ),
+    (
+        "saas_forgotten_devices",
+        "1 = 1",
+        &[("user_id", ROW), ("forgotten_at", Left("the audit log says when a password was set"))],
     ),
     (
         "saas_tenants",
@@ -308,13 +361,17 @@ impl Planting<'_> {
             Id => return Some(self.id(table, column).await),
             Opened(text) => return Some((*text).to_owned()),
             Text(text) => serde_json::to_string(text).expect("a text"),
-            Becomes(_, wanted) => (*wanted).to_owned(),
+            Becomes(_, wanted) | Sealed(_, wanted) => (*wanted).to_owned(),
             Time | Micros => format!("\"{}\"", time(number).to_rfc3339_opts(SecondsFormat::AutoSi, true)),
             Number => format!(":{}", 918_000 + number),
             Yes(name) => format!("\"{name}\":true"),
         };
         assert!(!self.export().await.contains(&wanted), "{column}: {wanted} was there before");
         let row = row(self.api, self.engine, table).await;
+        if let Sealed(text, _) = fate {
+            self.seal(table, column, &row, text).await;
+            return Some(wanted);
+        }
         let update = AssertSqlSafe(format!("UPDATE {} SET {column} = $1 WHERE {row}", table.0));
         let mut tx = self.api.test.begin().await;
         let planted = match fate {
@@ -327,6 +384,20 @@ impl Planting<'_> {
         assert_eq!(planted.unwrap_or_else(|error| panic!("{} {column}: {error:?}", table.0)), 1);
         tx.commit().await.expect("it is planted");
         Some(wanted)
+    }
+
+    /// Puts a text into an envelope of its row.
+    async fn seal(&self, table: &Table, column: &str, row: &str, text: &str) {
+        let query = format!("SELECT id FROM {} WHERE {row}", table.0);
+        let mut tx = self.api.test.begin().await;
+        let (id,) = fetch_one!(tx.conn(), (Uuid,), AssertSqlSafe(query)).expect("the row has an id");
+        let field = Field { table: table.0, column: "place_envelope", row: id.as_bytes() };
+        assert_eq!(column, field.column, "one column is planted so");
+        let envelope = self.api.test.saas.fields().seal(field, text.as_bytes()).expect("there are keys");
+        let update = AssertSqlSafe(format!("UPDATE {} SET {column} = $1 WHERE id = $2", table.0));
+        let planted = execute!(tx.conn(), update, envelope.as_bytes(), id).expect("it is planted");
+        assert_eq!(planted, 1);
+        tx.commit().await.expect("it is planted");
     }
 
     async fn id(&self, table: &Table, column: &str) -> String {
@@ -346,6 +417,9 @@ pub(super) async fn are_all_in_the_export_or_left_out(engine: TestEngine) {
     let change = json!({ "new_email": "hidden@example.com", "current_password": PASSWORD });
     let change = post("/api/v1/auth/email/change").bearer(ada.access()).json(&change);
     assert_eq!(api.send(change).await.status, 202);
+    let wrong = json!({ "email": "ada@example.com", "password": "not the password at all" });
+    assert_eq!(api.send(post("/api/v1/auth/token").json(&wrong)).await.status, 401);
+    add_second_factor(&api, &ada).await;
     api.test.drain_jobs().await;
     let mut planting = Planting { api: &api, engine, user: user(&ada), number: 0 };
     let (mut shown, mut left) = (0, 0);

@@ -10,7 +10,7 @@ use std::{
 };
 
 use saas_agents::{ConversationKey, ScriptedModel, StartRun};
-use saas_auth::SignIn;
+use saas_auth::{FactorProof, RecoveryCode, SessionCredential, SignIn, StepUpProof};
 use saas_core::{
     Actor, Client, Email, Reach, RequestId, Secret, Storage,
     audit::{AuditFilter, AuditRow, CHAIN_BEGUN, Chain},
@@ -18,8 +18,9 @@ use saas_core::{
     envelope::DataKeys,
     jobs::{Job, JobStore},
 };
-use saas_kit::testing::{PASSWORD, TestSaas};
+use saas_kit::testing::{Authenticator, PASSWORD, TestSaas};
 use saas_sql::SqlJobs;
+use saas_tenancy::Registered;
 use serde::{Deserialize, Serialize};
 
 use super::{operator, rows};
@@ -32,9 +33,23 @@ const METHODS: &[(&str, &str, What)] = &[
     ("auth", "refresh", Audited),
     ("auth", "logout", Audited),
     ("auth", "logout_all", Audited),
+    ("auth", "logout_others", Audited),
+    ("auth", "logout_here", Audited),
+    ("auth", "switch", Audited),
     ("auth", "revoke_session", Audited),
     ("auth", "disable_user", Audited),
     ("auth", "enable_user", Audited),
+    ("auth", "sign_in_with_second_factor", Audited),
+    ("auth", "enrol_totp", Audited),
+    ("auth", "confirm_totp", Audited),
+    ("auth", "replace_recovery_codes", Audited),
+    ("auth", "remove_totp", Audited),
+    ("auth", "remove_second_factor", Audited),
+    ("auth", "step_up", Audited),
+    ("auth", "require_step_up", Not("it writes nothing")),
+    ("auth", "second_factor", Not("it writes nothing")),
+    ("auth", "second_factor_of", Not("it writes nothing")),
+    ("auth", "second_factor_of_user", Not("it writes nothing")),
     ("auth", "send_verification", Audited),
     ("auth", "send_verification_to", Audited),
     ("auth", "verify_email", Audited),
@@ -54,6 +69,9 @@ const METHODS: &[(&str, &str, What)] = &[
     ("auth", "begin_verification_of", Part("sign_up")),
     ("auth", "tell_already_registered", Part("sign_up")),
     ("auth", "mailed_token", Not("it writes nothing")),
+    ("auth", "unlock_user", Audited),
+    ("auth", "unlock", Audited),
+    ("auth", "guessed_wrong", Part("sign_in")),
     ("auth", "rotate_signing_keys", Audited),
     ("auth", "revoke_signing_keys", Audited),
     ("auth", "insert_in", Part("register")),
@@ -61,9 +79,18 @@ const METHODS: &[(&str, &str, What)] = &[
     ("auth", "prepare_registration", Not("it writes nothing")),
     ("auth", "authenticate", Not("it writes nothing")),
     ("auth", "authenticate_as_of", Not("it writes nothing")),
+    ("auth", "authenticate_cookie", Not("it notes that a session is in use")),
+    ("auth", "refresh_by_cookie", Not("it notes that a session is in use")),
+    ("auth", "examined", Not("nobody asks for it: a session was opened")),
+    ("auth", "sign_ins", Not("it writes nothing")),
     ("auth", "judge_password", Not("it writes nothing")),
     ("auth", "advise", Not("it writes nothing")),
     ("auth", "remember_password", Not("it is a part of setting a password")),
+    ("auth", "guess_second_factor", Not("it counts what is recorded when it is wrong")),
+    ("auth", "guessed_right", Not("it is a part of what it opens")),
+    ("auth", "forgive", Not("it is a part of what gives new secrets")),
+    ("auth", "forget_devices", Not("it is a part of what gives new secrets")),
+    ("auth", "guesses", Not("it writes nothing")),
     ("auth", "me", Not("it writes nothing")),
     ("auth", "sessions", Not("it writes nothing")),
     ("auth", "users", Not("it writes nothing")),
@@ -124,6 +151,7 @@ const METHODS: &[(&str, &str, What)] = &[
     ("audit", "record_missing", Not("it is the log")),
     ("audit", "open", Not("it makes keys where there are none yet")),
     ("audit", "list", Not("it writes nothing")),
+    ("audit", "rows", Not("it writes nothing")),
     ("audit", "next_chain", Not("it writes nothing")),
     ("audit", "head", Not("it writes nothing")),
     ("audit", "sealed", Not("it writes nothing")),
@@ -206,6 +234,8 @@ fn no_action_is_forgotten() {
     agents.run.cancelled
     audit.chain.begun
     audit.chain.purged
+    auth.account.locked
+    auth.account.unlocked
     auth.email.change_requested
     auth.email.change_undone
     auth.email.changed
@@ -217,13 +247,22 @@ fn no_action_is_forgotten() {
     auth.password.rehashed
     auth.password.reset
     auth.password.reset_requested
+    auth.recovery_code.used
+    auth.recovery_codes.replaced
     auth.refresh_token.reused
     auth.registration.repeated
+    auth.second_factor.added
+    auth.second_factor.begun
+    auth.second_factor.removed
     auth.session.ended
+    auth.session.entered
+    auth.session.left
     auth.session.opened
+    auth.session.reauthenticated
     auth.sessions.ended
     auth.sign_in.refused
     auth.signing_keys.rotated
+    auth.stuffing.suspected
     auth.user.created
     auth.user.deleted
     auth.user.disabled
@@ -303,6 +342,73 @@ async fn sign_in(test: &TestSaas, email: &str, password: &str) -> bool {
     test.saas.auth().sign_in(&actor, command).await.is_ok()
 }
 
+/// The commands on second factors.
+async fn second_factors(scribe: &mut Scribe<'_>) {
+    let (test, email) = (scribe.test, "carol@example.com");
+    let auth = test.saas.auth();
+    let tokens = test.register(email).await.tokens;
+    scribe.note("tenancy", "register", ", another").await;
+    let me = test.actor(&tokens).await;
+    let begun = auth.enrol_totp(&me).await.unwrap();
+    scribe.note("auth", "enrol_totp", "").await;
+    let app = Authenticator::new(begun.secret.expose(), test.clock.clone());
+    let added = auth.confirm_totp(&me, &app.code()).await.unwrap();
+    scribe.note("auth", "confirm_totp", "").await;
+    // The clock stands still: while it moves, workers seal.
+    let mut codes = added.recovery_codes.iter().map(|code| RecoveryCode::parse(code.expose()).unwrap());
+    let mut recovery = || FactorProof::RecoveryCode(codes.next().unwrap());
+    let challenge = test.challenge(email).await;
+    scribe.note("auth", "sign_in", ", a second factor is asked for").await;
+    test.meet(&challenge, FactorProof::Code(app.wrong())).await.unwrap_err();
+    scribe.note("auth", "sign_in_with_second_factor", ", wrong code").await;
+    test.meet(&challenge, FactorProof::Code(app.next_code())).await.unwrap();
+    scribe.note("auth", "sign_in_with_second_factor", "").await;
+    let challenge = test.challenge(email).await;
+    test.meet(&challenge, recovery()).await.unwrap();
+    scribe.note("auth", "sign_in_with_second_factor", ", challenge and recovery code").await;
+    let me = test.actor(&added.tokens).await;
+    auth.step_up(&me, &StepUpProof::SecondFactor(FactorProof::Code(app.wrong()))).await.unwrap_err();
+    scribe.note("auth", "step_up", ", wrong code").await;
+    let tokens = auth.step_up(&me, &StepUpProof::SecondFactor(recovery())).await.unwrap();
+    let me = test.actor(&tokens).await;
+    scribe.note("auth", "step_up", "").await;
+    auth.replace_recovery_codes(&me).await.unwrap();
+    scribe.note("auth", "replace_recovery_codes", "").await;
+    auth.remove_totp(&me).await.unwrap();
+    scribe.note("auth", "remove_totp", "").await;
+    let begun = auth.enrol_totp(&me).await.unwrap();
+    let app = Authenticator::new(begun.secret.expose(), test.clock.clone());
+    auth.confirm_totp(&me, &app.code()).await.unwrap();
+    scribe.note("auth", "confirm_totp", ", again").await;
+    auth.remove_second_factor(&operator(), tokens.user).await.unwrap();
+    scribe.note("auth", "remove_second_factor", "").await;
+}
+
+/// What wrong guesses leave, and what undoes them.
+async fn guess(scribe: &mut Scribe<'_>, ada: &Registered) {
+    let test = scribe.test;
+    let auth = test.saas.auth();
+    let lock = async || {
+        for _ in 0..5 {
+            assert!(!sign_in(test, "ada@example.com", "not the password at all").await);
+        }
+        assert!(!sign_in(test, "ada@example.com", PASSWORD).await);
+        mailed(test, "unlock_account").await
+    };
+    lock().await;
+    scribe.note("auth", "sign_in", ", until it locks").await;
+    auth.unlock_user(&operator(), ada.user.id).await.unwrap();
+    scribe.note("auth", "unlock_user", "").await;
+    let token = lock().await;
+    scribe.note("auth", "sign_in", ", until it locks again").await;
+    auth.unlock(&Actor::anonymous(None, Client::default()), &token).await.unwrap();
+    scribe.note("auth", "unlock", "").await;
+    for number in 0..15 {
+        assert!(!sign_in(test, &format!("user{number}@example.com"), PASSWORD).await);
+    }
+    scribe.note("auth", "sign_in", ", for fifteen accounts").await;
+}
+
 /// Every command, once at least.
 #[expect(clippy::too_many_lines, reason = "one line after the other, as they are listed")]
 async fn everything(scribe: &mut Scribe<'_>) {
@@ -357,8 +463,17 @@ async fn everything(scribe: &mut Scribe<'_>) {
     let ended = auth.logout(&me, &third.refresh_token).await.unwrap();
     assert!(ended);
     scribe.note("auth", "logout", "").await;
-    let me = test.actor(&test.sign_in("ada@example.com").await.unwrap()).await;
+    let tokens = test.sign_in("ada@example.com").await.unwrap();
     scribe.note("auth", "sign_in", ", again").await;
+    let by = SessionCredential::RefreshToken(&tokens.refresh_token);
+    let tokens = auth.switch(&Actor::anonymous(None, Client::default()), by, tokens.tenant).await.unwrap();
+    scribe.note("auth", "switch", "").await;
+    auth.logout_others(&test.actor(&tokens).await).await.unwrap();
+    scribe.note("auth", "logout_others", "").await;
+    auth.logout_here(&test.actor(&tokens).await).await.unwrap();
+    scribe.note("auth", "logout_here", "").await;
+    let me = test.actor(&test.sign_in("ada@example.com").await.unwrap()).await;
+    scribe.note("auth", "sign_in", ", and again").await;
     auth.logout_all(&me).await.unwrap();
     scribe.note("auth", "logout_all", "").await;
 
@@ -373,6 +488,7 @@ async fn everything(scribe: &mut Scribe<'_>) {
         .with_tenant("01890a5d-ac96-774b-bcce-b302099a8057".parse().ok());
     auth.sign_in(&Actor::anonymous(None, Client::default()), elsewhere).await.unwrap_err();
     scribe.note("auth", "sign_in", ", no member").await;
+    second_factors(scribe).await;
     auth.rotate_signing_keys(&operator()).await.unwrap();
     scribe.note("auth", "rotate_signing_keys", "").await;
     auth.rotate_signing_keys(&operator()).await.unwrap_err();
@@ -394,6 +510,7 @@ async fn everything(scribe: &mut Scribe<'_>) {
     let command = SignIn::new(ada.user.email.clone(), Secret::new(PASSWORD.to_owned()));
     other.auth().sign_in(&Actor::anonymous(None, Client::default()), command).await.unwrap();
     scribe.note("auth", "sign_in", ", an old hash of a stolen password").await;
+    guess(scribe, &ada).await;
 
     let mut tx = test.begin().await;
     let job = jobs.prepare(&Greet {}).unwrap().in_tenant(ada.tenant.id);

@@ -228,4 +228,5 @@ async fn the_workers_of_two_processes_seal_one_sound_chain() {
     workers.stop().await;
     test.saas.audit().seal().await.unwrap();
     assert_eq!(findings(&test.saas).await, [""; 0]);
+    test.drain_jobs().await;
 }

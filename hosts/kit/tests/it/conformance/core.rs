@@ -4,9 +4,11 @@ mod audit_log;
 mod clock;
 mod entropy;
 mod event_log;
+mod geo_locator;
 mod job_store;
 mod mailer;
 mod memberships;
+mod rate_limiter;
 mod secret_store;
 mod storage;
 

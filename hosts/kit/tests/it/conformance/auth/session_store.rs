@@ -5,11 +5,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_auth::{
-    Family, PageStart, Revocation, Rotated, Rotation, Session, SessionFilter, SessionStore, Snapshot, User,
+    Family, PageStart, Reauthentication, Revocation, Rotated, Rotation, Session, SessionFilter, SessionStore,
+    Snapshot, Touch, User,
     conformance::session_store::{LINES, SessionStoreSubject as Subject, check},
 };
 use saas_auth_sql::{SqlSessions, SqlUsers};
-use saas_core::{Conn, SessionId, StoreError, Tx, UserId};
+use saas_core::{Conn, Envelope, SessionId, StoreError, TenantId, Tx, UserId};
 use saas_kit::testing::TestEngine;
 use saas_sql::execute;
 
@@ -68,6 +69,49 @@ impl SessionStore for Broken {
         SqlSessions.rotate(tx, &rotation).await
     }
 
+    async fn switch(
+        &self,
+        tx: &mut Tx,
+        rotation: &Rotation<'_>,
+        to: TenantId,
+    ) -> Result<Option<Rotated>, StoreError> {
+        let switched = SqlSessions.switch(tx, rotation, to).await?;
+        if self.0.starts_with("a_switch") && switched.is_some() {
+            let set = "UPDATE saas_sessions SET version = version - 1 WHERE id = $1";
+            execute!(tx.conn(), set, rotation.session.as_uuid())?;
+        }
+        Ok(switched)
+    }
+
+    async fn touch(&self, tx: &mut Tx, touch: &Touch) -> Result<bool, StoreError> {
+        // However lately it was seen.
+        let always = Touch { last_seen_before: touch.now, ..*touch };
+        let touch = if self.0.starts_with("a_touch") { &always } else { touch };
+        SqlSessions.touch(tx, touch).await
+    }
+
+    async fn set_place(&self, tx: &mut Tx, id: SessionId, place: &Envelope) -> Result<bool, StoreError> {
+        if self.0.starts_with("a_place") {
+            let set = "UPDATE saas_sessions SET place_envelope = $1 WHERE $2 = $2";
+            return Ok(execute!(tx.conn(), set, place.as_bytes(), id.as_uuid())? > 0);
+        }
+        SqlSessions.set_place(tx, id, place).await
+    }
+
+    async fn revoke_others(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        kept: SessionId,
+        why: Revocation,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StoreError> {
+        if self.0.starts_with("ending_the_others") {
+            return SqlSessions.revoke_all(tx, user, why, now).await;
+        }
+        SqlSessions.revoke_others(tx, user, kept, why, now).await
+    }
+
     async fn revoke(
         &self,
         tx: &mut Tx,
@@ -96,6 +140,26 @@ impl SessionStore for Broken {
         now: DateTime<Utc>,
     ) -> Result<u64, StoreError> {
         SqlSessions.revoke_all(tx, user, why, now).await
+    }
+
+    async fn authenticate_again(&self, tx: &mut Tx, again: &Reauthentication) -> Result<bool, StoreError> {
+        if self.0.starts_with("who_authenticates_again") {
+            let set = "UPDATE saas_sessions SET authenticated_at = $1, version = version + 1 WHERE id = $2";
+            return Ok(execute!(tx.conn(), set, again.now, again.session.as_uuid())? == 1);
+        }
+        SqlSessions.authenticate_again(tx, again).await
+    }
+
+    async fn guess(
+        &self,
+        tx: &mut Tx,
+        user: UserId,
+        id: SessionId,
+        most: i64,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StoreError> {
+        let most = if self.0.starts_with("no_more_guesses") { most + 1 } else { most };
+        SqlSessions.guess(tx, user, id, most, now).await
     }
 
     async fn snapshot(&self, conn: &mut Conn, id: SessionId) -> Result<Option<Snapshot>, StoreError> {
