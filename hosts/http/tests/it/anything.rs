@@ -59,7 +59,7 @@ fn members_for(path: &str) -> &'static str {
     }
 }
 
-const ROUTES: [(&str, &str); 34] = [
+const ROUTES: [(&str, &str); 35] = [
     ("GET", "/"),
     ("GET", "/health"),
     ("GET", "/health/ready"),
