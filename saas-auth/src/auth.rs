@@ -22,6 +22,7 @@ mod cookies;
 mod decisions;
 mod deletion;
 mod examine;
+mod export;
 mod guesses;
 mod keys;
 mod measures;
@@ -43,6 +44,7 @@ mod view;
 
 pub use authenticate::{AuthenticateError, Authenticated, Freshness};
 pub use examine::ExamineSession;
+pub use export::ExportAccountError;
 pub use guesses::{Guess, GuessCount, Locked};
 pub use keys::{RotateKeysError, RotationReport, SigningKeysError};
 pub use open_session::{NewSession, OpenedSession, Tokens};

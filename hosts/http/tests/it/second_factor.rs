@@ -21,7 +21,7 @@ const STEP_UP: &str = "/api/v1/auth/step-up";
 const ADA: &str = "ada@example.com";
 
 /// Adds an app, and goes on to its next code.
-async fn add(api: &Api, session: &Session) -> (Authenticator, Session) {
+pub(crate) async fn add(api: &Api, session: &Session) -> (Authenticator, Session) {
     let begun = api.send(post(TOTP).bearer(session.access())).await;
     assert_eq!(begun.status, 200, "{}", begun.text());
     let begun = begun.json();
