@@ -7,10 +7,7 @@ use std::{collections::BTreeMap, io::Write, path::PathBuf, time::Duration};
 
 use bench::Failure;
 use saas_auth::{Argon2id, Argon2idParams, Keyring, Password};
-use saas_core::{
-    Entropy, Reach, Secret, Storage,
-    entropy::{SeededEntropy, SystemEntropy},
-};
+use saas_core::{Entropy, Reach, Secret, Storage, entropy::SystemEntropy};
 use saas_sql::{SqlStorage, execute, fetch_one};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -260,7 +257,7 @@ fn shuffle(order: &mut [usize]) -> Result<(), Failure> {
 
 /// How long a hash alone takes, in seconds.
 fn hash_time() -> Result<f64, Failure> {
-    let entropy = std::sync::Arc::new(SeededEntropy::new(1));
+    let entropy = std::sync::Arc::new(SystemEntropy);
     let peppers = Keyring::generate(&*entropy);
     let argon2id = Argon2id::new(Argon2idParams::default(), peppers, entropy)?;
     let mut times = Vec::new();
