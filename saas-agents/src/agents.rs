@@ -13,6 +13,7 @@ use crate::{Catalogue, ChatModel, ConversationStore, ModelName, ModelSlot, RunSt
 mod bounds;
 mod conversations;
 mod execute;
+mod export;
 mod follow;
 mod job;
 mod live;

@@ -162,7 +162,8 @@ pub struct NewMessage<'a> {
 /// - `add` counts the message, numbers it without a gap, and makes its beginning the preview and its moment the last change.
 /// - `messages` gives those after a position, oldest first; `memory` the items before a place, newest first; no more than asked for.
 /// - `rename` changes the title and nothing else: a conversation does not move in its list.
-/// - `owned` gives conversations of that owner in that tenant, those without messages, too, at most `limit` of them.
+/// - `owned` gives conversations of that owner in that tenant, those without messages, too, once each, by id and after the one given, at
+///   most `limit` of them.
 /// - `remove` takes messages and memory with it, and nothing of another conversation.
 #[async_trait]
 pub trait ConversationStore: Debug + Send + Sync + 'static {
@@ -191,12 +192,13 @@ pub trait ConversationStore: Debug + Send + Sync + 'static {
         after: Option<(DateTime<Utc>, ConversationId)>,
         limit: u32,
     ) -> Result<Vec<Conversation>, StoreError>;
-    /// Any of `owner`'s conversations, for who removes them all.
+    /// `owner`'s conversations after one, by id: for who removes or writes out all of them.
     async fn owned(
         &self,
         conn: &mut Conn,
         tenant: TenantId,
         owner: UserId,
+        after: Option<ConversationId>,
         limit: u32,
     ) -> Result<Vec<Conversation>, StoreError>;
     /// Its messages after a position, oldest first.

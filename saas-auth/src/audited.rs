@@ -10,6 +10,8 @@ pub const USER_DISABLED: AuditAction = AuditAction::new("auth.user.disabled");
 pub const USER_ENABLED: AuditAction = AuditAction::new("auth.user.enabled");
 /// A user was deleted, with their sessions and tokens.
 pub const USER_DELETED: AuditAction = AuditAction::new("auth.user.deleted");
+/// Everything that is held of a user was written out, for who asked.
+pub const USER_EXPORTED: AuditAction = AuditAction::new("auth.user.exported");
 /// Somebody signed in, or registered.
 pub const SESSION_OPENED: AuditAction = AuditAction::new("auth.session.opened");
 /// One session was ended; the reason says how.
@@ -77,6 +79,7 @@ pub const ACTIONS: &[AuditAction] = &[
     USER_DISABLED,
     USER_ENABLED,
     USER_DELETED,
+    USER_EXPORTED,
     SESSION_OPENED,
     SESSION_ENDED,
     SESSIONS_ENDED,

@@ -22,6 +22,7 @@ mod cookies;
 mod decisions;
 mod deletion;
 mod examine;
+mod export;
 mod guesses;
 mod keys;
 mod measures;
@@ -43,6 +44,7 @@ mod view;
 
 pub use authenticate::{AuthenticateError, Authenticated, Freshness};
 pub use examine::ExamineSession;
+pub use export::ExportAccountError;
 pub use guesses::{Guess, GuessCount, Locked};
 pub use keys::{RotateKeysError, RotationReport, SigningKeysError};
 pub use open_session::{NewSession, OpenedSession, Tokens};
@@ -185,6 +187,7 @@ pub struct Auth {
     mail_tokens: MailTokens,
     second_factor_keys: SecondFactorKeys,
     guess_keys: GuessKeys,
+    owed: Arc<guesses::Owed>,
     unknown_keys: Arc<keys::Throttle>,
     decisions: Arc<decisions::Decisions>,
     touched: Arc<cookies::Touched>,
@@ -223,6 +226,7 @@ impl Auth {
             mail_tokens: MailTokens::new(mailed),
             second_factor_keys: SecondFactorKeys::new(second_factor_keys),
             guess_keys: GuessKeys::new(guess_keys),
+            owed: Arc::default(),
             unknown_keys: Arc::default(),
             decisions: Arc::new(decisions),
             touched: Arc::default(),

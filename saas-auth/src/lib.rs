@@ -39,12 +39,13 @@ mod user;
 
 pub use auth::{
     AddedFactor, Auth, AuthConfig, AuthPorts, AuthenticateError, Authenticated, CommandError, ExamineSession,
-    FactorProof, Freshness, Guess, GuessCount, InsertError, JudgePasswordError, JudgedPassword, Locked,
-    LogoutError, MailedToken, NewSession, NewUser, OpenAuthError, OpenedSession, PasswordOwner, PrepareError,
-    PreparedUser, Profile, RecoveryError, RecoveryRules, RefreshError, RefusedPassword, Registration,
-    RevokeError, RotateKeysError, RotationReport, SecondFactorError, SecondFactorSignIn, SecondFactorState,
-    SessionCredential, SessionsError, SignIn, SignInError, SignInEvent, SignInOutcome, SigningKeysError,
-    StepUpError, StepUpProof, StepUpRequired, SwitchError, ThrottleRules, Tokens, TotpEnrolment, UsersError,
+    ExportAccountError, FactorProof, Freshness, Guess, GuessCount, InsertError, JudgePasswordError,
+    JudgedPassword, Locked, LogoutError, MailedToken, NewSession, NewUser, OpenAuthError, OpenedSession,
+    PasswordOwner, PrepareError, PreparedUser, Profile, RecoveryError, RecoveryRules, RefreshError,
+    RefusedPassword, Registration, RevokeError, RotateKeysError, RotationReport, SecondFactorError,
+    SecondFactorSignIn, SecondFactorState, SessionCredential, SessionsError, SignIn, SignInError,
+    SignInEvent, SignInOutcome, SigningKeysError, StepUpError, StepUpProof, StepUpRequired, SwitchError,
+    ThrottleRules, Tokens, TotpEnrolment, UsersError,
 };
 pub use auth_methods::{AuthMethod, AuthMethods};
 pub use challenge::{Challenge, ChallengeId, ChallengeStore};

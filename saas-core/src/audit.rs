@@ -11,6 +11,7 @@ mod action;
 mod audit_log;
 mod chain;
 mod event;
+mod export;
 mod operator;
 mod purge;
 mod seal;

@@ -21,6 +21,7 @@ pub mod audited;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod deletion;
+mod export;
 mod register;
 mod tenancy;
 mod tenant;
@@ -31,4 +32,4 @@ pub use register::{
     RegisteredIn, SignedUp,
 };
 pub use tenancy::{SignupPolicy, Tenancy, TenancyConfig, TenancyPorts, TenantError};
-pub use tenant::{Leaving, MembershipStore, Tenant, TenantStore};
+pub use tenant::{Held, Leaving, MembershipStore, Tenant, TenantStore};

@@ -57,6 +57,19 @@ pub struct Leaving {
     pub owners: i64,
 }
 
+/// A membership with its tenant.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// The tenant.
+    pub tenant: Tenant,
+    /// What the user is there.
+    pub role: Role,
+    /// Since when they belong to it.
+    pub since: DateTime<Utc>,
+    /// When their role was last set.
+    pub role_since: DateTime<Utc>,
+}
+
 /// Keeps memberships, beside what [`Memberships`] answers of them.
 ///
 /// # Contract
@@ -64,6 +77,8 @@ pub struct Leaving {
 /// - A second `insert` answers `false` and changes nothing, the role least of all.
 /// - `leaving` tells of each tenant of that user once, of one that is suspended, too, and keeps everybody else from leaving it until the
 ///   transaction ends.
+/// - `held` gives each membership of that user once, of a suspended tenant, too, by the tenant's id and after the one given, at most `limit`
+///   of them.
 #[async_trait]
 pub trait MembershipStore: Memberships {
     /// Adds a member; `false` when they are one already.
@@ -77,4 +92,12 @@ pub trait MembershipStore: Memberships {
     ) -> Result<bool, StoreError>;
     /// What the user's tenants lose when they leave, the oldest membership first.
     async fn leaving(&self, tx: &mut Tx, user: UserId) -> Result<Vec<Leaving>, StoreError>;
+    /// All that the user is a member of, by the tenant's id: for who writes it out.
+    async fn held(
+        &self,
+        conn: &mut Conn,
+        user: UserId,
+        after: Option<TenantId>,
+        limit: u32,
+    ) -> Result<Vec<Held>, StoreError>;
 }

@@ -143,6 +143,10 @@ pub(crate) enum Users {
     Enable(WhichUser),
     /// Mails a user what sets a new password; nothing changes until they use it.
     ResetPassword(WhichUser),
+    /// Writes everything that is held of a user to stdout, as one JSON document.
+    ///
+    /// Hashes and secrets are not in it. That it was written is noted in the audit log. One that breaks off exits with 1 and is no JSON.
+    Export(WhichUser),
     /// Deletes a user with all that is kept of them.
     ///
     /// A tenant whose only member they are is suspended; the only owner of a tenant with other members is refused.

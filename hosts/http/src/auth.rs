@@ -7,6 +7,7 @@ mod account;
 mod deletion;
 mod email;
 mod events;
+mod export;
 mod lock;
 mod password;
 mod second_factor;
@@ -21,6 +22,7 @@ pub(crate) fn routes() -> OpenApiRouter<Saas> {
         .routes(routes!(account::register))
         .routes(routes!(account::me))
         .routes(routes!(deletion::delete))
+        .routes(routes!(export::export))
         .routes(routes!(email::send))
         .routes(routes!(email::verify))
         .routes(routes!(email::change))

@@ -12,6 +12,9 @@ pub(crate) mod described;
 
 use described::ProblemMembers;
 
+/// The member that says how many seconds ago the user may have proved who they are.
+const MAX_AGE: &str = "max_age";
+
 /// An error answer. The routers of this crate render it once more at their edge, where the request's id is known.
 #[derive(Debug, Clone)]
 pub struct Problem {
@@ -21,8 +24,6 @@ pub struct Problem {
     errors: Vec<FieldError>,
     retry_after: Option<Duration>,
     authenticate: bool,
-    /// How long ago the user may have proved who they are.
-    step_up: Option<Duration>,
     members: Map<String, Value>,
 }
 
@@ -80,7 +81,6 @@ impl Problem {
             errors: Vec::new(),
             retry_after: None,
             authenticate: status == StatusCode::UNAUTHORIZED,
-            step_up: None,
             members: Map::new(),
         }
     }
@@ -114,9 +114,8 @@ impl Problem {
 
     /// That the user has to prove again who they are, no longer ago than this (RFC 9470).
     #[must_use]
-    pub fn with_step_up(mut self, max_age: Duration) -> Self {
-        self.step_up = Some(max_age);
-        self.with_member("max_age", max_age.as_secs().into())
+    pub fn with_step_up(self, max_age: Duration) -> Self {
+        self.with_member(MAX_AGE, max_age.as_secs().into())
     }
 
     /// The body in full.
@@ -141,7 +140,8 @@ impl Problem {
     /// The answer in full.
     pub(crate) fn render(self, request_id: Option<RequestId>) -> Response {
         let (status, retry_after) = (self.status, self.retry_after);
-        let authenticate = self.authenticate.then(|| authenticate(self.step_up));
+        let authenticate =
+            self.authenticate.then(|| authenticate(self.members.get(MAX_AGE).and_then(Value::as_u64)));
         // A map of strings and numbers always serializes.
         let json = serde_json::to_vec(&self.body(request_id)).unwrap_or_default();
         let mut response = (status, json).into_response();
@@ -160,11 +160,10 @@ impl Problem {
 }
 
 /// What is to be shown: a token, or one of a user who proved a short time ago who they are (RFC 9470 section 3).
-fn authenticate(step_up: Option<Duration>) -> HeaderValue {
+fn authenticate(max_age: Option<u64>) -> HeaderValue {
     let plain = HeaderValue::from_static("Bearer");
-    let Some(max_age) = step_up else { return plain };
-    let text =
-        format!("Bearer error=\"insufficient_user_authentication\", max_age=\"{}\"", max_age.as_secs());
+    let Some(max_age) = max_age else { return plain };
+    let text = format!("Bearer error=\"insufficient_user_authentication\", max_age=\"{max_age}\"");
     HeaderValue::from_str(&text).unwrap_or(plain)
 }
 

@@ -284,18 +284,21 @@ impl ConversationStore for SqlConversations {
         conn: &mut Conn,
         tenant: TenantId,
         owner: UserId,
+        after: Option<ConversationId>,
         limit: u32,
     ) -> Result<Vec<Conversation>, StoreError> {
+        let after = after.map_or(Uuid::nil(), ConversationId::as_uuid);
         let rows = fetch_all!(
             conn,
             Row,
             concat!(
                 "SELECT ",
                 columns!(),
-                " FROM saas_conversations WHERE tenant_id = $1 AND user_id = $2 ORDER BY updated_at, id LIMIT $3"
+                " FROM saas_conversations WHERE tenant_id = $1 AND user_id = $2 AND id > $3 ORDER BY id LIMIT $4"
             ),
             tenant.as_uuid(),
             owner.as_uuid(),
+            after,
             i64::from(limit),
         )?;
         rows.into_iter().map(Conversation::try_from).collect()

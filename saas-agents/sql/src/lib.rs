@@ -14,7 +14,12 @@ use saas_sql::{Component, Keep, Retention};
 /// The migrations of agents' tables.
 pub const AGENTS: Component = saas_sql::component!(
     "agents",
-    [(1, 1, "0001_conversations"), (2, 1, "0002_waiting_runs"), (3, 3, "0003_runs_as_jobs")]
+    [
+        (1, 1, "0001_conversations"),
+        (2, 1, "0002_waiting_runs"),
+        (3, 3, "0003_runs_as_jobs"),
+        (4, 3, "0004_conversations_of_a_user")
+    ]
 );
 
 /// How long their rows live.

@@ -32,8 +32,8 @@ pub struct Transcript {
 const MESSAGES_ROUND: u32 = 10;
 /// How many runs' events are removed in one round.
 const ROUND: u32 = 200;
-/// How many conversations of somebody who is gone are removed in one round.
-const CONVERSATIONS_ROUND: u32 = 50;
+/// How many conversations of somebody's are removed or written out in one round.
+pub(super) const CONVERSATIONS_ROUND: u32 = 50;
 
 impl Agents {
     /// The most messages that [`Agents::transcript`] gives at once.
@@ -160,7 +160,7 @@ impl Agents {
         loop {
             let owned = {
                 let mut conn = self.ports.storage.read(Reach::Tenant(tenant)).await?;
-                self.ports.conversations.owned(&mut conn, tenant, user, CONVERSATIONS_ROUND).await?
+                self.ports.conversations.owned(&mut conn, tenant, user, None, CONVERSATIONS_ROUND).await?
             };
             if owned.is_empty() {
                 return Ok(());

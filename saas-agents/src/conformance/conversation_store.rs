@@ -379,14 +379,15 @@ async fn what_an_owner_has_in_a_tenant_is_given_without_messages_too(subject: Co
     }
     subject.say(2, "Hello", &[], 1).await;
     let mut conn = subject.storage.read(REACH).await.unwrap();
-    let owned = async |conn: &mut saas_core::Conn, tenant, owner, limit| {
-        let owned = subject.conversations.owned(conn, tenant, owner, limit).await.unwrap();
-        let mut ids: Vec<_> = owned.into_iter().map(|conversation| conversation.id).collect();
-        ids.sort_unstable();
-        ids
+    let owned = async |conn: &mut saas_core::Conn, tenant, owner, after: Option<u128>, limit| {
+        let after = after.map(conversation_id);
+        let owned = subject.conversations.owned(conn, tenant, owner, after, limit).await.unwrap();
+        owned.into_iter().map(|conversation| conversation.id).collect::<Vec<_>>()
     };
-    assert_eq!(owned(&mut conn, tenant_id(1), user_id(1), 9).await, [1, 2, 3].map(conversation_id));
-    assert_eq!(owned(&mut conn, tenant_id(1), user_id(1), 2).await.len(), 2);
-    assert!(owned(&mut conn, tenant_id(2), user_id(1), 9).await.is_empty());
-    assert!(owned(&mut conn, tenant_id(1), user_id(2), 9).await.is_empty());
+    let (mine, me) = (tenant_id(1), user_id(1));
+    assert_eq!(owned(&mut conn, mine, me, None, 9).await, [1, 2, 3].map(conversation_id));
+    assert_eq!(owned(&mut conn, mine, me, None, 2).await, [1, 2].map(conversation_id));
+    assert_eq!(owned(&mut conn, mine, me, Some(2), 9).await, [3].map(conversation_id));
+    assert!(owned(&mut conn, tenant_id(2), me, None, 9).await.is_empty());
+    assert!(owned(&mut conn, mine, user_id(2), None, 9).await.is_empty());
 }

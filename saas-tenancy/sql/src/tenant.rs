@@ -7,7 +7,7 @@ use saas_core::{
     UserId,
 };
 use saas_sql::{Engine, engine, execute, fetch_all, fetch_optional, sql};
-use saas_tenancy::{Leaving, MembershipStore, Tenant, TenantStore};
+use saas_tenancy::{Held, Leaving, MembershipStore, Tenant, TenantStore};
 use sqlx::QueryBuilder;
 use uuid::Uuid;
 
@@ -26,6 +26,30 @@ struct Row {
     name: String,
     state: String,
     created_at: DateTime<Utc>,
+}
+
+impl TryFrom<Row> for Tenant {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self, StoreError> {
+        Ok(Self {
+            id: TenantId::from_uuid(row.id),
+            slug: slug(&row.slug)?,
+            name: TenantName::from_stored(row.name),
+            state: state(&row.state),
+            created_at: row.created_at,
+        })
+    }
+}
+
+/// A membership beside its tenant.
+#[derive(sqlx::FromRow)]
+struct HeldRow {
+    #[sqlx(flatten)]
+    tenant: Row,
+    role: String,
+    since: DateTime<Utc>,
+    role_since: DateTime<Utc>,
 }
 
 /// A stored word that this release does not know: a newer one wrote it.
@@ -76,16 +100,7 @@ impl TenantStore for SqlTenants {
             "SELECT id, slug, name, state, created_at FROM saas_tenants WHERE id = $1",
             id.as_uuid()
         )?;
-        row.map(|row| {
-            Ok(Tenant {
-                id: TenantId::from_uuid(row.id),
-                slug: slug(&row.slug)?,
-                name: TenantName::from_stored(row.name),
-                state: state(&row.state),
-                created_at: row.created_at,
-            })
-        })
-        .transpose()
+        row.map(Tenant::try_from).transpose()
     }
 
     async fn set_state(
@@ -219,6 +234,30 @@ impl MembershipStore for SqlMemberships {
             Ok(Leaving { tenant: TenantId::from_uuid(tenant), role: role(&role_word)?, members, owners })
         };
         rows.into_iter().map(leaving).collect()
+    }
+
+    async fn held(
+        &self,
+        conn: &mut Conn,
+        user: UserId,
+        after: Option<TenantId>,
+        limit: u32,
+    ) -> Result<Vec<Held>, StoreError> {
+        let rows = fetch_all!(
+            conn,
+            HeldRow,
+            "SELECT t.id, t.slug, t.name, t.state, t.created_at, m.role, m.created_at AS since, m.updated_at AS role_since \
+             FROM saas_memberships m JOIN saas_tenants t ON t.id = m.tenant_id \
+             WHERE m.user_id = $1 AND m.tenant_id > $2 ORDER BY m.tenant_id LIMIT $3",
+            user.as_uuid(),
+            after.map_or(Uuid::nil(), TenantId::as_uuid),
+            i64::from(limit),
+        )?;
+        let held = |row: HeldRow| {
+            let (since, role_since) = (row.since, row.role_since);
+            Ok(Held { tenant: row.tenant.try_into()?, role: role(&row.role)?, since, role_since })
+        };
+        rows.into_iter().map(held).collect()
     }
 }
 

@@ -17,6 +17,7 @@ saas_core::conformance_suite! {
         a_user_is_at_most_one_member_of_a_tenant,
         a_second_insert_changes_nothing,
         leaving_tells_of_each_tenant_and_keeps_others_from_leaving_it,
+        held_gives_each_membership_once,
     ]
 }
 
@@ -146,4 +147,27 @@ async fn leaving_tells_of_each_tenant_and_keeps_others_from_leaving_it(subject: 
     };
     let (other, ()) = futures_util::future::join(other, leave).await;
     assert_eq!(other, [Leaving { tenant: tenant(1).id, role: Role::Owner, members: 1, owners: 1 }]);
+}
+
+async fn held_gives_each_membership_once(subject: MembershipStoreSubject) {
+    subject.seed().await;
+    subject.seed_another().await;
+    for (user, tenant, role) in [(1, 2, Role::Member), (1, 1, Role::Owner), (2, 1, Role::Viewer)] {
+        subject.add(user, tenant, role).await;
+    }
+    let mut tx = subject.storage.begin(REACH).await.unwrap();
+    assert!(subject.tenants.set_state(&mut tx, tenant(2).id, TenantState::Suspended, at(1)).await.unwrap());
+    tx.commit().await.unwrap();
+    let mut conn = subject.storage.read(REACH).await.unwrap();
+    let mut held = async |user: u128, after: Option<u128>, limit| {
+        let after = after.map(|number| tenant(number).id);
+        let held = subject.members.held(&mut conn, user_id(user), after, limit).await.unwrap();
+        held.into_iter().map(|held| (held.tenant.id, held.role, held.since)).collect::<Vec<_>>()
+    };
+    let (one, two) = ((tenant(1).id, Role::Owner, at(0)), (tenant(2).id, Role::Member, at(0)));
+    assert_eq!(held(1, None, 9).await, [one, two], "the suspended one, too");
+    assert_eq!(held(1, None, 1).await, [one]);
+    assert_eq!(held(1, Some(1), 9).await, [two]);
+    assert_eq!(held(2, None, 9).await, [(tenant(1).id, Role::Viewer, at(0))]);
+    assert_eq!(held(3, None, 9).await, [], "nobody has that id");
 }

@@ -5,6 +5,7 @@
 //! cargo build --release -p saas-http -p bench
 //! scripts/with-services target/release/load
 //! target/release/load --engine sqlite --only me,refresh --seconds 2
+//! target/release/load timing --pairs 100
 //! ```
 //!
 //! Servers run on core 0, what asks them on core 1. Tables in Markdown go to stdout, words to stderr.
@@ -20,6 +21,7 @@ mod machine;
 mod report;
 mod scenarios;
 mod server;
+mod timing;
 
 use std::process::ExitCode;
 
@@ -44,9 +46,14 @@ fn main() -> ExitCode {
 }
 
 fn measure(words: &[String]) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if words.first().is_some_and(|word| word == "timing") {
+        server::pin_generator()?;
+        return runtime.block_on(timing::run(&words[1..]));
+    }
     let arguments = Arguments::parse(words)?;
     server::pin_generator()?;
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+    runtime.block_on(async {
         machine::show(&arguments, words).await?;
         scenarios::run(&arguments).await
     })

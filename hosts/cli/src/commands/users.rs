@@ -1,5 +1,6 @@
-//! `saas users`: registering, listing, showing, unlocking, disabling, enabling, resetting, deleting, second factors.
+//! `saas users`: registering, listing, showing, unlocking, disabling, enabling, resetting, exporting, deleting, second factors.
 
+use futures_util::TryStreamExt;
 use saas_auth::{GuessCount, Locked, User, UserStatus};
 use saas_core::{Actor, Client};
 use saas_kit::Saas;
@@ -25,6 +26,7 @@ pub(crate) fn run(context: &Context, command: Users) -> Result<(), Failure> {
         Users::Disable(which) => set_status(context, &which.user, UserStatus::Disabled),
         Users::Enable(which) => set_status(context, &which.user, UserStatus::Active),
         Users::ResetPassword(which) => reset_password(context, &which.user),
+        Users::Export(which) => export(context, &which.user),
         Users::Delete(which) => delete(context, &which.user),
         Users::SecondFactor(of) => second_factor(context, &of),
     }
@@ -174,6 +176,19 @@ fn reset_password(context: &Context, name: &UserName) -> Result<(), Failure> {
             ("email", user.email.as_str()),
             ("mailed", if *mailed { "yes, by the next worker" } else { "no: the user is disabled" }),
         ])
+    })
+}
+
+fn export(context: &Context, name: &UserName) -> Result<(), Failure> {
+    context.with_saas(async |saas| {
+        let actor = operator();
+        let user = find(saas, &actor, name).await?;
+        let export = saas.export_account(&actor, user.id).await.map_err(Failure::fault)?;
+        let mut chunks = export.chunks();
+        while let Some(chunk) = chunks.try_next().await.map_err(Failure::fault)? {
+            output::bytes(&chunk)?;
+        }
+        output::bytes(b"\n")
     })
 }
 

@@ -37,11 +37,10 @@ fn post(server: &Server, path: &str, bearer: &str, body: &Value) -> Value {
 
 fn from_base32(text: &str) -> Vec<u8> {
     let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let bits: String = text.chars().map(|letter| format!("{:05b}", letters.find(letter).unwrap())).collect();
-    bits.as_bytes()
-        .chunks_exact(8)
-        .map(|bits| u8::from_str_radix(std::str::from_utf8(bits).unwrap(), 2).unwrap())
-        .collect()
+    let value = |letter| letters.find(letter).unwrap();
+    let bits: Vec<bool> =
+        text.chars().flat_map(|letter| (0..5).rev().map(move |bit| value(letter) >> bit & 1 == 1)).collect();
+    bits.chunks_exact(8).map(|bits| bits.iter().fold(0, |byte, bit| byte << 1 | u8::from(*bit))).collect()
 }
 
 /// Gives the user a second factor; its recovery codes.

@@ -3,6 +3,7 @@
 
 mod about;
 mod audit;
+mod auth_guide;
 mod chat;
 mod config;
 mod harness;

@@ -43,6 +43,11 @@ fn a_user_is_created_listed_disabled_and_enabled(place: &Place) {
 
     let reset = place.run(&["users", "reset-password", "ada@example.com", "--output", "json"]);
     assert_eq!((reset.code, &reset.json()["mailed"]), (0, &json!(true)), "{reset}");
+    let exported = place.run(&["users", "export", "bob@example.com"]);
+    assert_eq!(exported.code, 0, "{exported}");
+    let document: Value = serde_json::from_str(&exported.stdout).unwrap();
+    assert_eq!((&document["version"], &document["user"]["email"]), (&json!(1), &json!("bob@example.com")));
+    assert!(!exported.stdout.contains("ada@example.com"), "{exported}");
     let deleted = place.run(&["users", "delete", "bob@example.com"]);
     assert_eq!(deleted.code, 0, "{deleted}");
     assert!(deleted.stdout.contains("deleted"), "{deleted}");

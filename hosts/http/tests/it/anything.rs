@@ -48,7 +48,9 @@ fn members_for(path: &str) -> &'static str {
         "/api/v1/auth/password/change" => {
             r#""current_password":"correct horse battery staple","new_password":"correct horse battery staple""#
         }
-        "/api/v1/auth/account" => r#""current_password":"not the password at all""#,
+        "/api/v1/auth/account" | "/api/v1/auth/account/export" => {
+            r#""current_password":"not the password at all""#
+        }
         "/api/v1/auth/password/reset" => r#""user_id":"01890a5d-ac96-774b-bcce-b302099a8057""#,
         "/api/v1/chat" => r#""message":"What is 6 * 7?","conversation_id":"homework""#,
         "/api/v1/chat/stream" => r#""message":"Hello","conversation_id":"{new}""#,
@@ -57,7 +59,7 @@ fn members_for(path: &str) -> &'static str {
     }
 }
 
-const ROUTES: [(&str, &str); 34] = [
+const ROUTES: [(&str, &str); 35] = [
     ("GET", "/"),
     ("GET", "/health"),
     ("GET", "/health/ready"),
@@ -69,6 +71,7 @@ const ROUTES: [(&str, &str); 34] = [
     ("POST", "/api/v1/auth/logout"),
     ("POST", "/api/v1/auth/logout/all"),
     ("DELETE", "/api/v1/auth/account"),
+    ("POST", "/api/v1/auth/account/export"),
     ("POST", "/api/v1/auth/email/send"),
     ("POST", "/api/v1/auth/email/verify"),
     ("POST", "/api/v1/auth/email/change"),

@@ -1,4 +1,4 @@
-//! Nobody learns from an answer which accounts there are: it has the same status, headers and bytes for each of nine.
+//! Nobody learns from an answer which accounts there are: it has the same status, headers and bytes for each of ten.
 
 use axum::{body::Body, extract::Request};
 use saas_core::{Actor, Reach, Storage};
@@ -14,15 +14,15 @@ on_both_engines! {
     asking_writes_the_same_for_every_account_w31,
 }
 
-const KNOWN: [&str; 7] =
-    ["wrong", "no_password", "unverified", "disabled", "foreign", "no_membership", "second_factor"];
+const KNOWN: [&str; 8] =
+    ["wrong", "no_password", "unverified", "locked", "disabled", "foreign", "no_membership", "second_factor"];
 const FOREIGN: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
 fn address(state: &str) -> String {
     format!("{state}@example.com")
 }
 
-/// The nine: one that is not there, two with the right address and a wrong password, one of which has a second factor, and six whose password is
+/// The ten: one that is not there, two with the right address and a wrong password, one of which has a second factor, and seven whose password is
 /// right and opens nothing.
 async fn stage(engine: TestEngine) -> Api {
     let generous = [
@@ -68,6 +68,10 @@ async fn stage(engine: TestEngine) -> Api {
         }
         tx.commit().await.expect("it is written");
     }
+    let wrong = json!({ "email": address("locked"), "password": "not the password at all" });
+    for _ in 0..5 {
+        assert_eq!(api.send(post("/api/v1/auth/token").json(&wrong)).await.status, 401);
+    }
     api.test.saas.drain_jobs().await.expect("jobs are done");
     api
 }
@@ -108,7 +112,7 @@ async fn an_answer_is_the_same_for_every_account_w31(engine: TestEngine) {
     let wrong = everybody().map(|state| sign_in(state, "not the password at all", None)).collect();
     same(&api, "a wrong password", wrong).await;
     // The right one, where it opens nothing: an account elsewhere alone is one that is asked for in another tenant.
-    let right = ["unknown", "no_password", "disabled", "no_membership", "suspended"];
+    let right = ["unknown", "no_password", "locked", "disabled", "no_membership", "suspended"];
     let mut right: Vec<_> = right.into_iter().map(|state| sign_in(state, PASSWORD, None)).collect();
     right.push(sign_in("foreign", PASSWORD, Some(FOREIGN)));
     right.push(sign_in("wrong", "not the password at all", None));
@@ -162,8 +166,16 @@ async fn asking_writes_the_same_for_every_account_w31(engine: TestEngine) {
     let mut sent: Vec<_> =
         mails[before..].iter().map(|mail| (mail.template, mail.to.address.as_str())).collect();
     sent.sort_unstable();
-    let reset =
-        ["foreign", "no_membership", "no_password", "second_factor", "suspended", "unverified", "wrong"];
+    let reset = [
+        "foreign",
+        "locked",
+        "no_membership",
+        "no_password",
+        "second_factor",
+        "suspended",
+        "unverified",
+        "wrong",
+    ];
     let reset = reset.map(address);
     let mut expected: Vec<_> = reset.iter().map(|address| ("password_reset", address.as_str())).collect();
     expected.push(("verify_email", "unverified@example.com"));

@@ -6,6 +6,7 @@
 )]
 
 mod anything;
+mod asvs;
 mod browsers;
 mod chat;
 mod chat_server;
@@ -15,9 +16,11 @@ mod cors;
 mod deletion;
 mod described;
 mod docs_page;
+mod dump;
 mod earlier_system;
 mod embedding;
 mod enumeration;
+mod export;
 mod fields;
 mod frames;
 mod guides;
@@ -39,4 +42,5 @@ mod sessions;
 mod streaming_guide;
 mod trimming;
 mod verifying_tokens;
+mod whole_database;
 mod wire;

@@ -39,6 +39,7 @@ fn every_route_is_described() {
             "GET /metrics",
             "GET /openapi.json",
             "PATCH /api/v1/conversations/{conversation_id}",
+            "POST /api/v1/auth/account/export",
             "POST /api/v1/auth/email/change",
             "POST /api/v1/auth/email/change/confirm",
             "POST /api/v1/auth/email/change/undo",

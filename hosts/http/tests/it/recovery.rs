@@ -73,7 +73,7 @@ async fn settled(api: &Api) {
 }
 
 /// The token of the last mail of a template to an address.
-async fn token(api: &Api, template: &str, to: &str) -> String {
+pub(crate) async fn token(api: &Api, template: &str, to: &str) -> String {
     settled(api).await;
     let mail = api.test.mail.mails().into_iter().rev();
     let mail = mail.into_iter().find(|mail| mail.template == template && mail.to.address.as_str() == to);

@@ -18,7 +18,7 @@ pub(crate) fn operator() -> Actor {
 
 /// All rows of a chain, or of all of them, oldest first.
 pub(crate) async fn rows(saas: &Saas, filter: &AuditFilter) -> Vec<AuditRow> {
-    let (mut found, mut next) = (Vec::new(), None);
+    let (mut found, mut next) = (Vec::new(), None::<saas_core::Cursor>);
     loop {
         let page =
             saas.audit().list(&operator(), filter, next.as_ref(), PageSize::new(100).unwrap()).await.unwrap();

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeSet, fmt::Write, sync::Arc, time::Duration};
 
+use futures_util::{FutureExt, TryFutureExt, TryStreamExt, future::BoxFuture};
 use saas_agents::{ConversationKey, ConversationTitle, RunId, ScriptedModel, StartRun};
 use saas_auth::{OneTimeTokenId, SessionFilter, SignIn, StepUpProof, TotpCode};
 use saas_core::{
-    Actor, Client, Clock, Email, ErrorKind, Fault, PageSize, Permission, Role, Secret, SessionId, TenantId,
-    TenantName, UserId,
+    Actor, Client, Clock, Document, Email, ErrorKind, ExportError, Fault, PageSize, Permission, Role, Secret,
+    SessionId, TenantId, TenantName, UserId,
     audit::{AuditFilter, Chain},
     clock::ManualClock,
     jobs::{JobFilter, JobId},
@@ -35,6 +36,14 @@ const NOT_ASKED: [(&str, &str); 12] = [
     ("audit", "record_missing"),
     ("audit", "replace_secret"),
 ];
+
+/// Whether somebody may have a part of an export written: what comes of it is read to its end.
+async fn write<F>(write: F) -> Result<(), ExportError>
+where
+    F: FnOnce(Document) -> BoxFuture<'static, Result<(), ExportError>>,
+{
+    Document::written_by(write).try_for_each(async |_| Ok(())).await
+}
 
 /// The table, line by line.
 struct Table {
@@ -68,6 +77,27 @@ macro_rules! tried {
             answers.push(may(&$call.await));
         }
         $table.note($service, $method, &answers);
+    })+ };
+}
+
+/// The same of what writes a part of an export, each into a document of its own.
+macro_rules! written {
+    ($table:ident, $($service:ident $method:literal: |$actor:ident, $it:ident, $owner:ident, $document:ident| $call:expr;)+) => { $({
+        let mut answers = Vec::new();
+        for (_, actor) in &$table.actors {
+            let ($actor, $it, $owner) = (actor.clone(), $service.clone(), $owner.clone());
+            let written = write(move |mut $document: Document| {
+                async move {
+                    // Each has its own, whether it asks for it or not.
+                    let ($actor, $it, $owner) = ($actor, $it, $owner);
+                    let _ = &$owner;
+                    $call.await
+                }
+                .boxed()
+            });
+            answers.push(may(&written.await));
+        }
+        $table.note(stringify!($service), $method, &answers);
     })+ };
 }
 
@@ -155,6 +185,8 @@ async fn who_may_do_what_is_what_was_decided() {
         "purge_passing": |actor| audit.purge_passing(actor, long_ago);
     }
     tried! { table, "kit",
+        "export_own_account": |actor| test.saas.export_own_account(actor, &password);
+        "export_account": |actor| test.saas.export_account(actor, user);
         "rotate_data_keys": |actor| test.saas.rotate_data_keys(actor);
         "reencrypt": |actor| test.saas.reencrypt(actor);
     }
@@ -188,6 +220,8 @@ async fn who_may_do_what_is_what_was_decided() {
         "request_password_reset": |actor| auth.request_password_reset(actor, user);
         "reset_password": |actor| auth.reset_password(actor, &nothing, &short);
         "change_password": |actor| auth.change_password(actor, &password, &short, false);
+        "allow_own_export": |actor| auth.allow_own_export(actor, &password);
+        "allow_export": |actor| auth.allow_export(actor, user);
         "confirm_password": |actor| auth.confirm_password(actor, &password, "a test");
         "send_verification": |actor| auth.send_verification(actor);
         "send_verification_to": |actor| auth.send_verification_to(actor, &email);
@@ -212,6 +246,16 @@ async fn who_may_do_what_is_what_was_decided() {
         "unlock_user": |actor| auth.unlock_user(actor, user);
         "guesses": |actor| auth.guesses(actor, user);
         "logout_all": |actor| auth.logout_all(actor);
+    }
+    let (of, owner) = (Actor::system("test"), Email::parse("owner@example.com").unwrap());
+    let owner = auth.user_by_email(&of, &owner).await.unwrap();
+    written! { table,
+        auth "write_user": |actor, it, owner, document| it.write_user(&actor, &owner, &mut document);
+        auth "write_rows_about_sessions": |actor, it, owner, document| it.write_rows_about_sessions(&actor, owner.id, &mut document);
+        tenancy "write_memberships": |actor, it, owner, document| it.write_memberships(&actor, owner.id, &mut document).map_ok(drop);
+        agents "write_conversations": |actor, it, owner, document| it.write_conversations(&actor, tenant, owner.id, &mut document);
+        audit "write_rows": |actor, it, owner, document| it.write_rows(&actor, owner.id, &mut document);
+        audit "write_rows_about": |actor, it, owner, document| it.write_rows_about(&actor, owner.id, session.into(), &mut document);
     }
     let mut signed_out = Vec::new();
     for ((_, actor), own) in table.actors.iter().zip(&tokens) {

@@ -57,7 +57,7 @@ impl Auth {
     }
 
     /// The addresses in a token's envelope: the one that it goes to or that it gives, and the one besides.
-    pub(super) fn other_addresses(
+    pub(in crate::auth) fn other_addresses(
         &self,
         token: &OneTimeToken,
     ) -> Result<(Email, Option<Email>), RecoveryError> {

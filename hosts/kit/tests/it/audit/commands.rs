@@ -62,6 +62,10 @@ const METHODS: &[(&str, &str, What)] = &[
     ("auth", "undo_email_change", Audited),
     ("auth", "confirm_password", Part("delete_account")),
     ("auth", "delete_in", Part("delete_account")),
+    ("auth", "allow_own_export", Part("export_own_account")),
+    ("auth", "allow_export", Part("export_account")),
+    ("auth", "write_user", Not("it writes nothing")),
+    ("auth", "write_rows_about_sessions", Not("it writes nothing")),
     ("auth", "begin_verification_of", Part("sign_up")),
     ("auth", "tell_already_registered", Part("sign_up")),
     ("auth", "mailed_token", Not("it writes nothing")),
@@ -106,11 +110,13 @@ const METHODS: &[(&str, &str, What)] = &[
     ("tenancy", "delete_account", Audited),
     ("tenancy", "delete_user", Audited),
     ("tenancy", "register_in", Part("register")),
+    ("tenancy", "write_memberships", Not("it writes nothing")),
     ("tenancy", "tenant", Not("it writes nothing")),
     ("tenancy", "prepare_registration", Not("it writes nothing")),
     ("agents", "rename", Audited),
     ("agents", "remove", Audited),
     ("agents", "forget_user", Part("remove")),
+    ("agents", "write_conversations", Not("it writes nothing")),
     ("agents", "cancel", Audited),
     ("agents", "start", Not("the run is what is kept of it")),
     ("agents", "conversations", Not("it writes nothing")),
@@ -134,6 +140,8 @@ const METHODS: &[(&str, &str, What)] = &[
     ("jobs", "counts", Not("it writes nothing")),
     ("kit", "rotate_data_keys", Audited),
     ("kit", "reencrypt", Audited),
+    ("kit", "export_own_account", Audited),
+    ("kit", "export_account", Audited),
     ("audit", "replace_secret", Not("it is a part of what replaces one")),
     ("audit", "seal", Audited),
     ("audit", "purge", Audited),
@@ -148,6 +156,8 @@ const METHODS: &[(&str, &str, What)] = &[
     ("audit", "head", Not("it writes nothing")),
     ("audit", "sealed", Not("it writes nothing")),
     ("audit", "verify", Not("it writes nothing")),
+    ("audit", "write_rows", Not("it writes nothing")),
+    ("audit", "write_rows_about", Not("it writes nothing")),
 ];
 
 use What::{Audited, Not, Part};
@@ -167,12 +177,17 @@ pub(crate) const SERVICES: [(&str, &[&str]); 6] = [
     ("auth", &["saas-auth/src/auth.rs", "saas-auth/src/auth"]),
     (
         "tenancy",
-        &["saas-tenancy/src/tenancy.rs", "saas-tenancy/src/register.rs", "saas-tenancy/src/deletion.rs"],
+        &[
+            "saas-tenancy/src/tenancy.rs",
+            "saas-tenancy/src/register.rs",
+            "saas-tenancy/src/deletion.rs",
+            "saas-tenancy/src/export.rs",
+        ],
     ),
     ("agents", &["saas-agents/src/agents.rs", "saas-agents/src/agents"]),
     ("jobs", &["saas-core/src/jobs"]),
     ("audit", &["saas-core/src/audit"]),
-    ("kit", &["hosts/kit/src/personal.rs"]),
+    ("kit", &["hosts/kit/src/personal.rs", "hosts/kit/src/export.rs"]),
 ];
 
 pub(crate) fn sources(path: &Path) -> String {
@@ -252,6 +267,7 @@ fn no_action_is_forgotten() {
     auth.user.deleted
     auth.user.disabled
     auth.user.enabled
+    auth.user.exported
     jobs.job.cancelled
     jobs.job.retried
     secrets.data_keys.rotated
@@ -593,6 +609,10 @@ async fn recovery(scribe: &mut Scribe<'_>) {
     let again = SignIn::new(email("bob@example.com"), new.clone());
     let bob = test.actor(&auth.sign_in(&anybody, again).await.unwrap()).await;
     scribe.note("auth", "sign_in", ", with the new password").await;
+    test.saas.export_own_account(&bob, &new).await.unwrap();
+    scribe.note("kit", "export_own_account", "").await;
+    test.saas.export_account(&operator(), bob.user().unwrap().user).await.unwrap();
+    scribe.note("kit", "export_account", "").await;
     test.saas.tenancy().delete_account(&bob, &new).await.unwrap();
     scribe.note("tenancy", "delete_account", "").await;
     let eve = test.register("eve@example.com").await.user.id;

@@ -82,8 +82,8 @@ on_both_engines! {
         auth.reset_password(&nobody(), &Secret::new(token), &reset).await.unwrap();
         over(&challenge).await;
         assert!(stage.test.authenticate(&tokens).await.is_err());
-        let state = auth.second_factor_of_user(&Actor::system("test"), stage.tokens.user).await.unwrap();
-        assert_eq!(state.recovery_codes_left, 10, "no code was used up for nothing");
+        let left = auth.second_factor_of_user(&Actor::system("test"), stage.tokens.user).await.unwrap();
+        assert_eq!(left.recovery_codes_left, 10, "no code was used up for nothing");
 
         // Who has reset it is asked for the second factor as before (ASVS 6.4.3).
         let challenge = challenge_for(&stage.test, &reset).await;

@@ -85,9 +85,10 @@ impl ConversationStore for Broken {
         conn: &mut Conn,
         tenant: TenantId,
         owner: UserId,
+        after: Option<ConversationId>,
         limit: u32,
     ) -> Result<Vec<Conversation>, StoreError> {
-        let mut theirs = SqlConversations.owned(conn, tenant, owner, limit).await?;
+        let mut theirs = SqlConversations.owned(conn, tenant, owner, after, limit).await?;
         if self.breaks("what_an_owner_has") {
             theirs.retain(|conversation| conversation.message_count > 0);
         }

@@ -5,11 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use saas_auth_sql::SqlUsers;
-use saas_core::{Conn, Memberships, Role, Standing, StoreError, TenantChoice, TenantId, Tx, UserId};
+use saas_core::{
+    Conn, Memberships, Role, Standing, StoreError, TenantChoice, TenantId, TenantState, Tx, UserId,
+};
 use saas_kit::testing::TestEngine;
 use saas_sql::execute;
 use saas_tenancy::{
-    Leaving, MembershipStore,
+    Held, Leaving, MembershipStore,
     conformance::membership_store::{LINES, MembershipStoreSubject as Subject, check},
 };
 use saas_tenancy_sql::{SqlMemberships, SqlTenants};
@@ -90,6 +92,20 @@ impl MembershipStore for Broken {
             leaving.truncate(1);
         }
         Ok(leaving)
+    }
+
+    async fn held(
+        &self,
+        conn: &mut Conn,
+        user: UserId,
+        after: Option<TenantId>,
+        limit: u32,
+    ) -> Result<Vec<Held>, StoreError> {
+        let mut held = SqlMemberships.held(conn, user, after, limit).await?;
+        if self.0.starts_with("held") {
+            held.retain(|held| held.tenant.state == TenantState::Active);
+        }
+        Ok(held)
     }
 }
 
