@@ -294,9 +294,9 @@ async fn a_second_factor_and_each_proof_of_who_one_is_give_the_browser_a_new_coo
     let meet = || post("/api/v1/auth/token/second-factor").json(&body).header(X_SESSION, "cookie");
     let stranger = api.send(meet().header(header::ORIGIN, "https://evil.example")).await;
     assert_eq!(stranger.problem(), (403, "cross_site_request".into()));
-    let met = api.send(meet().header(header::ORIGIN, ORIGIN)).await;
-    let third = given(&met);
-    assert!(met.json()["access_token"].is_null() && met.json()["refresh_token"].is_null());
+    let signed_in = api.send(meet().header(header::ORIGIN, ORIGIN)).await;
+    let third = given(&signed_in);
+    assert!(signed_in.json()["access_token"].is_null() && signed_in.json()["refresh_token"].is_null());
     api.test.next_code();
 
     let stepped = api.send(from_us(with(post("/api/v1/auth/step-up").json(&code()), &third))).await;
