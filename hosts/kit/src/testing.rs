@@ -157,6 +157,12 @@ impl TestSaas {
             .root_key(RootKey::new(&[7; 32]).expect("32 bytes are a root key"))
     }
 
+    /// Takes the workers away, to stop or to drop: from then on nothing happens but what the test does.
+    pub fn take_workers(&mut self) -> TestWorkers {
+        let none = TestWorkers { task: tokio::spawn(async {}), stop: Arc::default() };
+        std::mem::replace(&mut self.workers, none)
+    }
+
     /// Another server on the same database, without workers: see [`TestWorkers::start`].
     pub async fn replica(&self, seed: u64) -> Saas {
         Self::blueprint(&self.database, Arc::clone(&self.clock), seed, [])

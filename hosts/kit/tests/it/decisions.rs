@@ -160,9 +160,7 @@ impl SessionStore for Counted {
 /// A server whose decisions the test alone renews.
 async fn alone(engine: TestEngine, sessions: Arc<dyn SessionStore>) -> TestSaas {
     let mut test = TestSaas::with_ports(engine, [], |builder| builder.session_store(sessions)).await;
-    // A server runs its workers once: the second ones return at once, for the first ones are there, which then stop.
-    let first = std::mem::replace(&mut test.workers, TestWorkers::start(&test.saas));
-    first.stop().await;
+    test.take_workers().stop().await;
     test
 }
 

@@ -127,6 +127,7 @@ impl Schedule {
 
     /// When nothing is forgiven any more, all that is known is tried, the newest first.
     async fn end(self, test: &TestSaas) -> bool {
+        settled(test).await;
         test.clock.advance(GRACE + INSTANT);
         let family = test.family(self.session).await;
         let mut live = Vec::new();
@@ -142,6 +143,13 @@ impl Schedule {
             assert_eq!(live, expected, "schedule {}: {:?}", self.seed, self.known.keys());
         }
         !live.is_empty()
+    }
+}
+
+/// Waits until no connection is in use: a database may carry out what a client gave up, and its connection is back only then.
+async fn settled(test: &TestSaas) {
+    while test.saas.storage().pools().iter().any(|pool| pool.in_use > 0) {
+        tokio::task::yield_now().await;
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    mem,
     pin::pin,
     sync::{Arc, Mutex},
     time::Duration,
@@ -219,10 +218,9 @@ impl Chat {
         assert_eq!((run.status, run.answer.as_str()), (RunStatus::Completed, "now it works"));
     }
 
-    /// The workers, to stop or to drop; they must have begun.
+    /// The workers, to stop or to drop.
     pub(crate) fn take_workers(&mut self) -> TestWorkers {
-        // There are no others to start: these end at once.
-        mem::replace(&mut self.test.workers, TestWorkers::start(&self.test.saas))
+        self.test.take_workers()
     }
 
     /// Stops the server; another one on the same database takes its place, and finds what is left to do when it looks.
