@@ -19,6 +19,7 @@ fn data_keys_are_added_and_what_is_stored_is_encrypted_again(place: &Place) {
     saas_sessions.address_envelope         0          0
     saas_sessions.place_envelope           0          0
     saas_one_time_tokens.address_envelope  0          0
+    saas_second_factors.seed_envelope      0          0
     ");
     // The console has no address: what an earlier release left is all that there is to encrypt.
     let before = leave_a_readable_address(place);
