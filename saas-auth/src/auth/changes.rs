@@ -63,7 +63,8 @@ impl Auth {
         if self.take_in(now, &changes) {
             self.forget_changes(now).await?;
         }
-        Ok(())
+        // The storage answers: what it did not take before it takes now.
+        self.pay_all_owed().await
     }
 
     /// Voids what the changes are about; whether it is time to clean.

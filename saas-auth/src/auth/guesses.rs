@@ -1,13 +1,17 @@
 //! Counting guesses, locking, and unlocking.
 
 use chrono::{DateTime, Utc};
-use saas_core::{Actor, Email, Reach, StoreError, Tx, UserId, audit::AuditEvent};
+use saas_core::{Actor, Email, Reach, StoreError, Tx, UserId, audit::AuditEvent, fault::chain};
 
 use super::{Auth, CommandError, keys::is_operator, measures};
 use crate::{
     Forgiven, GuessId, GuessKind, Guesses, NewGuess, Reserved, User,
     audited::{ACCOUNT_LOCKED, ACCOUNT_UNLOCKED},
 };
+
+mod owed;
+
+pub(super) use owed::Owed;
 
 const REACH: Reach = Reach::Platform("counting guesses");
 
@@ -173,6 +177,7 @@ impl Auth {
         kind: GuessKind,
         user: Option<UserId>,
     ) -> Result<Option<Guess>, StoreError> {
+        self.pay_owed(id).await?;
         let new = NewGuess { id, kind, user, now: self.now(), rules: &self.config.guesses };
         let mut tx = self.ports.storage.begin_single(REACH).await?;
         let reserved = self.ports.guesses.reserve(&mut tx, &new).await?;
@@ -187,11 +192,12 @@ impl Auth {
         tx.commit().await
     }
 
-    /// Takes a guess for right where nothing was opened.
-    pub(super) async fn guessed_right_alone(&self, guess: &Guess) -> Result<(), StoreError> {
-        let mut tx = self.ports.storage.begin_single(REACH).await?;
-        self.guessed_right(&mut tx, guess).await?;
-        tx.commit().await
+    /// Takes a guess for right where nothing was opened. What cannot be cleared now is cleared later.
+    pub(super) async fn guessed_right_alone(&self, guess: &Guess) {
+        self.owe(guess);
+        if let Err(error) = self.pay_owed(guess.id).await {
+            tracing::warn!(error = chain(&error), "a guess that was right stays counted for now");
+        }
     }
 }
 

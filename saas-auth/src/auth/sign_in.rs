@@ -193,10 +193,12 @@ impl Auth {
     async fn sign_in_once(&self, actor: &Actor, command: &SignIn) -> Result<Tokens, NotSignedIn> {
         let right = self.compare(actor, command).await?;
         let attempt = right.attempt.clone();
+        self.is_right_so_far(&attempt);
         let let_in = self.let_in(actor, command, right).await;
         self.settle(actor, &attempt).await;
         match let_in {
             Ok(mut tokens) => {
+                self.was_right_and_cleared(&attempt);
                 tokens.device_token = self.device_token(command, &attempt);
                 Ok(tokens)
             }

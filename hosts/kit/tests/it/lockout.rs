@@ -5,20 +5,23 @@ use std::{
     net::IpAddr,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use saas_auth::{
-    Argon2id, Argon2idParams, CommandError, Forgiven, GuessKind, HashError, Keyring, Locked, Password,
-    PasswordAdvice, PasswordHash, PasswordHasher, RecoveryError, SignIn, SignInError, Tokens,
+    Argon2id, Argon2idParams, CommandError, Forgiven, GuessId, GuessKind, GuessStore, Guesses, HashError,
+    Keyring, Locked, NewGuess, Password, PasswordAdvice, PasswordHash, PasswordHasher, RecoveryError,
+    Reserved, SignIn, SignInError, Tokens,
     audited::{ACCOUNT_LOCKED, ACCOUNT_UNLOCKED, STUFFING_SUSPECTED},
 };
+use saas_auth_sql::SqlGuesses;
 use saas_core::{
-    Actor, Client, Email, ErrorKind, Fault, Grant, Mail, Quota, QuotaKey, RateLimitError, RateLimiter, Reach,
-    Secret, Storage, UserId,
+    Actor, Client, Conn, Email, ErrorKind, Fault, Grant, Mail, Quota, QuotaKey, RateLimitError, RateLimiter,
+    Reach, Secret, Storage, StoreError, Tx, UserId,
     audit::{AuditAction, AuditFilter},
     clock::ManualClock,
     entropy::SeededEntropy,
@@ -99,6 +102,54 @@ impl RateLimiter for Away {
 
     async fn give_back(&self, _: &QuotaKey, _: &Quota, _: u32) -> Result<(), RateLimitError> {
         Err(RateLimitError::Unavailable("it is away".into()))
+    }
+}
+
+/// Guesses that cannot be cleared for as long as it is told so.
+#[derive(Debug, Default)]
+struct Stuck(AtomicBool);
+
+#[async_trait]
+impl GuessStore for Stuck {
+    async fn reserve(&self, tx: &mut Tx, guess: &NewGuess<'_>) -> Result<Option<Reserved>, StoreError> {
+        SqlGuesses.reserve(tx, guess).await
+    }
+
+    async fn take_back(
+        &self,
+        tx: &mut Tx,
+        id: &GuessId,
+        reserved: &Reserved,
+        now: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        SqlGuesses.take_back(tx, id, reserved, now).await
+    }
+
+    async fn clear(&self, tx: &mut Tx, id: &GuessId) -> Result<(), StoreError> {
+        if self.0.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable("it is away".into()));
+        }
+        SqlGuesses.clear(tx, id).await
+    }
+
+    async fn forgive(&self, tx: &mut Tx, user: UserId, what: Forgiven) -> Result<bool, StoreError> {
+        SqlGuesses.forgive(tx, user, what).await
+    }
+
+    async fn of_user(&self, conn: &mut Conn, user: UserId, limit: u32) -> Result<Vec<Guesses>, StoreError> {
+        SqlGuesses.of_user(conn, user, limit).await
+    }
+
+    async fn forget_devices(&self, tx: &mut Tx, user: UserId, now: DateTime<Utc>) -> Result<(), StoreError> {
+        SqlGuesses.forget_devices(tx, user, now).await
+    }
+
+    async fn devices_forgotten_at(
+        &self,
+        conn: &mut Conn,
+        user: UserId,
+    ) -> Result<Option<DateTime<Utc>>, StoreError> {
+        SqlGuesses.devices_forgotten_at(conn, user).await
     }
 }
 
@@ -598,6 +649,32 @@ on_both_engines! {
         }
         assert_eq!(count(&test, "SELECT COUNT(*) FROM saas_sign_in_guesses WHERE consecutive <> 0").await, 0);
         assert!(guess(&test, NOWHERE, "ada@example.com", PASSWORD).await.is_ok());
+        test.drain_jobs().await;
+    }
+
+    async fn right_passwords_lock_nobody_out_while_the_storage_fails(engine: TestEngine) {
+        let stuck = Arc::new(Stuck::default());
+        let port = Arc::clone(&stuck);
+        let test = TestSaas::with_ports(engine, ANY_NETWORK, |builder| builder.guess_store(port)).await;
+        let registered = test.register("ada@example.com").await;
+        let (ada, me) = (registered.user.id, test.actor(&registered.tokens).await);
+        let right = Secret::new(PASSWORD.to_owned());
+        stuck.0.store(true, Ordering::SeqCst);
+        for _ in 0..10 {
+            let answer = guess(&test, NOWHERE, "ada@example.com", PASSWORD).await;
+            assert!(matches!(answer, Err(SignInError::Store(StoreError::Unavailable(_)))), "{answer:?}");
+        }
+        test.saas.auth().confirm_password(&me, &right, "a_test").await.unwrap();
+        assert!(lock_counts(&test, ada, GuessKind::Account).await && lock_counts(&test, ada, GuessKind::OwnPassword).await);
+        stuck.0.store(false, Ordering::SeqCst);
+        assert!(guess(&test, NOWHERE, "ada@example.com", PASSWORD).await.is_ok());
+        // What nobody guesses at again is cleared as well.
+        test.saas.auth().hear_changes().await.unwrap();
+        assert_eq!(test.saas.auth().guesses(&operator(), ada).await.unwrap(), []);
+        // Wrong ones stay.
+        guess_wrong(&test, NOWHERE, "ada@example.com", 4).await;
+        test.saas.auth().hear_changes().await.unwrap();
+        assert!(lock_counts(&test, ada, GuessKind::Account).await);
         test.drain_jobs().await;
     }
 

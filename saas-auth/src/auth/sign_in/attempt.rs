@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use saas_core::{Actor, Email, Secret, StoreError, Tx, UserId, fault::chain};
+use saas_core::{Actor, Email, Secret, StoreError, Tx, UserId};
 
 use super::{REACH, SignIn, SignInError, refusal::NotSignedIn, throttle::Toll};
 use crate::{Auth, DeviceId, DeviceToken, GuessKind, User, auth::guesses::Guess};
@@ -80,19 +80,32 @@ impl Auth {
         Ok(forgotten.is_some_and(|at| token.issued_at.timestamp() <= at.timestamp()))
     }
 
+    /// The password was right, and nothing is done about that yet.
+    pub(super) fn is_right_so_far(&self, attempt: &Attempt) {
+        if let Some(guess) = &attempt.guess {
+            self.owe(guess);
+        }
+    }
+
+    /// What was right let somebody in, in whose transaction it was cleared.
+    pub(super) fn was_right_and_cleared(&self, attempt: &Attempt) {
+        if let Some(guess) = &attempt.guess {
+            self.owes_no_more(guess);
+        }
+    }
+
     /// Takes an attempt back that was compared with nothing. What the network paid stays paid: it made us busy.
     pub(super) async fn not_compared(&self, attempt: &Attempt) {
         if let Some(guess) = &attempt.guess {
+            self.owes_no_more(guess);
             self.take_back_or_say(guess).await;
         }
     }
 
     /// The password was right, and opened nothing: that is none of the counters' business.
     pub(super) async fn was_right(&self, attempt: &Attempt) {
-        if let Some(guess) = &attempt.guess
-            && let Err(error) = self.guessed_right_alone(guess).await
-        {
-            tracing::warn!(error = chain(&error), "a guess that was right stays counted");
+        if let Some(guess) = &attempt.guess {
+            self.guessed_right_alone(guess).await;
         }
     }
 
