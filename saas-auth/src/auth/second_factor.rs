@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use saas_core::{
-    Actor, Conn, ErrorKind, Fault, InternalError, Permissions, Reach, Report, Role, Secret, SendMail,
-    StoreError, Tx, UserId, audit::AuditEvent,
+    Actor, Conn, ErrorKind, Fault, InternalError, Permissions, Principal, Reach, Report, Role, Secret,
+    SendMail, StoreError, Tx, UserId,
+    audit::{AuditActor, AuditEvent},
 };
 
 use super::{
@@ -176,7 +177,13 @@ impl Auth {
     ) -> Result<bool, Trouble> {
         for hash in hashes {
             if self.ports.second_factors.use_code(tx, user, hash).await? {
-                self.ports.audit.record(tx, actor, AuditEvent::new(RECOVERY_CODE_USED).about(user)).await?;
+                let event = AuditEvent::new(RECOVERY_CODE_USED).about(user);
+                // Who signs in is nobody until they have.
+                let event = match actor.principal {
+                    Principal::Anonymous => event.by(AuditActor::user(user)),
+                    _ => event,
+                };
+                self.ports.audit.record(tx, actor, event).await?;
                 self.tell(tx, &SendMail::RecoveryCodeUsed { user }).await?;
                 return Ok(true);
             }

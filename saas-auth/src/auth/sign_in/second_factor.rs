@@ -145,7 +145,7 @@ impl Auth {
     ) -> Result<Tokens, NotSignedIn> {
         let admitted = self.admit_by(challenge, token.tenant, &command.proof).await?;
         let user = admitted.user.clone();
-        let mut tokens = self.open_admitted(actor, admitted).await?;
+        let mut tokens = self.open_admitted(actor, admitted).await.map_err(challenge_over)?;
         tokens.device_token = self.device_token_after(&user, command.device_token.as_ref()).await;
         Ok(tokens)
     }
@@ -218,10 +218,7 @@ impl Auth {
         let user =
             user.filter(|user| user.status == UserStatus::Active).ok_or_else(|| over("user_disabled"))?;
         let standing = self.tenant_for(&mut conn, &user, Some(tenant)).await;
-        let (tenant, role) = standing.map_err(|error| match error {
-            NotSignedIn::Refused { reason, .. } => over(reason),
-            failed @ NotSignedIn::Failed(_) => failed,
-        })?;
+        let (tenant, role) = standing.map_err(challenge_over)?;
         let factor = self.second_factor_of(&mut conn, user.id).await?;
         drop(conn);
         let factor = factor.ok_or_else(|| over("no_second_factor"))?;
@@ -252,6 +249,16 @@ impl Auth {
         } else {
             Err(wrong_code(user.id))
         }
+    }
+}
+
+/// Who may not come in any more hears that the challenge is over: their password was right.
+fn challenge_over(refused: NotSignedIn) -> NotSignedIn {
+    match refused {
+        NotSignedIn::Refused { user, reason, answer: SignInError::InvalidCredentials } => {
+            NotSignedIn::Refused { user, reason, answer: SignInError::InvalidChallenge }
+        }
+        other => other,
     }
 }
 
