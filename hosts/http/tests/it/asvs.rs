@@ -97,7 +97,7 @@ fn functions(folder: &Path, found: &mut BTreeSet<String>) {
             if !matches!(name.as_str(), "target" | ".git" | "node_modules" | "docs") {
                 functions(&entry, found);
             }
-        } else if name.ends_with(".rs") {
+        } else if entry.extension().is_some_and(|end| end == "rs") {
             let text = fs::read_to_string(&entry).expect("a source");
             let names = text.split("fn ").skip(1).filter_map(|rest| rest.split(['(', '<']).next());
             found.extend(names.map(str::to_owned));
