@@ -34,6 +34,9 @@ const REACH: Reach = Reach::Platform("what becomes of an opened session");
 /// How many sessions of a user a new one is compared with: those that were seen last.
 const COMPARED: u32 = 100;
 
+/// How many are looked at before a job is left for it: most sign-ins are of a device that was just seen.
+const GLANCED_AT: u32 = 4;
+
 impl Auth {
     pub(super) async fn leave_to_examine(&self, tx: &mut Tx, session: &Session) -> Result<(), StoreError> {
         let (Some(jobs), true) =
@@ -41,6 +44,9 @@ impl Auth {
         else {
             return Ok(());
         };
+        if !self.config.locate_sessions && self.is_familiar(tx, session).await? {
+            return Ok(());
+        }
         let job = jobs.prepare(&ExamineSession { session: session.id });
         let job = job.map_err(|error| StoreError::Backend(Box::new(error)))?;
         jobs.insert(tx, &job.in_tenant(session.tenant)).await.map(drop)
@@ -97,6 +103,15 @@ impl Auth {
         let id = session.as_uuid();
         let text = serde_json::to_vec(place).ok()?;
         self.ports.fields.seal(Session::place_field(id.as_bytes()), &text)
+    }
+
+    /// Whether a glance tells that a session's device is one of its user's, or that they had no session before.
+    async fn is_familiar(&self, tx: &mut Tx, new: &Session) -> Result<bool, StoreError> {
+        let (filter, start) = (SessionFilter::live().with_ended(true), PageStart::Offset(0));
+        let seen =
+            self.ports.sessions.list(tx.conn(), new.user, &filter, &start, GLANCED_AT, self.now()).await?;
+        let mut others = seen.iter().filter(|session| session.id != new.id).peekable();
+        Ok(others.peek().is_none() || others.any(|session| session.device == new.device))
     }
 
     /// Whether none of the user's earlier sessions is of such a device, or none of such a country. The first session of all is nobody else's.
