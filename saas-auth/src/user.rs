@@ -94,8 +94,8 @@ pub trait UserStore: Debug + Send + Sync + 'static {
     async fn insert(&self, tx: &mut Tx, user: &User, password: &PasswordHash) -> Result<(), InsertUserError>;
     /// The user with that id.
     async fn by_id(&self, conn: &mut Conn, id: UserId) -> Result<Option<User>, StoreError>;
-    /// The user with that id, held against changes until the transaction ends.
-    async fn shared(&self, tx: &mut Tx, id: UserId) -> Result<Option<User>, StoreError>;
+    /// The user with that id and their hash, held against changes until the transaction ends.
+    async fn shared(&self, tx: &mut Tx, id: UserId) -> Result<Option<Credentials>, StoreError>;
     /// The user with that e-mail identity, and their hash.
     async fn credentials(&self, conn: &mut Conn, email: &Email) -> Result<Option<Credentials>, StoreError>;
     /// At most `limit` users by id, from the one after `after` on.

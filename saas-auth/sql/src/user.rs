@@ -71,9 +71,21 @@ impl UserStore for SqlUsers {
         Ok(row.map(|row| Credentials::from(row).user))
     }
 
-    async fn shared(&self, tx: &mut Tx, id: UserId) -> Result<Option<User>, StoreError> {
-        hold_shared(tx.conn(), id).await?;
-        self.by_id(tx.conn(), id).await
+    async fn shared(&self, tx: &mut Tx, id: UserId) -> Result<Option<Credentials>, StoreError> {
+        let held = match engine(tx.conn())? {
+            #[cfg(feature = "postgres")]
+            Engine::Postgres(c) => {
+                let held = sqlx::query_as::<_, Row>(concat!(columns!(), "WHERE id = $1 FOR SHARE"));
+                held.bind(id.as_uuid()).fetch_optional(c).await
+            }
+            // Its one writer is us.
+            #[cfg(feature = "sqlite")]
+            Engine::Sqlite(c) => {
+                let held = sqlx::query_as::<_, Row>(concat!(columns!(), "WHERE id = $1"));
+                held.bind(id.as_uuid()).fetch_optional(c).await
+            }
+        };
+        Ok(held.map_err(SqlError::from)?.map(Credentials::from))
     }
 
     async fn credentials(&self, conn: &mut Conn, email: &Email) -> Result<Option<Credentials>, StoreError> {
@@ -233,27 +245,5 @@ impl UserStore for SqlUsers {
 
     async fn delete(&self, tx: &mut Tx, id: UserId) -> Result<bool, StoreError> {
         Ok(execute!(tx.conn(), "DELETE FROM saas_users WHERE id = $1", id.as_uuid())? == 1)
-    }
-}
-
-/// Holds a user's row against changes: a shared row lock on PostgreSQL; SQLite's one writer is us.
-#[cfg_attr(
-    not(feature = "postgres"),
-    expect(clippy::unused_async, reason = "SQLite has nothing to wait for")
-)]
-async fn hold_shared(conn: &mut Conn, id: UserId) -> Result<(), StoreError> {
-    match engine(conn)? {
-        #[cfg(feature = "postgres")]
-        Engine::Postgres(c) => sqlx::query("SELECT id FROM saas_users WHERE id = $1 FOR SHARE")
-            .bind(id.as_uuid())
-            .execute(c)
-            .await
-            .map(drop)
-            .map_err(|error| saas_sql::SqlError::from(error).into()),
-        #[cfg(feature = "sqlite")]
-        Engine::Sqlite(_) => {
-            let _ = id;
-            Ok(())
-        }
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use saas_core::{
     Actor, Email, ErrorKind, Fault, InternalError, RateLimitError, Reach, Report, Secret, StoreError,
-    TenantChoice, TenantId, Tx,
+    TenantChoice, TenantId,
 };
 
 use self::{
@@ -18,7 +18,7 @@ use self::{
     refusal::NotSignedIn,
 };
 use super::{Auth, Tokens, measures, open_session::Opening};
-use crate::{HashError, PasswordHash, User, UserStatus, password::BreachedError};
+use crate::{Credentials, HashError, PasswordHash, User, UserStatus, password::BreachedError};
 
 mod admission;
 mod attempt;
@@ -224,18 +224,13 @@ impl Auth {
         let Admitted { user, tenant, role, methods, by } = admitted;
         let mut tx = self.ports.storage.begin(REACH).await?;
         // Held until the commit: whoever disables the user now either comes first and is seen, or finds this session and ends it.
-        let still_active = self
-            .ports
-            .users
-            .shared(&mut tx, user.id)
-            .await?
-            .is_some_and(|user| user.status == UserStatus::Active);
-        if !still_active {
+        let held = self.ports.users.shared(&mut tx, user.id).await?;
+        if held.as_ref().is_none_or(|held| held.user.status != UserStatus::Active) {
             return Err(NotSignedIn::refused(user.id, "user_disabled"));
         }
         match &by {
             AdmittedBy::Password { compared, attempt } => {
-                self.still_has(&mut tx, &user, compared).await?;
+                still_has(held, &user, compared)?;
                 self.was_right_in(&mut tx, attempt).await?;
             }
             AdmittedBy::SecondFactor(spent) => self.spend(&mut tx, actor, &user, spent).await?,
@@ -246,13 +241,12 @@ impl Auth {
         tracing::info!(user.id = %user.id, tenant.id = %tenant, session.id = %opened.lineage.session, "signed in");
         Ok(self.tokens_for(&opened)?)
     }
+}
 
-    /// That the user, whose row is held, has the password that was compared. Whoever sets a new one waits for the row, then ends what stands on the
-    /// old one: sessions and challenges. None that comes later shall stand on it.
-    async fn still_has(&self, tx: &mut Tx, user: &User, compared: &PasswordHash) -> Result<(), NotSignedIn> {
-        let held = self.ports.users.credentials(tx.conn(), &user.email).await?;
-        let has =
-            held.is_some_and(|held| held.user.id == user.id && held.password.as_ref() == Some(compared));
-        if has { Ok(()) } else { Err(NotSignedIn::refused(user.id, PASSWORD_REPLACED)) }
-    }
+/// That the user, whose row is held, has the address and the password that were compared. Whoever sets a new one waits for the row, then ends
+/// what stands on the old one: sessions and challenges. None that comes later shall stand on it.
+fn still_has(held: Option<Credentials>, user: &User, compared: &PasswordHash) -> Result<(), NotSignedIn> {
+    let has =
+        held.is_some_and(|held| held.user.email == user.email && held.password.as_ref() == Some(compared));
+    if has { Ok(()) } else { Err(NotSignedIn::refused(user.id, PASSWORD_REPLACED)) }
 }

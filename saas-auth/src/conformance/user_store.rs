@@ -309,7 +309,7 @@ async fn a_shared_user_is_not_changed_until_the_transaction_ends(subject: UserSt
     subject.insert(&user(1), 1).await;
     let mut holder = subject.storage.begin(REACH).await.unwrap();
     let held = subject.users.shared(&mut holder, user_id(1)).await.unwrap();
-    assert!(held.is_some_and(|user| user.status == UserStatus::Active));
+    assert!(held.is_some_and(|held| held.user.status == UserStatus::Active && held.password.is_some()));
     assert!(subject.users.shared(&mut holder, user_id(2)).await.unwrap().is_none(), "nobody has that id");
     let released = AtomicBool::new(false);
     let change = async {

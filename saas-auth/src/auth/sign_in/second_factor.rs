@@ -8,6 +8,7 @@ use super::{
     admission::{Admitted, AdmittedBy},
     first_factor::Proven,
     refusal::NotSignedIn,
+    still_has,
 };
 use crate::{
     Auth, AuthMethod, AuthMethods, Challenge, ChallengeId, RecoveryCode, Tokens, TotpCode, User, UserStatus,
@@ -159,8 +160,8 @@ impl Auth {
         let (now, user) = (self.now(), &proven.user);
         let mut tx = self.ports.storage.begin(REACH).await?;
         // Held until the commit, as where a session is opened: whoever sets a new password comes first and is seen, or ends this challenge.
-        self.ports.users.shared(&mut tx, user.id).await?;
-        self.still_has(&mut tx, user, &proven.password).await?;
+        let held = self.ports.users.shared(&mut tx, user.id).await?;
+        still_has(held, user, &proven.password)?;
         let challenge = Challenge {
             id: ChallengeId::generate(&*self.ports.clock, &*self.ports.entropy),
             user: user.id,

@@ -41,9 +41,10 @@ impl UserStore for Broken {
         SqlUsers.by_id(conn, id).await
     }
 
-    async fn shared(&self, tx: &mut Tx, id: UserId) -> Result<Option<User>, StoreError> {
+    async fn shared(&self, tx: &mut Tx, id: UserId) -> Result<Option<Credentials>, StoreError> {
         if self.0.starts_with("a_shared_user") {
-            return SqlUsers.by_id(tx.conn(), id).await;
+            let Some(user) = SqlUsers.by_id(tx.conn(), id).await? else { return Ok(None) };
+            return SqlUsers.credentials(tx.conn(), &user.email).await;
         }
         SqlUsers.shared(tx, id).await
     }
