@@ -35,7 +35,7 @@ impl SecondFactorPolicy {
 pub struct Factor {
     /// Whose it is.
     pub user: UserId,
-    /// The seed, in an envelope of [`Factor::seed_field`].
+    /// The seed, in an envelope of this row and its user.
     pub seed: Envelope,
     /// When it was begun.
     pub created_at: DateTime<Utc>,
