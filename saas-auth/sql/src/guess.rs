@@ -106,14 +106,6 @@ impl GuessStore for SqlGuesses {
             open_from[6],
             open_from[7],
         )?;
-        if row.is_none() {
-            // A guess that may not be made costs the disk what one does that may.
-            execute!(
-                tx.conn(),
-                "UPDATE saas_sign_in_guesses SET kind = kind WHERE id = $1",
-                &guess.id.as_bytes()[..]
-            )?;
-        }
         Ok(row.map(|row| Reserved {
             failures: row.failures,
             consecutive: row.consecutive,

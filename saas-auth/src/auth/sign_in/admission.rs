@@ -1,14 +1,11 @@
 //! What is asked of whoever has a first factor: a tenant that they belong to, and their second factor.
 
-use saas_core::{Conn, Role, TenantId, TenantState, UserId};
+use saas_core::{Conn, Role, TenantId, TenantState};
 
 use super::{
     REACH, SignInError, attempt::Attempt, first_factor::Proven, refusal::NotSignedIn, second_factor::Spent,
 };
 use crate::{Auth, AuthMethod, AuthMethods, PasswordHash, User};
-
-/// Why somebody is not let in who belongs to no tenant, or not to the named one.
-pub(super) const NO_MEMBER: &str = "no_member";
 
 /// The most tenants that are offered to choose from.
 const CHOICES: u32 = 50;
@@ -38,7 +35,7 @@ impl Auth {
         named: Option<TenantId>,
     ) -> Result<Admitted, NotSignedIn> {
         let mut conn = self.ports.storage.read(REACH).await?;
-        let (tenant, role) = self.tenant_for(&mut conn, proven.user.id, named).await?;
+        let (tenant, role) = self.tenant_for(&mut conn, &proven.user, named).await?;
         let enrolled = self.second_factor_of(&mut conn, proven.user.id).await?.is_some();
         drop(conn);
         if enrolled {
@@ -53,23 +50,23 @@ impl Auth {
     pub(super) async fn tenant_for(
         &self,
         conn: &mut Conn,
-        user: UserId,
+        user: &User,
         named: Option<TenantId>,
     ) -> Result<(TenantId, Role), NotSignedIn> {
         if let Some(tenant) = named {
-            let standing = self.ports.memberships.standing(conn, user, tenant).await?;
+            let standing = self.ports.memberships.standing(conn, user.id, tenant).await?;
             return standing
                 .filter(|standing| standing.tenant_state == TenantState::Active)
                 .map(|standing| (tenant, standing.role))
-                .ok_or_else(|| NotSignedIn::refused(user, NO_MEMBER));
+                .ok_or_else(|| NotSignedIn::refused(user.id, "no_member"));
         }
-        let choices = self.ports.memberships.of_user(conn, user, CHOICES).await?;
+        let choices = self.ports.memberships.of_user(conn, user.id, CHOICES).await?;
         match choices.as_slice() {
-            [] => Err(NotSignedIn::refused(user, NO_MEMBER)),
+            [] => Err(NotSignedIn::refused(user.id, "no_member")),
             [only] => Ok((only.tenant, only.role)),
             _ => {
                 let answer = SignInError::TenantRequired { choices };
-                Err(NotSignedIn::Refused { user: Some(user), reason: "tenant_required", answer })
+                Err(NotSignedIn::Refused { user: Some(user.id), reason: "tenant_required", answer })
             }
         }
     }

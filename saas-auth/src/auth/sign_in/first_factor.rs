@@ -1,10 +1,9 @@
 //! The first factor: a password.
 
-use saas_core::{Actor, Conn, TenantId, UserId};
+use saas_core::Actor;
 
 use super::{
     REACH, SignIn, SignInError,
-    admission::NO_MEMBER,
     attempt::{Approach, Attempt},
     refusal::NotSignedIn,
 };
@@ -34,8 +33,6 @@ struct LookedUp {
     account: Option<User>,
     /// Nothing where they have no password.
     hash: Option<PasswordHash>,
-    /// Why even the right password lets nobody in.
-    shut: Option<&'static str>,
     password: Password,
     attempt: Attempt,
 }
@@ -49,32 +46,29 @@ impl Auth {
         if let Err(error) = &looked_up {
             self.refund(actor, toll.as_ref(), error).await;
         }
-        let LookedUp { account, hash, shut, password, attempt } = looked_up?;
+        let LookedUp { account, hash, password, attempt } = looked_up?;
         let stored = account.as_ref().zip(hash.as_ref());
         let compared = match stored.filter(|_| attempt.is_granted()) {
             Some((user, hash)) => self.is_right(user, &password, hash).await,
             // Nothing to compare with, or nobody may, and it has to cost the same.
             None => self.ports.hasher.hash(password.clone()).await.map(|_| false),
         };
-        let compared_right = match compared {
-            Ok(compared) => compared,
+        let right = match compared {
+            Ok(right) => right,
             Err(error) => {
                 self.not_compared(&attempt).await;
                 return Err(error.into());
             }
         };
-        // A right password that lets nobody in takes the way of a wrong one: no clock shall tell that it is right.
-        let right = compared_right && shut.is_none();
         if !right {
             self.was_wrong(actor, command, &attempt, account.as_ref()).await?;
         }
         match account.zip(hash) {
             Some((user, hash)) if right => Ok(Right { user, password, hash, attempt }),
             Some((user, _)) => {
-                let right = compared_right && attempt.is_granted();
-                tracing::info!(user.id = %user.id, password.right = right, "sign-in refused");
-                let wrong = if attempt.is_granted() { "wrong_password" } else { "locked" };
-                Err(NotSignedIn::refused(user.id, shut.filter(|_| right).unwrap_or(wrong)))
+                tracing::info!(user.id = %user.id, password.right = false, "sign-in refused");
+                let reason = if attempt.is_granted() { "wrong_password" } else { "locked" };
+                Err(NotSignedIn::refused(user.id, reason))
             }
             None => {
                 tracing::info!("sign-in refused: no such account");
@@ -112,11 +106,9 @@ impl Auth {
         command: &SignIn,
         approach: Approach,
     ) -> Result<LookedUp, NotSignedIn> {
-        let (found, shut) = {
+        let found = {
             let mut conn = self.ports.storage.read(REACH).await?;
-            let found = self.ports.users.credentials(&mut conn, &command.email).await?;
-            let shut = self.shut(&mut conn, found.as_ref().map(|found| &found.user), command.tenant).await?;
-            (found, shut)
+            self.ports.users.credentials(&mut conn, &command.email).await?
         };
         let (account, hash) = found.map(|Credentials { user, password }| (user, password)).unzip();
         // No stored hash is of a password that long; what is refused for its length alone tells nothing about an account, and costs too
@@ -125,25 +117,7 @@ impl Auth {
             .map_err(|_| NotSignedIn::Failed(SignInError::InvalidCredentials))?;
         let attempt =
             self.attempt(actor, command, approach, account.as_ref().map(|user: &User| user.id)).await?;
-        Ok(LookedUp { account, hash: hash.flatten(), shut, password, attempt })
-    }
-
-    /// Why the right password would let nobody in. Whoever is not there is asked about alike: it costs the same.
-    async fn shut(
-        &self,
-        conn: &mut Conn,
-        user: Option<&User>,
-        named: Option<TenantId>,
-    ) -> Result<Option<&'static str>, NotSignedIn> {
-        let id =
-            user.map_or_else(|| UserId::generate(&*self.ports.clock, &*self.ports.entropy), |user| user.id);
-        let belongs = match self.tenant_for(conn, id, named).await {
-            Err(NotSignedIn::Failed(error)) => return Err(NotSignedIn::Failed(error)),
-            Err(NotSignedIn::Refused { reason, .. }) => reason != NO_MEMBER,
-            Ok(_) => true,
-        };
-        let active = user.is_none_or(|user| user.status == UserStatus::Active);
-        Ok(if active { (!belongs).then_some(NO_MEMBER) } else { Some("user_disabled") })
+        Ok(LookedUp { account, hash: hash.flatten(), password, attempt })
     }
 
     /// Whether the password is the stored hash's. A hash that cannot be compared with is nobody's password, and costs and answers what a

@@ -218,7 +218,7 @@ impl Auth {
         let user = self.ports.users.by_id(&mut conn, challenge.user).await?;
         let user =
             user.filter(|user| user.status == UserStatus::Active).ok_or_else(|| over("user_disabled"))?;
-        let standing = self.tenant_for(&mut conn, user.id, Some(tenant)).await;
+        let standing = self.tenant_for(&mut conn, &user, Some(tenant)).await;
         let (tenant, role) = standing.map_err(challenge_over)?;
         let factor = self.second_factor_of(&mut conn, user.id).await?;
         drop(conn);
